@@ -1,0 +1,147 @@
+"""What size and shape an encoder has: `EncoderConfig`, read from a Hugging Face `config.json`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+
+from minilm_jax.errors import ModelFileError
+
+Activation = Literal["gelu", "gelu_new"]
+Pooling = Literal["mean", "cls"]
+
+# What a config.json may say beside the fields below only if it says the value that this encoder implements.
+_REQUIRED_IF_PRESENT: Mapping[str, Any] = {
+    "model_type": "bert",
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+}
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The sizes of a BERT sentence encoder and how its vectors are pooled.
+
+    Hashable, and a leafless pytree: it passes through `jax.jit` as an ordinary argument.
+
+    Attributes:
+        vocab_size: Rows of the word embedding table, V.
+        hidden_size: Width of a token's vector, D.
+        num_hidden_layers: Transformer layers.
+        num_attention_heads: Heads a layer, N; each is H = D / N wide.
+        intermediate_size: Width of the feed-forward layer, F.
+        max_position_embeddings: Longest sequence in tokens.
+        type_vocab_size: Token types.
+        layer_norm_eps: Added to the variance in every LayerNorm.
+        hidden_act: "gelu" (exact, by erf) or "gelu_new" (its tanh approximation).
+        pooling: "mean" over the attended tokens, or "cls" for the first token.
+        normalize: Whether `embed` returns unit vectors.
+    """
+
+    vocab_size: int = 30_522
+    hidden_size: int = 384
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 12
+    intermediate_size: int = 1_536
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_act: Activation = "gelu"
+    pooling: Pooling = "mean"
+    normalize: bool = True
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ModelFileError(f"config: {field.name} is {value!r}; it must be a positive whole number.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ModelFileError(
+                f"config: hidden_size {self.hidden_size} is not a multiple of"
+                f" num_attention_heads {self.num_attention_heads}."
+            )
+        for name, allowed in (("hidden_act", get_args(Activation)), ("pooling", get_args(Pooling))):
+            if getattr(self, name) not in allowed:
+                raise ModelFileError(f"config: {name} is {getattr(self, name)!r}; supported: {', '.join(allowed)}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "EncoderConfig":
+        """Reads the fields of a Hugging Face `config.json`, refusing what this encoder does not compute.
+
+        Args:
+            values: The parsed JSON object; fields that do not change the forward pass are ignored.
+
+        Returns:
+            The config.
+
+        Raises:
+            ModelFileError: A field has a value, or is missing one, that a BERT encoder cannot have.
+        """
+        for name, wanted in _REQUIRED_IF_PRESENT.items():
+            if values.get(name, wanted) != wanted:
+                raise ModelFileError(
+                    f"config: {name} is {values[name]!r}, but only {wanted!r} is implemented; this is not a BERT encoder."
+                )
+        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
+        missing = [n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known]
+        if missing:
+            raise ModelFileError(f"config: no {', '.join(missing)}; is this the model's config.json?")
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the config as a Hugging Face `config.json` object, the inverse of `from_dict`."""
+        return {"model_type": "bert", **dataclasses.asdict(self)}
+
+
+def read_config(path: Path) -> EncoderConfig:
+    """Reads `config.json`, and the pooling from the sentence-transformers files beside it where there are any.
+
+    Args:
+        path: A model folder.
+
+    Returns:
+        The config.
+
+    Raises:
+        ModelFileError: A file is missing, is no JSON object, or describes another kind of model.
+    """
+    values = dict(_read_json(path / "config.json"))
+    pooling_file = path / "1_Pooling" / "config.json"
+    if "pooling" not in values and pooling_file.exists():
+        values["pooling"] = _pooling_mode(_read_json(pooling_file), pooling_file)
+    modules_file = path / "modules.json"
+    if "normalize" not in values and modules_file.exists():
+        modules = json.loads(modules_file.read_text("utf-8"))
+        values["normalize"] = any(str(module.get("type", "")).endswith("Normalize") for module in modules)
+    try:
+        return EncoderConfig.from_dict(values)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path / 'config.json'}: {error}") from None
+
+
+def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
+    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    chosen = [name for name, on in values.items() if name.startswith("pooling_mode") and on is True]
+    if len(chosen) != 1 or chosen[0] not in modes:
+        raise ModelFileError(f"{path}: pooling is {chosen}; supported: {', '.join(modes)}, one at a time.")
+    return modes[chosen[0]]
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} is missing; a model folder needs it beside the weights.") from None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read as JSON ({error}); fetch it again.") from None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{path} holds a {type(values).__name__}, not a JSON object.")
+    return values
+
+
+ALL_MINILM_L6_V2 = EncoderConfig()

@@ -1,0 +1,32 @@
+"""`embed`: the pure function that users jit, differentiate, vmap, shard and export."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from minilm_jax.batching import Batch
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.encoder import encode
+from minilm_jax.pooling import l2_normalize, pool
+
+
+def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
+    """Maps token ids to sentence embeddings.
+
+    A row's vector does not depend on the other rows or on its padding; a row of padding only gives zeros.
+
+    Args:
+        params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
+        config: Sizes and pooling of the encoder that params belong to.
+
+    Returns:
+        float32[B, D], of unit length where `config.normalize`.
+
+    Raises:
+        InputError: The shapes of the batch do not fit each other or the position table.
+    """
+    hidden_state = encode(params, batch, config).last_hidden_state
+    pooled = pool(hidden_state, jnp.asarray(batch.attention_mask) != 0, config.pooling)
+    return l2_normalize(pooled) if config.normalize else pooled

@@ -1,0 +1,186 @@
+"""What the network computes: BERT (Devlin et al., 2018) as Linen modules, and `encode`, the pure function over them.
+
+The modules nest and are named as in the Hugging Face checkpoints, so a parameter's path here is its name there.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from minilm_jax.attention import attention
+from minilm_jax.batching import Batch
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.errors import InputError
+
+_INITIALIZER = nn.initializers.normal(stddev=0.02)
+
+
+class EncoderOutput(NamedTuple):
+    """What `encode` returns.
+
+    Attributes:
+        last_hidden_state: float32[B, T, D], one vector a token.
+        pooler_output: float32[B, D], BERT's tanh pooler over the first token, or None where params have no pooler.
+            It is not the sentence embedding: that is `embed`.
+        hidden_states: on request, the embeddings' and every layer's output, each float32[B, T, D].
+    """
+
+    last_hidden_state: Array
+    pooler_output: Array | None
+    hidden_states: tuple[Array, ...] | None = None
+
+
+def encode(
+    params: Any,
+    batch: Batch,
+    config: EncoderConfig = ALL_MINILM_L6_V2,
+    *,
+    output_hidden_states: bool = False,
+) -> EncoderOutput:
+    """Runs the encoder: token ids to a vector for every token.
+
+    Args:
+        params: Nested dict of float32 arrays, see `minilm_jax.params`.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
+        config: Sizes of the encoder that params belong to.
+        output_hidden_states: Whether to return every layer's output too (static under jit).
+
+    Returns:
+        The token vectors and, if params have a pooler, its output.
+
+    Raises:
+        InputError: The shapes of the batch do not fit each other or the position table.
+    """
+    input_ids, mask, token_type_ids = _checked(batch, config)
+    hidden_states = [Embeddings(config).apply({"params": params["embeddings"]}, input_ids, token_type_ids)]
+    for index in range(config.num_hidden_layers):
+        layer = {"params": params["encoder"]["layer"][str(index)]}
+        hidden_states.append(Layer(config).apply(layer, hidden_states[-1], mask))
+    last = hidden_states[-1]
+    pooled = Pooler(config).apply({"params": params["pooler"]}, last) if "pooler" in params else None
+    return EncoderOutput(last, pooled, tuple(hidden_states) if output_hidden_states else None)
+
+
+def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
+    shape = jnp.shape(batch.input_ids)
+    if len(shape) != 2:
+        raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
+    if shape[1] > config.max_position_embeddings:
+        raise InputError(f"{shape[1]} tokens a row, but the model has {config.max_position_embeddings} positions.")
+    for name in ("attention_mask", "token_type_ids"):
+        value = getattr(batch, name)
+        if value is not None and jnp.shape(value) != shape:
+            raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
+    token_type_ids = jnp.zeros(shape, jnp.int32) if batch.token_type_ids is None else batch.token_type_ids
+    return jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask) != 0, jnp.asarray(token_type_ids)
+
+
+def gelu(x: Array) -> Array:
+    """The exact GELU, x · Φ(x) (Hendrycks & Gimpel, 2016), elementwise over float[...]."""
+    # Written with erf: jax.nn.gelu(approximate=False) lowers through erfc, slower on CPU and never fused.
+    return x * (0.5 + 0.5 * lax.erf(x * 0.5**0.5))
+
+
+_ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
+
+
+def _dense(features: int, name: str) -> nn.Dense:
+    # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
+    return nn.Dense(features, precision=lax.Precision.HIGHEST, kernel_init=_INITIALIZER, name=name)
+
+
+def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
+    # Flax's default epsilon is 1e-6 and its default variance, E[x²] - E[x]², loses half the digits.
+    return nn.LayerNorm(epsilon=config.layer_norm_eps, use_fast_variance=False, name="LayerNorm")
+
+
+class Embeddings(nn.Module):
+    """Word, token type and position embeddings, summed and normalised."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, input_ids: Array, token_type_ids: Array) -> Array:
+        """Maps token ids int[B, T] to vectors [B, T, D]."""
+        words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
+        token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
+        positions = self._table("position_embeddings", self.config.max_position_embeddings)
+        return _layer_norm(self.config)(words + token_types + positions(jnp.arange(input_ids.shape[1])[None]))
+
+    def _table(self, name: str, rows: int) -> nn.Embed:
+        return nn.Embed(rows, self.config.hidden_size, embedding_init=_INITIALIZER, name=name)
+
+
+class Layer(nn.Module):
+    """One transformer layer: attention, then the feed-forward network, each added to its input and normalised."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, hidden_state: Array, mask: Array) -> Array:
+        """Maps [B, T, D] to [B, T, D]."""
+        attended = Attention(self.config, name="attention")(hidden_state, mask)
+        widened = Intermediate(self.config, name="intermediate")(attended)
+        return ResidualDense(self.config, name="output")(widened, attended)
+
+
+class Attention(nn.Module):
+    """Self-attention and its output projection."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, hidden_state: Array, mask: Array) -> Array:
+        """Maps [B, T, D] to [B, T, D]."""
+        context = SelfAttention(self.config, name="self")(hidden_state, mask)
+        return ResidualDense(self.config, name="output")(context, hidden_state)
+
+
+class SelfAttention(nn.Module):
+    """Query, key and value projections and the attention between them."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, hidden_state: Array, mask: Array) -> Array:
+        """Maps [B, T, D] to [B, T, D]."""
+        query, key, value = (
+            _dense(self.config.hidden_size, name)(hidden_state) for name in ("query", "key", "value")
+        )
+        return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
+
+
+class Intermediate(nn.Module):
+    """The widening half of the feed-forward network."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, hidden_state: Array) -> Array:
+        """Maps [B, T, D] to [B, T, F]."""
+        return _ACTIVATIONS[self.config.hidden_act](_dense(self.config.intermediate_size, "dense")(hidden_state))
+
+
+class ResidualDense(nn.Module):
+    """A projection added to the residual stream and normalised."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, update: Array, residual: Array) -> Array:
+        """Maps [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
+        return _layer_norm(self.config)(_dense(self.config.hidden_size, "dense")(update) + residual)
+
+
+class Pooler(nn.Module):
+    """BERT's pooler: a tanh layer over the first token."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, hidden_state: Array) -> Array:
+        """Maps [B, T, D] to [B, D]."""
+        return jax.nn.tanh(_dense(self.config.hidden_size, "dense")(hidden_state[:, 0]))

@@ -1,0 +1,128 @@
+"""The parameter tree: what leaves a model has, and the strict check against that."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minilm_jax.config import EncoderConfig
+from minilm_jax.errors import ModelFileError
+
+Params = dict[str, Any]
+
+
+def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
+    """Describes every parameter of a model.
+
+    Args:
+        config: Sizes of the encoder.
+        pooler: Whether the model has BERT's pooler.
+
+    Returns:
+        The tree with a `jax.ShapeDtypeStruct` for each float32 leaf.
+    """
+    width, wide = config.hidden_size, config.intermediate_size
+    tree = {
+        "embeddings": {
+            "word_embeddings": {"embedding": _leaf(config.vocab_size, width)},
+            "position_embeddings": {"embedding": _leaf(config.max_position_embeddings, width)},
+            "token_type_embeddings": {"embedding": _leaf(config.type_vocab_size, width)},
+            "LayerNorm": _layer_norm(width),
+        },
+        "encoder": {"layer": {str(i): _layer(width, wide) for i in range(config.num_hidden_layers)}},
+    }
+    return tree | ({"pooler": {"dense": _dense(width, width)}} if pooler else {})
+
+
+def _layer(width: int, wide: int) -> Params:
+    return {
+        "attention": {
+            "self": {name: _dense(width, width) for name in ("query", "key", "value")},
+            "output": {"dense": _dense(width, width), "LayerNorm": _layer_norm(width)},
+        },
+        "intermediate": {"dense": _dense(width, wide)},
+        "output": {"dense": _dense(wide, width), "LayerNorm": _layer_norm(width)},
+    }
+
+
+def _dense(features_in: int, features_out: int) -> Params:
+    return {"kernel": _leaf(features_in, features_out), "bias": _leaf(features_out)}
+
+
+def _layer_norm(features: int) -> Params:
+    return {"scale": _leaf(features), "bias": _leaf(features)}
+
+
+def _leaf(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -> Params:
+    """Draws random parameters as BERT does: normal with deviation 0.02, biases 0, scales 1.
+
+    Args:
+        config: Sizes of the encoder.
+        key: A `jax.random.key`.
+        pooler: Whether to include the pooler.
+
+    Returns:
+        A tree of float32 arrays.
+    """
+    leaves = flatten(abstract(config, pooler=pooler))
+    draw: dict[str, Callable[[jax.Array, tuple[int, ...]], jax.Array]] = {
+        "bias": lambda _, shape: jnp.zeros(shape),
+        "scale": lambda _, shape: jnp.ones(shape),
+    }
+    normal = jax.nn.initializers.normal(0.02)
+    keys = jax.random.split(key, len(leaves))
+    drawn = {p: draw.get(p.rpartition(".")[2], normal)(k, leaf.shape) for k, (p, leaf) in zip(keys, leaves.items(), strict=True)}
+    return unflatten(drawn)
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns the nested tree into one dict whose keys are paths such as `encoder.layer.0.output.dense.kernel`."""
+    return dict(_paths(params, prefix))
+
+
+def _paths(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def unflatten(leaves: Mapping[str, Any]) -> Params:
+    """Turns a dict of paths back into the nested tree, the inverse of `flatten`."""
+    tree: Params = {}
+    for path, leaf in leaves.items():
+        *parents, name = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return tree
+
+
+def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
+    """Compares a tree with what the config describes, leaf by leaf and both ways; the pooler is optional.
+
+    Args:
+        params: Nested dict of arrays.
+        config: Sizes of the encoder that params should belong to.
+
+    Raises:
+        ModelFileError: Leaves are missing (`-`), unexpected (`+`), or of another shape or type (`!`).
+    """
+    wanted = flatten(abstract(config, pooler="pooler" in params))
+    found = flatten(params)
+    lines = [f"- {path} {wanted[path].shape}" for path in wanted.keys() - found.keys()]
+    lines += [f"+ {path} {np.shape(found[path])}" for path in found.keys() - wanted.keys()]
+    for path in wanted.keys() & found.keys():
+        shape, dtype = np.shape(found[path]), np.result_type(found[path])
+        if shape != wanted[path].shape or dtype != wanted[path].dtype:
+            lines.append(f"! {path} is {dtype}{list(shape)}, not {wanted[path].dtype}{list(wanted[path].shape)}")
+    if lines:
+        raise ModelFileError("the params do not fit the config; is it another model's?\n  " + "\n  ".join(sorted(lines)))

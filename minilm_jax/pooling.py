@@ -1,0 +1,40 @@
+"""From token vectors to one sentence vector: masked mean or first token, then L2 normalisation."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from minilm_jax.config import Pooling
+
+# sentence-transformers divides by max(norm, 1e-12); squared, this is the smallest sum of squares divided by.
+_SMALLEST_SQUARED_NORM = 1e-24
+
+
+def pool(hidden_state: Array, mask: Array, pooling: Pooling) -> Array:
+    """Pools the tokens of each row; a row without a single attended token gives zeros.
+
+    Args:
+        hidden_state: float[B, T, D].
+        mask: bool[B, T], true at the tokens that count.
+        pooling: "mean" over the attended tokens, or "cls" for the first token.
+
+    Returns:
+        float[B, D].
+    """
+    weights = mask.astype(hidden_state.dtype)
+    if pooling == "cls":
+        return hidden_state[:, 0] * weights[:, :1]
+    total = jnp.einsum("btd,bt->bd", hidden_state, weights, precision=lax.Precision.HIGHEST)
+    return total / jnp.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+
+
+def l2_normalize(vectors: Array) -> Array:
+    """Scales vectors to unit length; a zero vector stays zero, with finite gradients.
+
+    Args:
+        vectors: float[..., D].
+
+    Returns:
+        float[..., D].
+    """
+    squared_norm = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    return vectors * lax.rsqrt(jnp.maximum(squared_norm, _SMALLEST_SQUARED_NORM))

@@ -1,0 +1,149 @@
+"""From texts to ragged token ids, truncated explicitly and counted; no jax here."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from minilm_jax.batching import Batch, RaggedIds, bucket_length
+from minilm_jax.errors import InputError, ModelFileError
+from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+
+# What all-MiniLM-L6-v2 was trained at; its position table would allow 512.
+DEFAULT_MAX_SEQ_LENGTH = 256
+
+TOKENIZER_FILE = "tokenizer.json"
+
+# [CLS] and [SEP].
+_SPECIAL_TOKENS = 2
+
+_NOTHING = np.empty(0, np.int32)
+
+# Texts handed to the tokenizer at a time, which bounds the memory that their Encoding objects take.
+_CHUNK = 4_096
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenized:
+    """The token ids of some texts.
+
+    Attributes:
+        tokens: What the encoder gets.
+        truncated: How many texts were longer than the limit and lost their end.
+        longest: Tokens of the longest text, before truncation.
+    """
+
+    tokens: RaggedIds
+    truncated: int
+    longest: int
+
+
+class TextTokenizer:
+    """A Hugging Face `tokenizer.json` with truncation and padding taken out of its hands."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads a tokenizer.
+
+        Args:
+            path: A `tokenizer.json`; truncation and padding set in it are ignored.
+
+        Raises:
+            ModelFileError: The file is missing or no tokenizer.
+        """
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelFileError(f"{path} cannot be read as a tokenizer ({error}); fetch it again.") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        if self._tokenizer.num_special_tokens_to_add(is_pair=False) != _SPECIAL_TOKENS:
+            raise ModelFileError(f"{path} does not wrap a text in [CLS] … [SEP]; this is no BERT tokenizer.")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, one more than the largest id."""
+        return self._tokenizer.get_vocab_size()
+
+    def __call__(self, texts: Sequence[str], max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> Tokenized:
+        """Tokenizes texts.
+
+        Args:
+            texts: Any strings, empty ones too.
+            max_seq_length: Most tokens a text, [CLS] and [SEP] included; the rest is cut off and counted.
+
+        Returns:
+            The ids, and what truncation did.
+
+        Raises:
+            InputError: A text is no string, or no valid Unicode; its place in the list is named.
+        """
+        if max_seq_length <= _SPECIAL_TOKENS:
+            raise InputError(f"max_seq_length is {max_seq_length}; it must exceed {_SPECIAL_TOKENS}, for [CLS] and [SEP].")
+        check_texts(texts)
+        chunks = [self._tokenize_chunk(texts[i : i + _CHUNK], max_seq_length) for i in range(0, len(texts), _CHUNK)]
+        full_lengths = np.concatenate([_NOTHING, *(lengths for lengths, _ in chunks)])
+        ids = np.concatenate([_NOTHING, *(ids for _, ids in chunks)])
+        truncated = int(np.count_nonzero(full_lengths > max_seq_length))
+        lengths = np.minimum(full_lengths, max_seq_length)
+        return Tokenized(RaggedIds(ids, lengths), truncated, int(full_lengths.max(initial=0)))
+
+    def _tokenize_chunk(self, texts: Sequence[str], limit: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        lengths = np.fromiter(map(len, encodings), np.int32, len(encodings))
+        ids = itertools.chain.from_iterable(_truncate(encoding.ids, limit) for encoding in encodings)
+        return lengths, np.fromiter(ids, np.int32, int(np.minimum(lengths, limit).sum()))
+
+
+def _truncate(ids: list[int], limit: int) -> list[int]:
+    # What is cut is the end of the text; the closing [SEP] stays.
+    return ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raises InputError, naming the place in the list, for what is no string or no valid Unicode."""
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {index} is {type(text).__name__}, not str: {text!r:.60}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"text {index} has half a surrogate pair at character {error.start}, which is no valid Unicode."
+                " Clean it with text.encode('utf-8', 'replace').decode()."
+            ) from None
+
+
+def tokenize(
+    texts: str | Sequence[str],
+    *,
+    source: str | Path = DEFAULT_MODEL,
+    max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
+) -> Batch:
+    """Tokenizes texts into one batch, padded to the bucket of the longest.
+
+    Args:
+        texts: One text or several.
+        source: The model whose tokenizer to use: a name or a folder.
+        max_seq_length: Most tokens a text, [CLS] and [SEP] included; the rest is cut off.
+
+    Returns:
+        A batch of int32[B, T] numpy arrays.
+
+    Raises:
+        InputError: There is no text, or one that is no valid string.
+        ModelFileError: The tokenizer cannot be found or read.
+    """
+    texts = [texts] if isinstance(texts, str) else texts
+    if len(texts) == 0:
+        raise InputError("there is no text to tokenize; a batch needs at least one row.")
+    tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
+    rows = np.arange(len(texts))
+    return tokens.pad(rows, (len(rows), bucket_length(int(tokens.lengths.max()))))
+
+
+_tokenizer = functools.lru_cache(maxsize=4)(TextTokenizer)
