@@ -1,0 +1,35 @@
+"""The ONNX file of all-MiniLM-L6-v2 on any machine: the hub's where that is reachable, else made from the weights."""
+
+import shutil
+from pathlib import Path
+
+from convert.flax_to_onnx import to_onnx
+from minilm_jax.checkpoint import load_params
+from minilm_jax.config import ALL_MINILM_L6_V2
+from minilm_jax.errors import ModelFileError
+from minilm_jax.model_files import DEFAULT_MODEL, made_file, model_file
+
+NAME = f"{DEFAULT_MODEL}.onnx"
+
+
+def default_onnx_file(cache_dir: str | Path | None = None) -> Path:
+    """Returns the default model as an ONNX file in the cache, obtained or made at the first call.
+
+    Args:
+        cache_dir: Where files are kept, see `minilm_jax.model_files`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ModelFileError: The model cannot be obtained from any source.
+    """
+
+    def make(path: Path) -> None:
+        try:
+            shutil.copyfile(model_file("onnx/model.onnx", cache_dir=cache_dir), path)
+        except ModelFileError:
+            model = to_onnx(load_params(DEFAULT_MODEL, cache_dir=cache_dir), ALL_MINILM_L6_V2)
+            path.write_bytes(model.SerializeToString(deterministic=True))
+
+    return made_file(NAME, make, cache_dir=cache_dir)

@@ -1,0 +1,115 @@
+"""The folder that a conversion writes: params, config, tokenizer and a record; all that is needed to load the model."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.onnx_to_flax import Conversion
+from convert.verify import TOLERANCE, runtime_name
+from minilm_jax.checkpoint import Format, params_file, save_params
+from minilm_jax.config import EncoderConfig, read_config
+from minilm_jax.errors import ConversionError, ModelFileError
+from minilm_jax.params import Params
+from minilm_jax.tokenization import TOKENIZER_FILE
+
+RECORD = "conversion.json"
+_COPIED = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json")
+_PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "numpy")
+
+
+def write_folder(
+    out: Path,
+    params: Params,
+    config: EncoderConfig,
+    *,
+    companions: Path,
+    record: Mapping[str, Any],
+    format: Format,
+) -> None:
+    """Writes a model folder in one step: it is there whole or not at all.
+
+    Args:
+        out: The folder; an earlier conversion in it is replaced.
+        params: The parameter tree.
+        config: Its sizes.
+        companions: A folder with the model's tokenizer files, which are copied.
+        record: What to keep as `conversion.json`.
+        format: Of the params.
+
+    Raises:
+        ConversionError: `out` exists and is no conversion's.
+        OSError: The folder cannot be written.
+    """
+    if out.exists() and not (out / RECORD).is_file():
+        raise ConversionError(f"{out} exists and holds no conversion; choose another folder with --out.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        save_params(params, new / params_file(format))
+        _write_json(new / "config.json", config.to_dict())
+        for name in _COPIED:
+            if (companions / name).is_file():
+                shutil.copyfile(companions / name, new / name)
+        _write_json(new / RECORD, record)
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        new.rename(out)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Returns the record of the conversion that made a folder, or None where there is none."""
+    try:
+        return json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def describe(conversion: Conversion) -> dict[str, Any]:
+    """Returns the record of a conversion: what was matched to what, and the proof."""
+    model = conversion.source.model
+    return {
+        "source": {
+            "file": conversion.source.path.name,
+            "sha256": conversion.source.sha256,
+            "opset": conversion.source.opset,
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        },
+        "largest_difference": dict(conversion.differences),
+        "tolerance": TOLERANCE,
+        "verified_with": runtime_name(),
+        "weights": {
+            path: {"source": weight.source, "undone": list(weight.undone)}
+            for path, weight in sorted(conversion.weights.items())
+        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that a conversion depends on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
+def companion_folder(model: Path) -> Path | None:
+    """Returns the folder of an ONNX file's tokenizer: its own, or the one above it as in hub repositories, or None."""
+    return next((folder for folder in (model.parent, model.parent.parent) if (folder / TOKENIZER_FILE).is_file()), None)
+
+
+def with_pooling_of(config: EncoderConfig, folder: Path) -> EncoderConfig:
+    """Returns the config with the pooling and normalisation that a model folder states; its sizes stay."""
+    try:
+        stated = read_config(folder)
+    except ModelFileError:
+        return config
+    return dataclasses.replace(config, pooling=stated.pooling, normalize=stated.normalize)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
