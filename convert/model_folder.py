@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.onnx_file import OnnxFile
 from convert.onnx_to_flax import Conversion
 from convert.verify import TOLERANCE, runtime_name
+from minilm_jax import __version__
 from minilm_jax.checkpoint import Format, params_file, save_params
 from minilm_jax.config import EncoderConfig, read_config
 from minilm_jax.errors import ConversionError, ModelFileError
@@ -20,7 +22,7 @@ from minilm_jax.tokenization import TOKENIZER_FILE
 
 RECORD = "conversion.json"
 _COPIED = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json")
-_PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "onnx", "numpy")
 
 
 def write_folder(
@@ -71,14 +73,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def describe(conversion: Conversion) -> dict[str, Any]:
+def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
     """Returns the record of a conversion: what was matched to what, and the proof."""
-    model = conversion.source.model
+    model = source.model
     return {
         "source": {
-            "file": conversion.source.path.name,
-            "sha256": conversion.source.sha256,
-            "opset": conversion.source.opset,
+            "file": source.path.name,
+            "sha256": source.sha256,
+            "opset": source.opset,
             "producer": f"{model.producer_name} {model.producer_version}".strip(),
         },
         "largest_difference": dict(conversion.differences),
@@ -93,8 +95,9 @@ def describe(conversion: Conversion) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that a conversion depends on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    """Returns the versions of this project, of Python and of the packages that a conversion depends on."""
+    own = {"minilm-jax": __version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def companion_folder(model: Path) -> Path | None:

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def largest_differences(model: onnx.ModelProto, layout: BertLayout, params: Para
         outputs = _runtime(model)(_feeds(model, batch))
     except Exception as error:
         raise ConversionError(f"the graph does not run, so nothing can be proved ({str(error).splitlines()[0]}).") from error
-    encoded = encode(params, batch, layout.config)
+    encoded = jax.jit(encode)(params, batch, layout.config)
     names = [value.name for value in model.graph.output]
 
     def difference(name: str, meaning: str) -> float:

@@ -50,7 +50,7 @@ def load_params(
     path = _weights_path(source, cache_dir)
     if config is None:
         config = read_config(path.parent) if (path.parent / "config.json").exists() else ALL_MINILM_L6_V2
-    leaves = {name: _float32(name, leaf) for name, leaf in flatten(_read(path, config)).items()}
+    leaves = {name: _float32(name, leaf) for name, leaf in flatten(_read(path)).items()}
     params = unflatten(leaves)
     try:
         check(params, config)
@@ -96,7 +96,7 @@ def _weights_path(source: str | Path, cache_dir: str | Path | None) -> Path:
     raise ModelFileError(f"{folder} holds no weights; one of {', '.join(names)} should be in it.")
 
 
-def _read(path: Path, config: EncoderConfig) -> Mapping[str, Any]:
+def _read(path: Path) -> Mapping[str, Any]:
     readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
         ".safetensors": _read_safetensors,
         ".msgpack": _read_msgpack,
@@ -104,9 +104,10 @@ def _read(path: Path, config: EncoderConfig) -> Mapping[str, Any]:
     }
     if path.suffix == ".onnx":
         # The one way from the library to the converter, taken only when a user passes an ONNX file.
-        from convert.onnx_to_flax import read_params
+        from convert.onnx_file import read_onnx
+        from convert.onnx_to_flax import convert
 
-        return read_params(path, config)
+        return convert(read_onnx(path).model).params
     if path.suffix not in readers:
         raise ModelFileError(f"{path}: weights come as .safetensors, .msgpack, .orbax or .onnx.")
     try:
@@ -127,9 +128,10 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 def _write_safetensors(leaves: dict[str, NDArray[Any]], path: Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file(leaves, path, metadata={"format": "flax"})
+    # Not save_file, which makes a file that only its owner may read.
+    path.write_bytes(save(leaves, metadata={"format": "flax"}))
 
 
 def _read_msgpack(path: Path) -> Mapping[str, Any]:

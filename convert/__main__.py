@@ -1,0 +1,81 @@
+"""`python -m convert`: the command line of the converter."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from minilm_jax.checkpoint import Format
+from minilm_jax.model_files import DEFAULT_MODEL, FILES_FOR_INFERENCE, model_folder
+
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(path_type=Path)
+_FORMAT = click.Choice(get_args(Format))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Convert BERT sentence encoders between ONNX, Hugging Face and Flax.
+
+    \b
+    python -m convert onnx_to_flax                        all-MiniLM-L6-v2, obtained or made
+    python -m convert onnx_to_flax model.onnx --out DIR   a file of your own
+    python -m convert safetensors_to_flax HUB_FOLDER      a folder from the hub
+    python -m convert flax_to_onnx DIR --out model.onnx   and back
+    """
+
+
+@main.command("onnx_to_flax")
+@click.argument("model", type=_EXISTING, required=False)
+@click.option("--out", type=_NEW, help="Folder to write; by default the file's name with -flax, here.")
+@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
+@click.option("--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with its tokenizer.json.")
+@click.option("--report", is_flag=True, help="Print where every weight came from.")
+def onnx_to_flax(model: Path | None, out: Path | None, format: Format, tokenizer: Path | None, report: bool) -> None:
+    """Turn the weights of an ONNX file into Flax params, and prove them against its graph.
+
+    Without MODEL the default, all-MiniLM-L6-v2, is obtained. The folder that is written is all that is needed to load
+    the model later; nothing is written unless the params compute what the graph does.
+    """
+    from convert.pipeline import convert_to_folder
+
+    written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer)
+    if report:
+        _print_weights(record)
+    for name, difference in record["largest_difference"].items():
+        click.echo(f"{name}: largest difference from the ONNX graph {difference:.1e} ({record['verified_with']})")
+    click.echo(f"{len(record['weights'])} arrays written to {written}")
+
+
+@main.command("safetensors_to_flax")
+@click.argument("source", default=DEFAULT_MODEL)
+@click.option("--out", type=_NEW, help="Folder to write; by default the folder's name with -flax, here.")
+@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
+def safetensors_to_flax(source: str, out: Path | None, format: Format) -> None:
+    """Turn a Hugging Face folder, or a model by its name, into Flax params."""
+    from convert.pipeline import hub_to_folder
+
+    written, record = hub_to_folder(model_folder(source), out, format=format)
+    click.echo(f"{len(record['weights'])} arrays written to {written}")
+
+
+@main.command("flax_to_onnx")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=_NEW, required=True, help="ONNX file to write.")
+def flax_to_onnx(folder: Path, out: Path) -> None:
+    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length)."""
+    from convert.pipeline import folder_to_onnx
+
+    differences = folder_to_onnx(folder, out)
+    for name, difference in differences.items():
+        click.echo(f"{name}: largest difference from the params {difference:.1e}")
+    click.echo(f"{out.stat().st_size:,} bytes written to {out}")
+
+
+def _print_weights(record: dict[str, Any]) -> None:
+    for path, weight in record["weights"].items():
+        click.echo(f"{path:58} {weight['source']}{''.join(f' ← {op}' for op in weight['undone'])}")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m convert")

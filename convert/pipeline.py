@@ -1,0 +1,132 @@
+"""From file to file: the conversions as the command line, the demo and other programs call them."""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from convert.default_model import default_onnx_file
+from convert.flax_to_onnx import to_onnx
+from convert.model_folder import companion_folder, describe, versions, with_pooling_of, write_folder
+from convert.graph import Constant
+from convert.onnx_file import read_onnx
+from convert.onnx_to_flax import Conversion, convert
+from minilm_jax.checkpoint import HUB_FILE, Format, load_params
+from minilm_jax.config import ALL_MINILM_L6_V2, read_config
+from minilm_jax.errors import ConversionError
+from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+from minilm_jax.model_sources import sha256_of
+from minilm_jax.params import Params, flatten
+
+
+def convert_to_folder(
+    model: Path | None = None,
+    out: Path | None = None,
+    *,
+    format: Format = "safetensors",
+    tokenizer: Path | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Converts an ONNX file to a model folder.
+
+    Args:
+        model: The file, or None for all-MiniLM-L6-v2.
+        out: The folder to write; by default the file's name with `-flax`, in the current folder.
+        format: Of the params.
+        tokenizer: A folder with the model's tokenizer; by default the file's own folder or the one above it, and
+            all-MiniLM-L6-v2's where neither has one and the vocabulary is as large.
+
+    Returns:
+        The folder and the record that was written into it.
+
+    Raises:
+        ConversionError: The file is no BERT encoder, has no tokenizer, or could not be proved; nothing is written.
+    """
+    path = model or default_onnx_file()
+    source = read_onnx(path)
+    try:
+        conversion = convert(source.model)
+    except ConversionError as error:
+        raise ConversionError(f"{path}: {error}") from error.__cause__
+    if model is None:
+        conversion = _with_pooler(conversion)
+    companions = tokenizer or (model and companion_folder(model)) or _default_companions(path, conversion)
+    record = describe(source, conversion) | {"tokenizer_from": companions.name}
+    out = out or Path(f"{path.stem}-flax")
+    config = with_pooling_of(conversion.config, companions)
+    write_folder(out, conversion.params, config, companions=companions, record=record, format=format)
+    return out, record
+
+
+def hub_to_folder(folder: Path, out: Path | None, *, format: Format) -> tuple[Path, dict[str, Any]]:
+    """Converts a folder from the hub, with `model.safetensors` in it, to a model folder.
+
+    Args:
+        folder: The hub's folder.
+        out: The folder to write; by default its name with `-flax`, in the current folder.
+        format: Of the params.
+
+    Returns:
+        The folder and the record that was written into it.
+
+    Raises:
+        ModelFileError: A file is missing, damaged, or of another kind of model.
+    """
+    config = read_config(folder)
+    params = load_params(folder / HUB_FILE, config)
+    weights = {path: {"source": HUB_FILE, "undone": []} for path in flatten(params)}
+    source = {"file": HUB_FILE, "sha256": sha256_of(folder / HUB_FILE)}
+    record = {"source": source, "weights": weights, "versions": versions()}
+    out = out or Path(f"{folder.name}-flax")
+    write_folder(out, params, config, companions=folder, record=record, format=format)
+    return out, record
+
+
+def folder_to_onnx(folder: Path, out: Path) -> dict[str, float]:
+    """Writes the model in a folder as an ONNX file, after converting it back and comparing.
+
+    Args:
+        folder: A model folder.
+        out: The file, replaced in one step.
+
+    Returns:
+        The largest difference between graph and params for each output.
+
+    Raises:
+        ConversionError: The graph does not compute what the params do; nothing is written.
+        OSError: The file cannot be written.
+    """
+    config = read_config(folder)
+    params = load_params(folder, config)
+    model = to_onnx(params, config)
+    back = convert(model)
+    if not jax.tree.all(jax.tree.map(np.array_equal, back.params, params)):
+        raise ConversionError(f"{out}: the graph does not give the params back; nothing was written.")
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        new = Path(scratch) / out.name
+        new.write_bytes(model.SerializeToString(deterministic=True))
+        os.replace(new, out)
+    return dict(back.differences)
+
+
+def _with_pooler(conversion: Conversion) -> Conversion:
+    """Completes the default model: the hub's ONNX file of it has no pooler, its `model.safetensors` has."""
+    if "pooler" in conversion.params:
+        return conversion
+    pooler = {"pooler": jax.tree.map(np.asarray, load_params(DEFAULT_MODEL)["pooler"])}
+    sources = {path: Constant(leaf, HUB_FILE) for path, leaf in flatten(pooler).items()}
+    return dataclasses.replace(
+        conversion, params=conversion.params | pooler, weights={**conversion.weights, **sources}
+    )
+
+
+def _default_companions(path: Path, conversion: Conversion) -> Path:
+    if conversion.config.vocab_size != ALL_MINILM_L6_V2.vocab_size:
+        raise ConversionError(
+            f"{path}: there is no tokenizer.json beside it, and its vocabulary of {conversion.config.vocab_size:,} is not"
+            f" that of {DEFAULT_MODEL}; pass the folder of its tokenizer with --tokenizer."
+        )
+    return model_folder(DEFAULT_MODEL)

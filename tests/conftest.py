@@ -1,0 +1,54 @@
+"""What all tests share: jax at its strictest, several fake devices, and the real model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+import minilm_jax as mj
+from minilm_jax.model_files import model_folder
+from minilm_jax.params import Params
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+TINY = mj.EncoderConfig(
+    vocab_size=99,
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=40,
+    max_position_embeddings=16,
+)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """The real model, obtained as a user's would be; without it the tests that need it fail."""
+    return model_folder(mj.model_files.DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def params(folder: Path) -> Params:
+    return mj.load_params(folder)
+
+
+@pytest.fixture(scope="session")
+def weights(folder: Path) -> Mapping[str, NDArray[np.float32]]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="session")
+def encoder(folder: Path) -> mj.SentenceEncoder:
+    return mj.SentenceEncoder.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_params() -> Params:
+    # Ten times the usual spread, so that every part of the network matters to the result.
+    return jax.tree.map(lambda leaf: leaf * 10, mj.init_params(TINY, jax.random.key(0)))
