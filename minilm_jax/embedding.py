@@ -28,5 +28,5 @@ def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -
         InputError: The shapes of the batch do not fit each other or the position table.
     """
     hidden_state = encode(params, batch, config).last_hidden_state
-    pooled = pool(hidden_state, jnp.asarray(batch.attention_mask) != 0, config.pooling)
+    pooled = pool(hidden_state, jnp.asarray(batch.attention_mask).astype(bool), config.pooling)
     return l2_normalize(pooled) if config.normalize else pooled

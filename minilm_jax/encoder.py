@@ -75,7 +75,7 @@ def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
         if value is not None and jnp.shape(value) != shape:
             raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
     token_type_ids = jnp.zeros(shape, jnp.int32) if batch.token_type_ids is None else batch.token_type_ids
-    return jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask) != 0, jnp.asarray(token_type_ids)
+    return jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask).astype(bool), jnp.asarray(token_type_ids)
 
 
 def gelu(x: Array) -> Array:

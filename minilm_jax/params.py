@@ -121,7 +121,7 @@ def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
     lines = [f"- {path} {wanted[path].shape}" for path in wanted.keys() - found.keys()]
     lines += [f"+ {path} {np.shape(found[path])}" for path in found.keys() - wanted.keys()]
     for path in wanted.keys() & found.keys():
-        shape, dtype = np.shape(found[path]), np.result_type(found[path])
+        shape, dtype = np.shape(found[path]), getattr(found[path], "dtype", type(found[path]))
         if shape != wanted[path].shape or dtype != wanted[path].dtype:
             lines.append(f"! {path} is {dtype}{list(shape)}, not {wanted[path].dtype}{list(wanted[path].shape)}")
     if lines:

@@ -114,27 +114,57 @@ def test_whole_hidden_states(
     np.testing.assert_allclose(pooled, golden(reference)[f"pooler_{text}"], rtol=0, atol=VECTOR_TOLERANCE)
 
 
-def test_every_element_of_every_layer_against_onnxruntime(
-    weights: Mapping[str, NDArray[np.float32]],
-    tokens: RaggedIds,
-    outputs: list[tuple[NDArray[Any], NDArray[Any]]],
+def test_every_element_of_every_layer_against_float64(
+    params: Params, tokens: RaggedIds, outputs: list[tuple[NDArray[Any], NDArray[Any]]]
 ) -> None:
-    run = _graph_with_hidden_states(weights)
-    for row, hidden_states in run(tokens):
-        np.testing.assert_allclose(outputs[row][0], hidden_states, rtol=0, atol=HIDDEN_TOLERANCE, err_msg=f"text {row}")
+    # The same function in float64, which `test_float64_is_the_original` ties to torch's own float64.
+    for row, states in exact_hidden_states(params, tokens):
+        np.testing.assert_allclose(outputs[row][0], states, rtol=0, atol=HIDDEN_TOLERANCE, err_msg=f"text {row}")
 
 
-def _graph_with_hidden_states(weights: Mapping[str, NDArray[np.float32]]) -> Any:
+def test_float64_is_the_original(params: Params, tokens: RaggedIds) -> None:
+    positions = sample_positions(tokens.lengths, 384)
+    wanted = golden("float64")["hidden_samples"]
+    for row, states in exact_hidden_states(params, tokens):
+        found = states[:, positions[row, :, 0], positions[row, :, 1]]
+        # The golden values were rounded to float32 when stored: half a unit in the last place of numbers up to 8.
+        np.testing.assert_allclose(found, wanted[row], rtol=0, atol=2.5e-7)
+
+
+def exact_hidden_states(params: Params, tokens: RaggedIds) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yields the hidden states [7, T, D] of every third text, computed in float64."""
+    jax.config.update("jax_enable_x64", True)
+    try:
+        exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+        run = jax.jit(functools.partial(mj.encode, output_hidden_states=True))
+        for rows, shape in plan(tokens.lengths[::3]):
+            # Flax's LayerNorm promotes float64 with float32, which the strict rule of the tests forbids.
+            with jax.numpy_dtype_promotion("standard"):
+                states = np.stack(run(exact, tokens.pad(rows * 3, shape)).hidden_states, axis=1)
+            assert states.dtype == np.float64
+            yield from ((int(row) * 3, states[place, :, : tokens.lengths[row * 3]]) for place, row in enumerate(rows))
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+def test_every_element_of_every_layer_against_onnxruntime(
+    weights: Mapping[str, NDArray[np.float32]], tokens: RaggedIds, outputs: list[tuple[NDArray[Any], NDArray[Any]]]
+) -> None:
+    for row, states in hidden_states_by_onnxruntime(weights, tokens):
+        # Both sides are float32, and each may be the tolerance away from the true value.
+        np.testing.assert_allclose(outputs[row][0], states, rtol=0, atol=2 * HIDDEN_TOLERANCE, err_msg=f"text {row}")
+
+
+def hidden_states_by_onnxruntime(
+    weights: Mapping[str, NDArray[np.float32]], tokens: RaggedIds
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yields the hidden states [7, T, D] of every text, computed alone and unpadded by an exporter's own graph."""
     model = hydrate(TESTS / "exports" / "ts11-eager-pooler.onnx.gz", weights)
     names = ["/embeddings/LayerNorm/Add_1_output_0"]
     names += [f"/encoder/layer.{i}/output/LayerNorm/Add_1_output_0" for i in range(5)]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
-    def run(tokens: RaggedIds) -> Iterator[tuple[int, NDArray[Any]]]:
-        for row, length in enumerate(tokens.lengths):
-            batch = tokens.pad(np.array([row]), (1, int(length)))
-            feeds = {name: value.astype(np.int64) for name, value in batch._asdict().items()}
-            yield row, np.concatenate(session.run([*names, "last_hidden_state"], feeds))
-
-    return run
+    for row, length in enumerate(tokens.lengths):
+        batch = tokens.pad(np.array([row]), (1, int(length)))
+        feeds = {name: value.astype(np.int64) for name, value in batch._asdict().items()}
+        yield row, np.concatenate(session.run([*names, "last_hidden_state"], feeds))
