@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from minilm_jax import __version__
-from minilm_jax.cli import main, model
+from minilm_jax.cli import main, model, signals
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.terminal import render_matrix, render_size
 
@@ -180,7 +181,7 @@ def test_similarity(encoder):
 def test_a_matrix_in_a_terminal():
     texts = ["A cat sleeps on the sofa", "犬が走る", "line\nend \x1b[31m"]
     matrix = np.eye(3) - 0.25
-    assert render_matrix(texts, matrix, 45) == (
+    assert render_matrix(texts, matrix, 44) == (
         "                             1      2      3\n"
         "1  A cat sleeps on the…  0.750 -0.250 -0.250\n"
         "2  犬が走る             -0.250  0.750 -0.250\n"
@@ -276,27 +277,39 @@ def test_a_reader_that_goes_away_ends_it_quietly():
         assert process.wait() == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("name", ["out.npy", "out.parquet"])
+@pytest.mark.parametrize(
+    ("number", "code", "name"), [(signal.SIGINT, 130, "out.npy"), (signal.SIGTERM, 143, "out.parquet")]
+)
 def test_a_signal_leaves_no_file(tmp_path, number, code, name):
     source = tmp_path / "in.txt"
-    source.write_text("a sentence of a few words\n" * 100_000)
-    process = subprocess.Popen(
-        command("embed", "--file", source, "--out", tmp_path / name), stderr=subprocess.PIPE, text=True
-    )
-    wait_for_bytes(tmp_path)
-    process.send_signal(number)
-    assert process.communicate(timeout=60)[1] == ""
+    source.write_text("a few words\n" * 100_000)
+    arguments = command("embed", "--file", source, "--out", tmp_path / name)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for_bytes(tmp_path)
+            process.send_signal(number)
+            assert process.communicate(timeout=60)[1] == ""
+        finally:
+            process.kill()
     assert process.returncode == code
     assert os.listdir(tmp_path) == ["in.txt"]
 
 
 def wait_for_bytes(folder: Path) -> None:
-    for _ in range(600):
+    for _ in range(1_200):
         if any(path.stat().st_size for path in folder.glob(".out*.tmp")):
             return
         time.sleep(0.1)
-    pytest.fail("nothing was written in a minute")
+    pytest.fail("nothing was written in two minutes")
+
+
+def test_a_signal_whose_exception_was_lost_is_raised_again():
+    with signals.unwinding():
+        with contextlib.suppress(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit, match="143"):
+            signals.raise_if_received()
+    signals.raise_if_received()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")

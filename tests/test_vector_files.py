@@ -15,9 +15,8 @@ from minilm_jax.errors import InputError
 from minilm_jax.vector_files import FORMATS, Format, open_writer
 
 TEXTS = ["plain", 'quotes " and, commas', "two\nlines\r\n", "", "\u2028 🦊 \x00"]
-VECTORS = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32) * np.float32(
-    [[1e-9], [1], [1], [1e3], [1]]
-)
+SCALES = np.array([[1e-9], [1], [1], [1e3], [1]], np.float32)
+VECTORS = np.random.default_rng(0).standard_normal((5, 7), np.float32) * SCALES
 
 
 def write(path: Path, format: Format, texts=TEXTS, vectors=VECTORS) -> None:

@@ -1,0 +1,32 @@
+"""`python -m benchmarks`: measures, prints the table, and writes `docs/benchmarks.md`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from benchmarks import machine, one_sentence, report, throughput
+
+_PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def main() -> None:
+    """Runs every comparison."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="how often each contender is run (default: 7)")
+    parser.add_argument("--out", type=Path, default=_PAGE, help="the page to write (default: docs/benchmarks.md)")
+    arguments = parser.parse_args()
+    # What is measured here is the CPU and nothing from a network.
+    os.environ.update(JAX_PLATFORMS="cpu", HF_HUB_OFFLINE="1")
+    from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+
+    folder, before = model_folder(DEFAULT_MODEL), machine.describe()
+    print("one sentence as a whole process …", flush=True)
+    comparisons = list(one_sentence.compare(folder, arguments.rounds))
+    print("encode …", flush=True)
+    comparisons += throughput.compare(folder, arguments.rounds)
+    print(f"\n{report.table(comparisons)}")
+    arguments.out.write_text(report.page(comparisons, before, throughput.BATCH_SIZES), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

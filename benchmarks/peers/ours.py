@@ -1,0 +1,19 @@
+"""minilm-jax, as installed: nothing is set that a user would not have."""
+
+import sys
+from pathlib import Path
+
+from benchmarks.peers import Encode
+
+
+def load(folder: Path) -> Encode:
+    """Loads the encoder from a model folder."""
+    from minilm_jax import SentenceEncoder
+
+    encoder = SentenceEncoder.from_pretrained(folder)
+    return lambda texts: encoder.encode(texts, show_progress_bar=False)
+
+
+def one_sentence(sentence: str) -> list[str]:
+    """Returns the command that embeds a sentence; the model is found in the cache."""
+    return [sys.executable, "-m", "minilm_jax", "embed", sentence]

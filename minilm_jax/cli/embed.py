@@ -1,0 +1,125 @@
+"""`minilm-jax embed`."""
+
+import contextlib
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import click
+
+from minilm_jax import text_files
+from minilm_jax.cli import model as shared, signals
+
+if TYPE_CHECKING:
+    from minilm_jax import vector_files
+
+_Format = TypeVar("_Format")
+_INPUTS = ("txt", "jsonl", "csv")
+_OUTPUTS = ("npy", "npz", "parquet", "jsonl", "csv")
+
+
+@click.command()
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -."
+)
+@click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
+@click.option("--from", "input_format", type=click.Choice(_INPUTS), help="The format of --file.  [default: by suffix]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False), default="-", help="Write .npy, .npz, .parquet, .jsonl, .csv or -."
+)
+@click.option("--to", "output_format", type=click.Choice(_OUTPUTS), help="The format of --out.  [default: by suffix]")
+@shared.model_options
+@click.option("--batch-size", type=click.IntRange(min=1), help="Most texts a call.  [default: by their length]")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+def embed(
+    texts: Sequence[str],
+    file: str | None,
+    field: str,
+    input_format: text_files.Format | None,
+    out: str,
+    output_format: "vector_files.Format | None",
+    model: str,
+    max_seq_length: int | None,
+    batch_size: int | None,
+    quiet: bool,
+) -> None:
+    r"""Embed texts, given here or in a file of any size.
+
+    \b
+      minilm-jax embed "Hello world" "Good night"
+      minilm-jax embed --file lines.txt --out vectors.npy
+      minilm-jax embed --file reviews.csv --field review --out reviews.parquet
+      zcat big.jsonl.gz | minilm-jax embed --file - --from jsonl --out big.npz
+
+    Each line of a .txt file is a text, an empty one too, so that row i is line i. A .csv file gets the columns text,
+    e0, e1, …; .npy and .npz hold the vectors alone. The output appears when it is complete, never in part.
+    """
+    if tuple(texts) == ("-",):
+        texts, file = (), "-"
+    if bool(texts) == (file is not None):
+        raise click.UsageError("give either TEXTs or --file; --file - reads standard input.")
+    from minilm_jax.vector_files import FORMATS, STREAM_FORMATS, open_writer
+
+    source_format = input_format or ("txt" if file in (None, "-") else _by_suffix(file, text_files.FORMATS, "--from"))
+    target_format = output_format or ("jsonl" if out == "-" else _by_suffix(out, FORMATS, "--to"))
+    if out == "-" and target_format not in STREAM_FORMATS:
+        raise click.UsageError(f"{target_format} cannot go to standard output; name a file with --out.")
+    if file and os.path.exists(out) and os.path.exists(file) and os.path.samefile(file, out):
+        raise click.UsageError("--out is --file; the texts would be lost.")
+
+    target = sys.stdout.buffer if out == "-" else Path(out)
+    with _opened(file) as source, open_writer(target, target_format) as write:
+        chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
+        first = next(chunks)  # What is wrong with a file shows before the model is loaded.
+        encoder = shared.load_encoder(model, max_seq_length)
+        with _progress(None if file == "-" else source, quiet) as advance:
+            for chunk in itertools.chain([first], chunks):
+                write(chunk, shared.encode(encoder, chunk, batch_size))
+                advance(len(chunk))
+                signals.raise_if_received()
+    if not quiet:
+        shared.report_truncation(encoder)
+
+
+def _by_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        raise click.UsageError(f"{path}: the suffix is none of {', '.join(formats)}; name the format with {option}.")
+    return formats[suffix]
+
+
+def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | None]:
+    if file is None or file == "-":
+        return contextlib.nullcontext(sys.stdin.buffer if file else None)
+    return open(file, "rb")
+
+
+@contextlib.contextmanager
+def _progress(file: BinaryIO | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal how much of a file is done, or how many texts where that cannot be told, and the speed."""
+    from tqdm import tqdm
+
+    size = os.fstat(file.fileno()).st_size if file is not None and file.seekable() else None
+    layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]" if size else None
+    started, texts = time.perf_counter(), 0
+    # tqdm's None shows the bar on a terminal only.
+    bar = tqdm(
+        total=size, unit="B" if size else " texts", unit_scale=True, bar_format=layout, disable=quiet or None, delay=1
+    )
+
+    def advance(more: int) -> None:
+        nonlocal texts
+        texts += more
+        if file is not None and size:
+            bar.set_postfix_str(f"{texts / (time.perf_counter() - started):,.0f} texts/s", refresh=False)
+            bar.update(file.tell() - bar.n)
+        else:
+            bar.update(more)
+
+    with bar:
+        yield advance
