@@ -1,20 +1,24 @@
 """`python -m convert`: the command line of the converter."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from minilm_jax.checkpoint import Format
-from minilm_jax.model_files import DEFAULT_MODEL, FILES_FOR_INFERENCE, model_folder
+from minilm_jax.cli.model import start_compilation_cache
+from minilm_jax.cli.program import SETTINGS, Program
+from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+
+if TYPE_CHECKING:
+    from minilm_jax.checkpoint import Format
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
-_FORMAT = click.Choice(get_args(Format))
+_FORMAT = click.Choice(["safetensors", "msgpack", "orbax"])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.group(cls=Program, context_settings=SETTINGS)
+def main(**_: bool) -> None:
     """Convert BERT sentence encoders between ONNX, Hugging Face and Flax.
 
     \b
@@ -31,7 +35,7 @@ def main() -> None:
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
 @click.option("--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with its tokenizer.json.")
 @click.option("--report", is_flag=True, help="Print where every weight came from.")
-def onnx_to_flax(model: Path | None, out: Path | None, format: Format, tokenizer: Path | None, report: bool) -> None:
+def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokenizer: Path | None, report: bool) -> None:
     """Turn the weights of an ONNX file into Flax params, and prove them against its graph.
 
     Without MODEL the default, all-MiniLM-L6-v2, is obtained. The folder that is written is all that is needed to load
@@ -39,6 +43,7 @@ def onnx_to_flax(model: Path | None, out: Path | None, format: Format, tokenizer
     """
     from convert.pipeline import convert_to_folder
 
+    start_compilation_cache()
     written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer)
     if report:
         _print_weights(record)
@@ -51,7 +56,7 @@ def onnx_to_flax(model: Path | None, out: Path | None, format: Format, tokenizer
 @click.argument("source", default=DEFAULT_MODEL)
 @click.option("--out", type=_NEW, help="Folder to write; by default the folder's name with -flax, here.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
-def safetensors_to_flax(source: str, out: Path | None, format: Format) -> None:
+def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None:
     """Turn a Hugging Face folder, or a model by its name, into Flax params."""
     from convert.pipeline import hub_to_folder
 
@@ -66,6 +71,7 @@ def flax_to_onnx(folder: Path, out: Path) -> None:
     """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length)."""
     from convert.pipeline import folder_to_onnx
 
+    start_compilation_cache()
     differences = folder_to_onnx(folder, out)
     for name, difference in differences.items():
         click.echo(f"{name}: largest difference from the params {difference:.1e}")

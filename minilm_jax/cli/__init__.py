@@ -1,52 +1,24 @@
 """The command `minilm-jax`; a file here for each of its larger commands, none of which imports jax before it runs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from minilm_jax import __version__
-from minilm_jax.cli import signals
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
+from minilm_jax.cli.program import SETTINGS, Program
 from minilm_jax.cli.similarity import similarity
-from minilm_jax.errors import MinilmJaxError
-
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # Every argument, --help too, is for the command that this one loads.
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
 
-class _Program(click.Group):
-    """A group whose failures become exit codes: 1 a failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with signals.unwinding():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            ctx.exit(130)
-        except BrokenPipeError:
-            raise  # click ends quietly, with 1.
-        except (MinilmJaxError, OSError) as error:
-            if ctx.params["debug"]:
-                raise
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
-
-
-@click.group(cls=_Program, context_settings=_SETTINGS)
+@click.group(cls=Program, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="minilm-jax")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option(
-    "--compilation-cache/--no-compilation-cache",
-    default=True,
-    help="Keep compiled programs on disk, which saves a second or more at every start.  [default: on]",
-)
 def main(**_: bool) -> None:
-    r"""Sentence embeddings with all-MiniLM-L6-v2, on JAX.
+    """Sentence embeddings with all-MiniLM-L6-v2, on JAX.
 
     \b
       minilm-jax embed "Hello world"                    a vector, as a line of JSON
@@ -65,7 +37,7 @@ def convert(ctx: click.Context, arguments: Sequence[str]) -> None:
     """Convert between ONNX files and Flax params."""
     from convert.__main__ import main as group
 
-    group.main(list(arguments), prog_name=ctx.command_path, standalone_mode=False)
+    group.main(list(arguments), prog_name=ctx.command_path)
 
 
 @main.command()
@@ -80,7 +52,7 @@ def demo() -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the script that makes Tab complete commands and options.
+    """Print the script that makes Tab complete commands and options.
 
     \b
       eval "$(minilm-jax completion bash)"    in ~/.bashrc

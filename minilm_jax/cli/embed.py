@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import click
 
 from minilm_jax import text_files
-from minilm_jax.cli import model as shared, signals
+from minilm_jax.cli import model as shared
 
 if TYPE_CHECKING:
     from minilm_jax import vector_files
@@ -48,7 +48,7 @@ def embed(
     batch_size: int | None,
     quiet: bool,
 ) -> None:
-    r"""Embed texts, given here or in a file of any size.
+    """Embed texts, given here or in a file of any size.
 
     \b
       minilm-jax embed "Hello world" "Good night"
@@ -81,7 +81,6 @@ def embed(
             for chunk in itertools.chain([first], chunks):
                 write(chunk, shared.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
-                signals.raise_if_received()
     if not quiet:
         shared.report_truncation(encoder)
 

@@ -13,7 +13,7 @@ from minilm_jax.cli import model as shared
 @shared.model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the texts and the matrix.")
 def similarity(texts: Sequence[str], model: str, max_seq_length: int | None, as_json: bool) -> None:
-    r"""Print the cosine of texts: 1 for the same, about 0 for unrelated ones.
+    """Print the cosine of texts: 1 for the same, about 0 for unrelated ones.
 
     \b
       minilm-jax similarity "A cat sleeps." "A kitten naps."      one number

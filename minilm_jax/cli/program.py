@@ -1,0 +1,38 @@
+"""What `minilm-jax` and `python -m convert` have in common: failures become exit codes, and two options."""
+
+from typing import Any
+
+import click
+
+from minilm_jax.cli import signals
+from minilm_jax.errors import MinilmJaxError
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Program(click.Group):
+    """A group whose failures become exit codes: 1 a failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Adds the options of every program to the group's own."""
+        super().__init__(*args, **kwargs)
+        cache_help = "Keep compiled programs on disk, which saves a second or more at every start.  [default: on]"
+        self.params += [
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+            click.Option(["--compilation-cache/--no-compilation-cache"], default=True, help=cache_help),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            with signals.unwinding():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise  # click ends quietly, with 1.
+        except (MinilmJaxError, OSError) as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
