@@ -154,11 +154,12 @@ def _around_softmax(graph: Graph, softmax: onnx.NodeProto) -> Attention | None:
         return node if node is not None and graph.constant_operand(node) is None else None
 
     scores = graph.trace_back(softmax.input[0], (*LAYOUT, *SCALING, *MASKING), product)
-    # Exporters wrap the weights in Where(IsNaN(...), 0, ...), for rows that attend to nothing.
-    mixed = graph.trace_forward(softmax.output[0], ("Identity", "Cast", "Where", "MatMul"), product)
+    # Where(IsNaN(...), 0, ...) guards rows that attend to nothing; onnx's version_converter flattens around a Softmax.
+    after = (*LAYOUT, "Where")
+    mixed = graph.trace_forward(softmax.output[0], (*after, "MatMul"), product)
     if len(scores) != 1 or len(mixed) != 1:
         return None
     query, key = scores[0].input
-    from_softmax = graph.trace_back(mixed[0].input[0], ("Identity", "Cast", "Where"), lambda t: t == softmax.output[0] or None)
+    from_softmax = graph.trace_back(mixed[0].input[0], after, lambda t: t == softmax.output[0] or None)
     value = mixed[0].input[1] if from_softmax else mixed[0].input[0]
     return Attention(query, key, value, mixed[0].output[0])

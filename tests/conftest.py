@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 import minilm_jax as mj
 from minilm_jax.model_files import model_folder
-from minilm_jax.params import Params
+from minilm_jax.params import Params, flatten, unflatten
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -48,7 +48,18 @@ def encoder(folder: Path) -> mj.SentenceEncoder:
     return mj.SentenceEncoder.from_pretrained(folder)
 
 
+def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -> Params:
+    """Parameters of which every one matters to the result: no zero biases, no scales of one."""
+    first, second = jax.random.split(jax.random.key(seed))
+    params = flatten(mj.init_params(config, first, pooler=pooler))
+    keys = jax.random.split(second, len(params))
+    shifted = {
+        path: leaf + 0.1 * jax.random.normal(key, leaf.shape)
+        for key, (path, leaf) in zip(keys, params.items(), strict=True)
+    }
+    return unflatten(shifted)
+
+
 @pytest.fixture(scope="session")
 def tiny_params() -> Params:
-    # Ten times the usual spread, so that every part of the network matters to the result.
-    return jax.tree.map(lambda leaf: leaf * 10, mj.init_params(TINY, jax.random.key(0)))
+    return random_params(TINY, seed=0)

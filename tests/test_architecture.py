@@ -1,0 +1,67 @@
+"""What the folders promise: imports run one way, and importing the package is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Each module may import those on its right and nothing else of the project.
+ALLOWED = {
+    "minilm_jax.errors": set(),
+    "minilm_jax.config": {"errors"},
+    "minilm_jax.attention": set(),
+    "minilm_jax.pooling": {"config"},
+    "minilm_jax.batching": set(),
+    "minilm_jax.params": {"config", "errors"},
+    "minilm_jax.hub_layout": {"params"},
+    "minilm_jax.encoder": {"attention", "batching", "config", "errors"},
+    "minilm_jax.embedding": {"batching", "config", "encoder", "pooling"},
+    "minilm_jax.model_sources": {"errors"},
+    "minilm_jax.model_files": {"errors", "model_sources"},
+    "minilm_jax.tokenization": {"batching", "errors", "model_files"},
+    "minilm_jax.compilation_cache": {"model_files"},
+}
+
+
+def imports(path: Path, *, also_inside_functions: bool) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    nodes = ast.walk(tree) if also_inside_functions else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_the_core_imports_one_way(module: str) -> None:
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    own = {name for name in imports(path, also_inside_functions=True) if name.startswith(("minilm_jax", "convert"))}
+    assert own <= {f"minilm_jax.{name}" for name in ALLOWED[module]}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "minilm_jax").rglob("*.py")), ids=lambda path: path.name)
+def test_the_library_does_not_import_the_converter_at_import_time(path: Path) -> None:
+    top = {name.partition(".")[0] for name in imports(path, also_inside_functions=False)}
+    assert not top & {"convert", "onnx"}
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    heavy = "jax flax onnx numpy tokenizers huggingface_hub click".split()
+    code = f"import sys, minilm_jax; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import minilm_jax as mj
+    from minilm_jax import embedding, sentence_encoder  # so that a submodule cannot stand in a function's place
+
+    assert mj.embed is embedding.embed
+    assert mj.SentenceEncoder is sentence_encoder.SentenceEncoder
+    assert all(getattr(mj, name) is not None for name in mj.__all__)

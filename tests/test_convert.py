@@ -1,0 +1,358 @@
+"""ONNX to Flax: every exporter's graph of the real model gives the same bits, and what is no BERT is refused."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper, version_converter
+
+import minilm_jax as mj
+from convert import verify
+from convert.__main__ import main
+from convert.flax_to_onnx import to_onnx
+from convert.graph import Graph
+from convert.onnx_file import check_model, read_onnx
+from convert.onnx_to_flax import convert
+from minilm_jax.hub_layout import from_hub
+from minilm_jax.model_files import model_file
+from minilm_jax.params import Params, flatten
+from tests.conftest import TINY, random_params
+from tests.exports.hydrate import hydrate
+
+EXPORTS = sorted((Path(__file__).parent / "exports").glob("*.onnx.gz"))
+HUB = Path(__file__).parent / "exports" / "hub.onnx.gz"
+# Two float32 runtimes on the real weights.
+RUNTIMES_AGREE = 1e-5
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def same_bits(params: Params, weights: Weights) -> bool:
+    wanted = flatten(from_hub(weights))
+    found = flatten(params)
+    missing = {path for path in wanted if path not in found}
+    assert missing in (set(), {"pooler.dense.kernel", "pooler.dense.bias"})
+    return all(np.array_equal(found[path], wanted[path]) and found[path].dtype == np.float32 for path in found)
+
+
+@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name.removesuffix(".onnx.gz"))
+def test_every_exporters_graph_gives_the_same_bits(path: Path, weights: Weights) -> None:
+    model = hydrate(path, weights)
+    check_model(model)
+    conversion = convert(model)
+    assert same_bits(conversion.params, weights)
+    assert conversion.config == mj.ALL_MINILM_L6_V2
+    assert ("pooler" in conversion.params) == any(output.name == "pooler_output" for output in model.graph.output)
+    assert max(conversion.differences.values()) < RUNTIMES_AGREE
+
+
+def test_the_published_file_itself(weights: Weights, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(hydrate(HUB, weights).SerializeToString())
+    source = read_onnx(path)
+    assert source.sha256 == "6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452"
+    assert same_bits(convert(source.model).params, weights)
+
+
+@pytest.mark.parametrize("name", ["ts11-eager", "ts11-eager-pooler"])
+def test_upgraded_to_opset_16_as_the_original_project_did(name: str, weights: Weights) -> None:
+    upgraded = version_converter.convert_version(hydrate(HUB.with_name(f"{name}.onnx.gz"), weights), 16)
+    conversion = convert(upgraded)
+    assert upgraded.opset_import[0].version == 16
+    assert same_bits(conversion.params, weights)
+
+
+def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Gives every tensor and node a meaningless name, as some tools do."""
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(model)
+    kept = {value.name for value in (*model.graph.input, *model.graph.output)}
+    names: dict[str, str] = {"": ""}
+
+    def rename(name: str) -> str:
+        return name if name in kept else names.setdefault(name, str(len(names)))
+
+    for tensor in renamed.graph.initializer:
+        tensor.name = rename(tensor.name)
+    for node in renamed.graph.node:
+        node.name = ""
+        node.input[:] = map(rename, node.input)
+        node.output[:] = map(rename, node.output)
+    del renamed.graph.value_info[:]
+    return renamed
+
+
+@pytest.mark.parametrize("name", ["hub", "ts14-eager-pooler-unfolded", "dynamo23-sdpa"])
+def test_names_do_not_matter(name: str, weights: Weights) -> None:
+    assert same_bits(convert(anonymous(hydrate(HUB.with_name(f"{name}.onnx.gz"), weights))).params, weights)
+
+
+def test_a_swapped_weight_does_not_pass_the_proof(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hydrate(HUB, weights)
+    honest = verify.encode
+
+    def swapped(params: Params, *rest: Any) -> Any:
+        own = params["encoder"]["layer"]["3"]["attention"]["self"]
+        own["query"], own["key"] = own["key"], own["query"]
+        return honest(params, *rest)
+
+    monkeypatch.setattr(verify, "encode", swapped)
+    with pytest.raises(mj.ConversionError, match="differs from the graph's by"):
+        convert(model)
+
+
+def test_onnxs_own_evaluator_proves_it_where_onnxruntime_is_missing(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "runtime_name", lambda: "onnx.reference")
+    conversion = convert(to_onnx(tiny_params, TINY))
+    assert max(conversion.differences.values()) < RUNTIMES_AGREE
+
+
+def test_flax_to_onnx_runs_in_onnxruntime(params: Params) -> None:
+    model = to_onnx(params, mj.ALL_MINILM_L6_V2)
+    assert [opset.version for opset in model.opset_import] == [17]
+    assert {tensor.name for tensor in model.graph.initializer} >= flatten(params).keys()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch in (mj.tokenize(["Hello world"]), mj.tokenize(["A longer sentence than the other one.", "Short."])):
+        feeds = {name: array.astype(np.int64) for name, array in batch._asdict().items()}
+        hidden, pooled = session.run(["last_hidden_state", "pooler_output"], feeds)
+        output = mj.encode(params, batch)
+        real = batch.attention_mask != 0
+        np.testing.assert_allclose(
+            np.asarray(output.last_hidden_state)[real], np.asarray(hidden)[real], rtol=0, atol=RUNTIMES_AGREE
+        )
+        np.testing.assert_allclose(np.asarray(output.pooler_output), pooled, rtol=0, atol=RUNTIMES_AGREE)
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
+def test_there_and_back_is_bit_identical(pooler: bool, activation: str) -> None:
+    config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "hidden_act": activation, "layer_norm_eps": 1e-7})
+    params = random_params(config, seed=1, pooler=pooler)
+    model = to_onnx(params, config)
+    back = convert(model)
+    assert back.config == config
+    assert flatten(back.params).keys() == flatten(params).keys()
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
+    assert to_onnx(back.params, back.config).SerializeToString(deterministic=True) == model.SerializeToString(
+        deterministic=True
+    )
+
+
+def tiny_model(tiny_params: Params) -> onnx.ModelProto:
+    return to_onnx(tiny_params, TINY)
+
+
+def node(model: onnx.ModelProto, op_type: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.op_type == op_type)
+
+
+def without_attention(model: onnx.ModelProto) -> None:
+    for found in model.graph.node:
+        if found.op_type == "Softmax":
+            found.op_type = "Relu"
+            del found.attribute[:]
+
+
+def with_relu(model: onnx.ModelProto) -> None:
+    for found in model.graph.node:
+        if found.op_type == "Erf":
+            found.op_type = "Relu"
+
+
+def with_a_head(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((24, 2), np.float32), "classifier"))
+    model.graph.node.append(helper.make_node("MatMul", ["pooler_output", "classifier"], ["logits"]))
+    model.graph.output.append(helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None))
+
+
+def with_nan(model: onnx.ModelProto) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == "encoder.layer.1.output.dense.kernel")
+    tensor.raw_data = np.full(list(tensor.dims), np.nan, np.float32).tobytes()
+
+
+def without_residual(model: onnx.ModelProto) -> None:
+    for add in model.graph.node:
+        if add.op_type == "Add" and any(name.startswith("layernormalization") for name in add.input):
+            add.input[1] = add.input[0]
+            return
+
+
+def with_an_odd_input(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, [1, 3]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_attention, "no attention block"),
+        (with_relu, "encoder.layer.0: the activation is Relu; only GELU"),
+        (with_a_head, r"the dense layer 'classifier' \[24, 2\] has no place in a BERT encoder"),
+        (with_nan, "encoder.layer.1.output.dense.kernel.*not finite"),
+        (without_residual, "encoder.layer.0.attention.output: 2 LayerNorms follow"),
+        (with_an_odd_input, "an input 'pixels'"),
+    ],
+)
+def test_what_is_no_bert_is_refused_by_the_first_thing_that_does_not_fit(
+    tiny_params: Params, spoil: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    model = tiny_model(tiny_params)
+    spoil(model)
+    with pytest.raises(mj.ConversionError, match=message):
+        convert(model)
+
+
+def with_a_subgraph(model: onnx.ModelProto) -> None:
+    node(model, "Erf").attribute.append(helper.make_attribute("body", onnx.GraphProto()))
+
+
+def with_a_foreign_node(model: onnx.ModelProto) -> None:
+    node(model, "Erf").domain = "example.evil"
+
+
+def with_a_short_tensor(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].raw_data = b"\0" * 8
+
+
+def with_a_huge_tensor(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].dims[:] = [2**40, 2**40]
+
+
+def with_a_negative_size(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].dims[:] = [-1, -4]
+
+
+def with_external_data(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def with_no_nodes(model: onnx.ModelProto) -> None:
+    del model.graph.node[:]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (with_a_subgraph, "subgraph"),
+        (with_a_foreign_node, r"example\.evil"),
+        (with_a_short_tensor, "does not hold so many numbers"),
+        (with_a_huge_tensor, "does not hold so many numbers"),
+        (with_a_negative_size, "negative size"),
+        (with_external_data, "lies in another file"),
+        (with_no_nodes, "there is no graph"),
+    ],
+)
+def test_unsafe_files_are_refused_before_anything_is_allocated(
+    tiny_params: Params, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    model = tiny_model(tiny_params)
+    spoil(model)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(mj.ConversionError, match=message):
+        read_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no onnx", b"\x08\x08\x12"])
+def test_files_that_are_no_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(mj.ConversionError, match=r"model\.onnx"):
+        read_onnx(tmp_path / "model.onnx")
+
+
+def test_a_cyclic_graph_is_refused(tiny_params: Params) -> None:
+    model = tiny_model(tiny_params)
+    model.graph.node[0].input[0] = model.graph.node[-1].output[0]
+    with pytest.raises(mj.ConversionError, match="before it is computed"):
+        Graph(model)
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(main, ["--no-compilation-cache", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_a_folder_is_all_that_is_needed(
+    weights: Weights, encoder: mj.SentenceEncoder, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.onnx").write_bytes(hydrate(HUB, weights).SerializeToString())
+    out = tmp_path / "out"
+    output = run("onnx_to_flax", tmp_path / "mine.onnx", "--out", out, "--report")
+    assert "last_hidden_state: largest difference from the ONNX graph" in output
+    assert "encoder.layer.0.attention.self.query.kernel" in output
+    record = json.loads((out / "conversion.json").read_text("utf-8"))
+    assert record["source"]["sha256"].startswith("6fd5d72f")
+    assert (record["source"]["opset"], record["source"]["producer"]) == (14, "pytorch 2.5.0")
+    assert record["largest_difference"]["last_hidden_state"] < RUNTIMES_AGREE
+    assert record["weights"]["encoder.layer.0.attention.self.query.kernel"]["source"].startswith("onnx::MatMul_")
+    converted = mj.SentenceEncoder.from_pretrained(out)
+    assert converted.config == mj.ALL_MINILM_L6_V2
+    assert "pooler" not in converted.params
+    np.testing.assert_allclose(converted.encode("Hello"), encoder.encode("Hello"), rtol=0, atol=1e-6)
+    back = tmp_path / "back.onnx"
+    run("flax_to_onnx", out, "--out", back)
+    assert same_bits(convert(read_onnx(back).model).params, weights)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back.onnx", "mine.onnx", "out"]
+
+
+def test_the_default_model_is_complete(params: Params, tmp_path: Path) -> None:
+    run("onnx_to_flax", "--out", tmp_path / "out", "--format", "msgpack")
+    converted = mj.load_params(tmp_path / "out")
+    assert jax.tree.all(jax.tree.map(np.array_equal, converted, params))
+
+
+def test_safetensors_to_flax(params: Params, folder: Path, tmp_path: Path) -> None:
+    run("safetensors_to_flax", folder, "--out", tmp_path / "out")
+    assert jax.tree.all(jax.tree.map(np.array_equal, mj.load_params(tmp_path / "out"), params))
+    record = json.loads((tmp_path / "out" / "conversion.json").read_text("utf-8"))
+    assert record["source"]["sha256"].startswith("53aa5117")
+
+
+def test_params_load_straight_from_an_onnx_file(weights: Weights, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(hydrate(HUB, weights).SerializeToString())
+    assert same_bits(jax.tree.map(np.asarray, mj.load_params(tmp_path / "model.onnx")), weights)
+
+
+def test_nothing_is_written_for_a_bad_file_and_no_traceback_shown(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"\x08\x08\x12")
+    output = run("onnx_to_flax", tmp_path / "bad.onnx", "--out", tmp_path / "out", code=1)
+    assert output.startswith("error: ")
+    assert "Traceback" not in output
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+def test_a_folder_that_is_no_conversion_is_left_alone(tiny_params: Params, tmp_path: Path) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(to_onnx(tiny_params, TINY).SerializeToString())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("mine")
+    tokenizer = model_file("tokenizer.json").parent
+    output = run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", tmp_path / "out", "--tokenizer", tokenizer, code=1)
+    assert "holds no conversion" in output
+    assert (tmp_path / "out" / "precious").read_text() == "mine"
+
+
+def test_a_model_with_another_vocabulary_needs_its_own_tokenizer(tiny_params: Params, tmp_path: Path) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(to_onnx(tiny_params, TINY).SerializeToString())
+    output = run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", tmp_path / "out", code=1)
+    assert "--tokenizer" in output
+    assert not (tmp_path / "out").exists()
+
+
+def test_converting_twice_writes_the_same_bytes(tiny_params: Params, tmp_path: Path) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(to_onnx(tiny_params, TINY).SerializeToString())
+    tokenizer = model_file("tokenizer.json").parent
+    for out in ("first", "second", "second"):
+        run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", tmp_path / out, "--tokenizer", tokenizer)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
