@@ -33,7 +33,9 @@ def main(**_: bool) -> None:
 @click.argument("model", type=_EXISTING, required=False)
 @click.option("--out", type=_NEW, help="Folder to write; by default the file's name with -flax, here.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
-@click.option("--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with its tokenizer.json.")
+@click.option(
+    "--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with its tokenizer.json."
+)
 @click.option("--report", is_flag=True, help="Print where every weight came from.")
 def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokenizer: Path | None, report: bool) -> None:
     """Turn the weights of an ONNX file into Flax params, and prove them against its graph.

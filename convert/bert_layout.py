@@ -1,7 +1,7 @@
 """Recognises the BERT structure in a graph and names its weights, by the data flow alone: names there mean nothing.
 
-The walk follows the tensor: embeddings, their LayerNorm, then layer after layer around each attention block. Query, key,
-value and output kernels all have one shape, so it is their place in the flow that tells them apart.
+The walk follows the tensor: embeddings, their LayerNorm, then layer after layer around each attention block. Query,
+key, value and output kernels all have one shape, so it is their place in the flow that tells them apart.
 """
 
 import dataclasses
@@ -83,7 +83,7 @@ class _Walk:
         self.check_nothing_left()
         if len(widths) > 1 or len(activations) > 1 or len(self.epsilons) > 1:
             raise ConversionError(
-                f"the layers differ in head size {widths}, activation {activations} or LayerNorm epsilon {self.epsilons}."
+                f"the layers differ in head size {widths}, activation {activations} or epsilon {self.epsilons}."
             )
         config = self.config(len(attentions), widths.pop(), activations.pop())
         return BertLayout(self.weights, config, self.outputs(hidden, pooler))
@@ -130,7 +130,9 @@ class _Walk:
         by_output = {linear.output: linear for linear in self.linears}
         found = self.graph.trace_back(tensor, (*LAYOUT, *SCALING), by_output.get)
         if len(found) != 1 or not self.same(found[0].input, source):
-            raise ConversionError(f"{path}: {len(found)} dense layers between the layer's input and its attention, not 1.")
+            raise ConversionError(
+                f"{path}: {len(found)} dense layers between the layer's input and its attention, not 1."
+            )
         return self.take_linear(path, found[0])
 
     def linear_after(self, tensor: str, path: str, through: tuple[str, ...]) -> Linear:
@@ -147,7 +149,9 @@ class _Walk:
             raise ConversionError(f"{path}: {len(found)} LayerNorms follow the dense layer, not 1.")
         added = self.graph.producer(found[0].input, "Add")
         if added is None or not any(self.same(name, residual) for name in added.input):
-            raise ConversionError(f"{path}: the layer's input is not added before the LayerNorm; this is no BERT layer.")
+            raise ConversionError(
+                f"{path}: the layer's input is not added before the LayerNorm; this is no BERT layer."
+            )
         self.take_norm(path, found[0])
         return found[0].output
 
@@ -161,7 +165,9 @@ class _Walk:
         found = self.graph.trace_back(narrow.input, _ACTIVATION_PARTS, part)
         names = {"Erf": "gelu", "Tanh": "gelu_new"}
         if len(found) != 1 or found[0] not in names:
-            raise ConversionError(f"{path}: the activation is {' and '.join(found) or 'missing'}; only GELU is supported.")
+            raise ConversionError(
+                f"{path}: the activation is {' and '.join(found) or 'missing'}; only GELU is supported."
+            )
         return names[found[0]]
 
     def head_size(self, query: Linear, path: str) -> int:
@@ -202,23 +208,30 @@ class _Walk:
             elif pooler is not None and self.same(output, pooler):
                 names[output] = "pooler_output"
         if not names:
-            raise ConversionError(f"none of the outputs {self.graph.outputs} is the last layer's; nothing could be proved.")
+            raise ConversionError(
+                f"none of the outputs {self.graph.outputs} is the last layer's; nothing could be proved."
+            )
         return names
 
     def config(self, layers: int, head_size: int, activation: str) -> EncoderConfig:
-        tables = {name: self.weights[f"embeddings.{name}_embeddings.embedding"].value for name in ("word", "position", "token_type")}
+        tables = {
+            name: self.weights[f"embeddings.{name}_embeddings.embedding"].value
+            for name in ("word", "position", "token_type")
+        }
         width = tables["word"].shape[1]
-        return EncoderConfig.from_dict({
-            "vocab_size": len(tables["word"]),
-            "hidden_size": width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": width // head_size,
-            "intermediate_size": self.weights["encoder.layer.0.intermediate.dense.kernel"].value.shape[1],
-            "max_position_embeddings": len(tables["position"]),
-            "type_vocab_size": len(tables["token_type"]),
-            "layer_norm_eps": self.epsilons.pop(),
-            "hidden_act": activation,
-        })
+        return EncoderConfig.from_dict(
+            {
+                "vocab_size": len(tables["word"]),
+                "hidden_size": width,
+                "num_hidden_layers": layers,
+                "num_attention_heads": width // head_size,
+                "intermediate_size": self.weights["encoder.layer.0.intermediate.dense.kernel"].value.shape[1],
+                "max_position_embeddings": len(tables["position"]),
+                "type_vocab_size": len(tables["token_type"]),
+                "layer_norm_eps": self.epsilons.pop(),
+                "hidden_act": activation,
+            }
+        )
 
     def same(self, tensor: str, other: str) -> bool:
         return bool(self.graph.trace_back(tensor, LAYOUT, lambda name: True if name == other else None))
@@ -245,5 +258,5 @@ class _Walk:
         if left := [linear for linear in self.linears if linear.output not in self.used]:
             shape = list(left[0].kernel.value.shape)
             raise ConversionError(
-                f"the dense layer {left[0].kernel.source!r} {shape} has no place in a BERT encoder; is there a head on it?"
+                f"the dense layer {left[0].kernel.source!r} {shape} has no place in BERT; is there a head on it?"
             )

@@ -60,7 +60,9 @@ class Graph:
         known = {"", *self.inputs, *self._initializers}
         for node in self.nodes:
             if missing := [name for name in node.input if name not in known]:
-                raise ConversionError(f"node {node.name!r} ({node.op_type}) takes {missing[0]!r} before it is computed.")
+                raise ConversionError(
+                    f"node {node.name!r} ({node.op_type}) takes {missing[0]!r} before it is computed."
+                )
             known.update(node.output)
             self._producer.update((name, node) for name in node.output)
             for name in node.input:
@@ -105,7 +107,9 @@ class Graph:
         Returns:
             What was found, nearest first.
         """
-        return self._search(name, find, lambda t: [i for n in filter(None, [self.producer(t, *through)]) for i in n.input])
+        return self._search(
+            name, find, lambda t: [i for n in filter(None, [self.producer(t, *through)]) for i in n.input]
+        )
 
     def trace_forward(self, name: str, through: Collection[str], find: Callable[[str], T | None]) -> list[T]:
         """Searches along the data flow, as `trace_back` does against it."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from convert.default_model import default_onnx_file
 from convert.flax_to_onnx import to_onnx
-from convert.model_folder import companion_folder, describe, versions, with_pooling_of, write_folder
 from convert.graph import Constant
+from convert.model_folder import companion_folder, describe, versions, with_pooling_of, write_folder
 from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import Conversion, convert
 from minilm_jax.checkpoint import HUB_FILE, Format, load_params
@@ -20,7 +20,7 @@ from minilm_jax.config import ALL_MINILM_L6_V2, read_config
 from minilm_jax.errors import ConversionError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.model_sources import sha256_of
-from minilm_jax.params import Params, flatten
+from minilm_jax.params import flatten
 
 
 def convert_to_folder(
@@ -118,15 +118,13 @@ def _with_pooler(conversion: Conversion) -> Conversion:
         return conversion
     pooler = {"pooler": jax.tree.map(np.asarray, load_params(DEFAULT_MODEL)["pooler"])}
     sources = {path: Constant(leaf, HUB_FILE) for path, leaf in flatten(pooler).items()}
-    return dataclasses.replace(
-        conversion, params=conversion.params | pooler, weights={**conversion.weights, **sources}
-    )
+    return dataclasses.replace(conversion, params=conversion.params | pooler, weights={**conversion.weights, **sources})
 
 
 def _default_companions(path: Path, conversion: Conversion) -> Path:
     if conversion.config.vocab_size != ALL_MINILM_L6_V2.vocab_size:
         raise ConversionError(
-            f"{path}: there is no tokenizer.json beside it, and its vocabulary of {conversion.config.vocab_size:,} is not"
-            f" that of {DEFAULT_MODEL}; pass the folder of its tokenizer with --tokenizer."
+            f"{path}: there is no tokenizer.json beside it, and its vocabulary of {conversion.config.vocab_size:,} is"
+            f" not that of {DEFAULT_MODEL}; pass the folder of its tokenizer with --tokenizer."
         )
     return model_folder(DEFAULT_MODEL)

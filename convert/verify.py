@@ -39,7 +39,9 @@ def largest_differences(model: onnx.ModelProto, layout: BertLayout, params: Para
     try:
         outputs = _runtime(model)(_feeds(model, batch))
     except Exception as error:
-        raise ConversionError(f"the graph does not run, so nothing can be proved ({str(error).splitlines()[0]}).") from error
+        raise ConversionError(
+            f"the graph does not run, so nothing can be proved ({str(error).splitlines()[0]})."
+        ) from error
     encoded = jax.jit(encode)(params, batch, layout.config)
     names = [value.name for value in model.graph.output]
 
@@ -98,7 +100,9 @@ def _meaning(name: str, batch: Batch) -> NDArray[np.int64]:
         return batch.token_type_ids
     if "ids" in name or name == "input":
         return batch.input_ids
-    raise ConversionError(f"the graph has an input {name!r}, which is none of input_ids, attention_mask, token_type_ids.")
+    raise ConversionError(
+        f"the graph has an input {name!r}, which is none of input_ids, attention_mask, token_type_ids."
+    )
 
 
 def _runtime(model: onnx.ModelProto) -> Run:

@@ -14,4 +14,5 @@ from .params import init_params as init_params
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokenization import tokenize as tokenize
 
+__all__: list[str]
 __version__: str

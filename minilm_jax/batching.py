@@ -85,7 +85,9 @@ def bucket_rows(texts: int, length: int, batch_size: int | None = None) -> int:
     return min(full, 1 << (texts - 1).bit_length())
 
 
-def plan(lengths: NDArray[np.int32], batch_size: int | None = None) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
+def plan(
+    lengths: NDArray[np.int32], batch_size: int | None = None
+) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
     """Groups texts of like length into batches of few shapes, the longest first.
 
     With the longest first the memory needed shows at once, and only the last batch is partly filled.

@@ -116,7 +116,9 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ModelFileError(f"{path} is damaged or no {path.suffix} file ({reason}); fetch or convert it again.") from error
+        raise ModelFileError(
+            f"{path} is damaged or no {path.suffix} file ({reason}); fetch or convert it again."
+        ) from error
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -137,7 +139,8 @@ def _write_safetensors(leaves: dict[str, NDArray[Any]], path: Path) -> None:
 def _read_msgpack(path: Path) -> Mapping[str, Any]:
     from flax.serialization import msgpack_restore
 
-    return msgpack_restore(path.read_bytes())
+    restored: Any = msgpack_restore(path.read_bytes())
+    return dict(restored)
 
 
 def _write_msgpack(leaves: dict[str, NDArray[Any]], path: Path) -> None:

@@ -85,10 +85,12 @@ class EncoderConfig:
         for name, wanted in _REQUIRED_IF_PRESENT.items():
             if values.get(name, wanted) != wanted:
                 raise ModelFileError(
-                    f"config: {name} is {values[name]!r}, but only {wanted!r} is implemented; this is not a BERT encoder."
+                    f"config: {name} is {values[name]!r}, but only {wanted!r} is implemented; this is no BERT encoder."
                 )
         known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        missing = [n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known]
+        missing = [
+            n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known
+        ]
         if missing:
             raise ModelFileError(f"config: no {', '.join(missing)}; is this the model's config.json?")
         return cls(**known)

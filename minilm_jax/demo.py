@@ -66,7 +66,10 @@ def _converted(model: Path) -> Path:
 
     folder = cache_folder() / f"{model.stem}-flax"
     record = read_record(folder)
-    if record is None or (record["source"]["sha256"], record["versions"]["minilm-jax"]) != (sha256_of(model), __version__):
+    if record is None or (record["source"]["sha256"], record["versions"]["minilm-jax"]) != (
+        sha256_of(model),
+        __version__,
+    ):
         convert_to_folder(out=folder)
     return folder
 

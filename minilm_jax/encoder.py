@@ -55,13 +55,18 @@ def encode(
         InputError: The shapes of the batch do not fit each other or the position table.
     """
     input_ids, mask, token_type_ids = _checked(batch, config)
-    hidden_states = [Embeddings(config).apply({"params": params["embeddings"]}, input_ids, token_type_ids)]
+    hidden_states = [_apply(Embeddings(config), params["embeddings"], input_ids, token_type_ids)]
     for index in range(config.num_hidden_layers):
-        layer = {"params": params["encoder"]["layer"][str(index)]}
-        hidden_states.append(Layer(config).apply(layer, hidden_states[-1], mask))
+        layer = params["encoder"]["layer"][str(index)]
+        hidden_states.append(_apply(Layer(config), layer, hidden_states[-1], mask))
     last = hidden_states[-1]
-    pooled = Pooler(config).apply({"params": params["pooler"]}, last) if "pooler" in params else None
+    pooled = _apply(Pooler(config), params["pooler"], last) if "pooler" in params else None
     return EncoderOutput(last, pooled, tuple(hidden_states) if output_hidden_states else None)
+
+
+def _apply(module: nn.Module, params: Any, *inputs: Array) -> Array:
+    output: Any = module.apply({"params": params}, *inputs)
+    return output
 
 
 def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
@@ -147,9 +152,7 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
         """Maps [B, T, D] to [B, T, D]."""
-        query, key, value = (
-            _dense(self.config.hidden_size, name)(hidden_state) for name in ("query", "key", "value")
-        )
+        query, key, value = (_dense(self.config.hidden_size, name)(hidden_state) for name in ("query", "key", "value"))
         return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
 
 

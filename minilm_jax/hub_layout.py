@@ -37,7 +37,9 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     for path, leaf in flatten(params).items():
         parent, _, name = path.rpartition(".")
         # safetensors writes the wrong bytes, silently, for an array that is not C-contiguous.
-        tensors[f"{parent}.{_TORCH_NAME[name]}"] = np.ascontiguousarray(np.asarray(leaf).T if name == "kernel" else leaf)
+        tensors[f"{parent}.{_TORCH_NAME[name]}"] = np.ascontiguousarray(
+            np.asarray(leaf).T if name == "kernel" else leaf
+        )
     return tensors
 
 

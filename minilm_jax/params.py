@@ -77,7 +77,10 @@ def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -
     }
     normal = jax.nn.initializers.normal(0.02)
     keys = jax.random.split(key, len(leaves))
-    drawn = {p: draw.get(p.rpartition(".")[2], normal)(k, leaf.shape) for k, (p, leaf) in zip(keys, leaves.items(), strict=True)}
+    drawn = {
+        p: draw.get(p.rpartition(".")[2], normal)(k, leaf.shape)
+        for k, (p, leaf) in zip(keys, leaves.items(), strict=True)
+    }
     return unflatten(drawn)
 
 
@@ -125,4 +128,6 @@ def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
         if shape != wanted[path].shape or dtype != wanted[path].dtype:
             lines.append(f"! {path} is {dtype}{list(shape)}, not {wanted[path].dtype}{list(wanted[path].shape)}")
     if lines:
-        raise ModelFileError("the params do not fit the config; is it another model's?\n  " + "\n  ".join(sorted(lines)))
+        raise ModelFileError(
+            "the params do not fit the config; is it another model's?\n  " + "\n  ".join(sorted(lines))
+        )

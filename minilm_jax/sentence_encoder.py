@@ -83,7 +83,9 @@ class SentenceEncoder:
             ModelFileError: The tokenizer has more tokens than the model.
         """
         if max_seq_length > config.max_position_embeddings:
-            raise InputError(f"max_seq_length is {max_seq_length}; the model has {config.max_position_embeddings} positions.")
+            raise InputError(
+                f"max_seq_length is {max_seq_length}; the model has {config.max_position_embeddings} positions."
+            )
         if tokenizer.vocab_size > config.vocab_size:
             raise ModelFileError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; they are not a pair."
@@ -186,8 +188,8 @@ class SentenceEncoder:
     def _note(self, tokenized: Tokenized) -> None:
         if tokenized.truncated and not self.stats.truncated:
             warnings.warn(
-                f"{tokenized.truncated} of {len(tokenized.tokens.lengths)} texts are longer than {self.max_seq_length} tokens"
-                f" (the longest has {tokenized.longest}) and were cut there. Raise max_seq_length (at most"
+                f"{tokenized.truncated} of {len(tokenized.tokens.lengths)} texts are longer than {self.max_seq_length}"
+                f" tokens (the longest has {tokenized.longest}) and were cut there. Raise max_seq_length (at most"
                 f" {self.config.max_position_embeddings}) or split them; stats.truncated counts them from here on.",
                 stacklevel=3,
             )

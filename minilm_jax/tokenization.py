@@ -83,7 +83,9 @@ class TextTokenizer:
             InputError: A text is no string, or no valid Unicode; its place in the list is named.
         """
         if max_seq_length <= _SPECIAL_TOKENS:
-            raise InputError(f"max_seq_length is {max_seq_length}; it must exceed {_SPECIAL_TOKENS}, for [CLS] and [SEP].")
+            raise InputError(
+                f"max_seq_length is {max_seq_length}; it must exceed {_SPECIAL_TOKENS}, for [CLS] and [SEP]."
+            )
         check_texts(texts)
         chunks = [self._tokenize_chunk(texts[i : i + _CHUNK], max_seq_length) for i in range(0, len(texts), _CHUNK)]
         full_lengths = np.concatenate([_NOTHING, *(lengths for lengths, _ in chunks)])

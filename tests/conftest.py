@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import minilm_jax as mj
-from minilm_jax.model_files import model_folder
+from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params, flatten, unflatten
 
 jax.config.update("jax_num_cpu_devices", 4)
@@ -30,7 +30,7 @@ TINY = mj.EncoderConfig(
 @pytest.fixture(scope="session")
 def folder() -> Path:
     """The real model, obtained as a user's would be; without it the tests that need it fail."""
-    return model_folder(mj.model_files.DEFAULT_MODEL)
+    return model_folder(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,3 @@
-import contextlib
 import json
 import os
 import signal
@@ -308,9 +307,13 @@ def test_a_signal_whose_exception_is_lost_in_a_destructor_comes_again():
         def __del__(self):
             signal.raise_signal(signal.SIGTERM)
 
-    with signals.unwinding(), pytest.raises(SystemExit, match="143"):
-        Interrupted()
-        time.sleep(10)
+    def run():
+        with signals.unwinding():
+            Interrupted()
+            time.sleep(10)
+
+    with pytest.raises(SystemExit, match="143"):
+        run()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")

@@ -124,11 +124,11 @@ def test_flax_to_onnx_runs_in_onnxruntime(params: Params) -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for batch in (mj.tokenize(["Hello world"]), mj.tokenize(["A longer sentence than the other one.", "Short."])):
         feeds = {name: array.astype(np.int64) for name, array in batch._asdict().items()}
-        hidden, pooled = session.run(["last_hidden_state", "pooler_output"], feeds)
+        hidden, pooled = map(np.asarray, session.run(["last_hidden_state", "pooler_output"], feeds))
         output = mj.encode(params, batch)
         real = batch.attention_mask != 0
         np.testing.assert_allclose(
-            np.asarray(output.last_hidden_state)[real], np.asarray(hidden)[real], rtol=0, atol=RUNTIMES_AGREE
+            np.asarray(output.last_hidden_state)[real], hidden[real], rtol=0, atol=RUNTIMES_AGREE
         )
         np.testing.assert_allclose(np.asarray(output.pooler_output), pooled, rtol=0, atol=RUNTIMES_AGREE)
 
@@ -196,7 +196,7 @@ def with_an_odd_input(model: onnx.ModelProto) -> None:
     [
         (without_attention, "no attention block"),
         (with_relu, "encoder.layer.0: the activation is Relu; only GELU"),
-        (with_a_head, r"the dense layer 'classifier' \[24, 2\] has no place in a BERT encoder"),
+        (with_a_head, r"the dense layer 'classifier' \[24, 2\] has no place in BERT"),
         (with_nan, "encoder.layer.1.output.dense.kernel.*not finite"),
         (without_residual, "encoder.layer.0.attention.output: 2 LayerNorms follow"),
         (with_an_odd_input, "an input 'pixels'"),
@@ -283,9 +283,7 @@ def run(*arguments: object, code: int = 0) -> str:
     return result.output
 
 
-def test_a_folder_is_all_that_is_needed(
-    weights: Weights, encoder: mj.SentenceEncoder, tmp_path: Path
-) -> None:
+def test_a_folder_is_all_that_is_needed(weights: Weights, encoder: mj.SentenceEncoder, tmp_path: Path) -> None:
     (tmp_path / "mine.onnx").write_bytes(hydrate(HUB, weights).SerializeToString())
     out = tmp_path / "out"
     output = run("onnx_to_flax", tmp_path / "mine.onnx", "--out", out, "--report")

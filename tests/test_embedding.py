@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import test_util
-from numpy.typing import NDArray
 
 import minilm_jax as mj
 from minilm_jax.attention import _all_heads_at_once, _head_by_head, attention
@@ -146,22 +145,22 @@ def test_exports_for_every_platform_at_once(tiny_params: Params) -> None:
     )
 
 
-def random_heads(seed: int) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
-    random = np.random.default_rng(seed)
-    mask = np.arange(9) < np.array([[9], [1], [4]])
-    return [random.normal(size=(3, 9, 24)).astype(np.float32) for _ in range(3)], mask
+def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
+    mask = jnp.arange(9)[None] < jnp.array([[9], [1], [4]])
+    return jax.random.normal(jax.random.key(seed), (3, 3, 9, 24)), mask
 
 
 def test_both_forms_of_attention_agree() -> None:
     (query, key, value), mask = random_heads(0)
-    bias = np.where(mask, 0, np.finfo(np.float32).min).astype(np.float32)[:, None]
+    bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
     loop = _head_by_head(query, key, value, bias, num_heads=3)
     whole = _all_heads_at_once(query, key, value, bias, num_heads=3)
     np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
 
 
 def test_attention_is_the_formula() -> None:
-    (query, key, value), mask = random_heads(1)
+    heads, mask = jax.device_get(random_heads(1))
+    query, key, value = heads
     found = jax.jit(functools.partial(attention, num_heads=3))(query, key, value, mask)
     for head in (slice(0, 8), slice(8, 16), slice(16, 24)):
         scores = np.einsum("btd,bsd->bts", query[..., head], key[..., head]) / np.sqrt(8)

@@ -1,0 +1,60 @@
+# Every target makes the environment that it needs; PYTHON chooses the interpreter, 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+OLDEST := .venv-oldest/bin
+BENCH := .venv-bench/bin
+CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
+	tests/test_embedding.py tests/test_params.py tests/test_parity.py tests/test_sentence_encoder.py \
+	tests/test_tokenization.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-oldest lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: .venv/.installed ## obtain the model, convert ONNX to Flax params, and show what it does
+	@$(BIN)/minilm-jax demo
+
+test: .venv/.tested ## run the tests, on the newest versions of everything
+	@$(BIN)/python -m pytest
+
+test-oldest: .venv-oldest/.tested ## run the core tests on the oldest versions allowed
+	@$(OLDEST)/python -m pytest $(CORE_TESTS)
+
+lint: .venv/.linted ## ruff and pyright
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv-bench/.installed ## measure against sentence-transformers; writes docs/benchmarks.md
+	@$(BENCH)/python -m benchmarks
+
+clean: ## remove the environments and caches in this folder (not the model's cache)
+	rm -rf .venv .venv-oldest .venv-bench .pytest_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.installed: pyproject.toml
+	@echo "installing minilm-jax into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.tested: .venv/.installed
+	@echo "installing what the tests need …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@
+
+.venv/.linted: .venv/.tested
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lint]"
+	@touch $@
+
+.venv-oldest/.tested: pyproject.toml tests/oldest.txt
+	@echo "installing the oldest versions into .venv-oldest …"
+	@$(PYTHON) -m venv .venv-oldest
+	@$(OLDEST)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
+	@touch $@
+
+.venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
+	@echo "installing the peers into .venv-bench …"
+	@$(PYTHON) -m venv .venv-bench
+	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	@touch $@
