@@ -76,7 +76,7 @@ class _Builder:
     def mask_bias(self) -> str:
         mask = self.node("Cast", "attention_mask", to=TensorProto.FLOAT)
         hidden = self.node("Sub", self.floats(1.0), self.node("Unsqueeze", mask, self.ints(1, 2)))
-        return self.node("Mul", hidden, self.floats(np.finfo(np.float32).min))
+        return self.node("Mul", hidden, self.floats(float(np.finfo(np.float32).min)))
 
     def layer(self, path: str, hidden: str, mask: str, output: str | None) -> str:
         context = self.attention(f"{path}.attention.self", hidden, mask)

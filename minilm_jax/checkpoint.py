@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +56,7 @@ def load_params(
         check(params, config)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    return unflatten({name: jnp.asarray(leaf) for name, leaf in leaves.items()})
+    return jax.device_put(params)
 
 
 def save_params(params: Mapping[str, Any], path: str | Path) -> None:

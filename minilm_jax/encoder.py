@@ -15,7 +15,8 @@ from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
 
-_INITIALIZER = nn.initializers.normal(stddev=0.02)
+# `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
+_INITIALIZER = nn.initializers.zeros
 
 
 class EncoderOutput(NamedTuple):

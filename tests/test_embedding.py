@@ -9,7 +9,7 @@ import pytest
 from jax import test_util
 
 import minilm_jax as mj
-from minilm_jax.attention import _all_heads_at_once, _head_by_head, attention
+from minilm_jax.attention import _at_once, _one_by_one, attention
 from minilm_jax.params import Params
 from tests.conftest import TINY
 
@@ -153,8 +153,8 @@ def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
 def test_both_forms_of_attention_agree() -> None:
     (query, key, value), mask = random_heads(0)
     bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
-    loop = _head_by_head(query, key, value, bias, num_heads=3)
-    whole = _all_heads_at_once(query, key, value, bias, num_heads=3)
+    loop = _one_by_one(query, key, value, bias, num_heads=3)
+    whole = _at_once(query, key, value, bias, num_heads=3)
     np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
 
 
