@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import test_util
+from jax import export, test_util
 
 import minilm_jax as mj
 from minilm_jax.attention import _at_once, _one_by_one, attention
@@ -139,7 +139,7 @@ def test_no_host_callbacks(tiny_params: Params) -> None:
 
 def test_exports_for_every_platform_at_once(tiny_params: Params) -> None:
     batch = random_batch(2, 4)
-    exported = jax.export.export(jax.jit(tiny_embed), platforms=("cpu", "cuda", "tpu"))(tiny_params, batch)
+    exported = export.export(jax.jit(tiny_embed), platforms=("cpu", "cuda", "tpu"))(tiny_params, batch)
     np.testing.assert_allclose(
         exported.call(tiny_params, batch), tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE
     )

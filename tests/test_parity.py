@@ -22,10 +22,12 @@ from tests.golden.sampling import sample_positions
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"
 
+# The matmuls of XLA's CPU backend in jaxlib 0.7, the oldest allowed, are three times further from float64 than today's.
+OLD_MATMULS = 1 if jax.__version_info__ >= (0, 10) else 3
 # float32 sums of 384 to 1,536 terms of size 1 to 10 in another order; torch itself is 1.4e-5 from float64 in places.
-HIDDEN_TOLERANCE = 1e-5
+HIDDEN_TOLERANCE = 1e-5 * OLD_MATMULS
 # Unit vectors and tanh outputs: terms well under 1.
-VECTOR_TOLERANCE = 1e-6
+VECTOR_TOLERANCE = 1e-6 * OLD_MATMULS
 
 REFERENCES = ("torch", "onnxruntime", "float64")
 
@@ -125,8 +127,8 @@ def test_float64_is_the_original(params: Params, tokens: RaggedIds) -> None:
     wanted = golden("float64")["hidden_samples"]
     for row, states in exact_hidden_states(params, tokens):
         found = states[:, positions[row, :, 0], positions[row, :, 1]]
-        # The golden values were rounded to float32 when stored: half a unit in the last place of numbers up to 8.
-        np.testing.assert_allclose(found, wanted[row], rtol=0, atol=2.5e-7)
+        # The golden values were rounded to float32 when stored, by half a unit in the last place.
+        np.testing.assert_allclose(found, wanted[row], rtol=2**-24, atol=1e-9)
 
 
 def exact_hidden_states(params: Params, tokens: RaggedIds) -> Iterator[tuple[int, NDArray[Any]]]:
