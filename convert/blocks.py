@@ -142,7 +142,8 @@ def find_attentions(graph: Graph) -> list[Attention]:
     attentions = []
     for node in graph.nodes:
         if node.op_type == "Attention":
-            attentions.append(Attention(*node.input[:3], node.output[0]))
+            query, key, value = node.input[:3]
+            attentions.append(Attention(query, key, value, node.output[0]))
         elif node.op_type == "Softmax" and (attention := _around_softmax(graph, node)) is not None:
             attentions.append(attention)
     return attentions

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, version_converter
 
 import minilm_jax as mj
-from convert import verify
+from convert import pipeline, verify
 from convert.__main__ import main
 from convert.flax_to_onnx import to_onnx
 from convert.graph import Graph
@@ -308,6 +308,17 @@ def test_the_default_model_is_complete(params: Params, tmp_path: Path) -> None:
     run("onnx_to_flax", "--out", tmp_path / "out", "--format", "msgpack")
     converted = mj.load_params(tmp_path / "out")
     assert jax.tree.all(jax.tree.map(np.array_equal, converted, params))
+
+
+def test_the_hubs_file_of_the_default_model_gets_its_pooler_from_the_weights(
+    weights: Weights, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(hydrate(HUB, weights).SerializeToString())
+    monkeypatch.setattr(pipeline, "default_onnx_file", lambda: tmp_path / "model.onnx")
+    run("onnx_to_flax", "--out", tmp_path / "out")
+    assert jax.tree.all(jax.tree.map(np.array_equal, mj.load_params(tmp_path / "out"), params))
+    record = json.loads((tmp_path / "out" / "conversion.json").read_text("utf-8"))
+    assert record["weights"]["pooler.dense.kernel"]["source"] == "model.safetensors"
 
 
 def test_safetensors_to_flax(params: Params, folder: Path, tmp_path: Path) -> None:
