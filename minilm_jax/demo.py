@@ -46,9 +46,9 @@ def run() -> None:
         encoder = SentenceEncoder.from_pretrained(folder)
     with _step("compile and run one forward pass"):
         output = jax.block_until_ready(jax.jit(encode)(encoder.params, _HELLO_WORLD, encoder.config))
+    _show_forward(output)
     with _step(f"embed {len(_SENTENCES)} sentences"):
         vectors = encoder.encode(_SENTENCES)
-    _show_forward(output)
     _show_neighbours(vectors @ vectors.T)
 
 
@@ -82,7 +82,7 @@ def _show_forward(output: EncoderOutput) -> None:
     click.echo(f"  last_hidden_state shape  {list(output.last_hidden_state.shape)}")
     click.echo(f"  pooler_output shape      {list(pooled.shape)}")
     click.echo(f"  first ten values         {' '.join(f'{value:.6f}' for value in pooled[0, :10])}")
-    click.echo(f"  L2 norm                  {np.linalg.norm(pooled):.6f}")
+    click.echo(f"  L2 norm                  {np.linalg.norm(pooled):.6f}\n")
 
 
 def _show_neighbours(similarity: NDArray[np.float32]) -> None:

@@ -13,7 +13,7 @@ SentenceTransformer({folder!r}, device="cpu", local_files_only=True).encode({sen
 
 def load(folder: Path, batch_size: int = 32) -> Encode:
     """Loads the encoder from a model folder; a batch size of 32 is its default."""
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports] only in the peers' environment
 
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     return lambda texts: model.encode(list(texts), batch_size=batch_size, show_progress_bar=False)
