@@ -44,7 +44,7 @@ def test_all_shapes_that_can_ever_be_compiled() -> None:
 def test_many_texts_are_padded_little() -> None:
     lengths = np.random.default_rng(0).integers(5, 257, 20_000).astype(np.int32)
     computed = sum(b * t for _, (b, t) in plan(lengths))
-    assert computed < 1.25 * lengths.sum()
+    assert computed < 1.1 * lengths.sum()
 
 
 def test_pad_lays_the_ids_out() -> None:
@@ -55,6 +55,6 @@ def test_pad_lays_the_ids_out() -> None:
     assert all(array.dtype == np.int32 for array in batch)
 
 
-@pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 16), (25, 32), (256, 256), (512, 512), (600, 600)])
+@pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 12), (25, 28), (256, 256), (512, 512), (600, 600)])
 def test_bucket_length(length: int, bucket: int) -> None:
     assert bucket_length(length) == bucket

@@ -1,6 +1,7 @@
 """minilm-jax, as installed: nothing is set that a user would not have."""
 
 import sys
+import warnings
 from pathlib import Path
 
 from benchmarks.peers import Encode
@@ -10,6 +11,7 @@ def load(folder: Path) -> Encode:
     """Loads the encoder from a model folder."""
     from minilm_jax import SentenceEncoder
 
+    warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")  # Both cut there; the peer does not say so.
     encoder = SentenceEncoder.from_pretrained(folder)
     return lambda texts: encoder.encode(texts, show_progress_bar=False)
 

@@ -1,5 +1,6 @@
 """What `minilm-jax` and `python -m convert` have in common: failures become exit codes, and two options."""
 
+import gc
 from typing import Any
 
 import click
@@ -36,3 +37,6 @@ class Program(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        finally:
+            # Python would otherwise look for cycles among all that jax made, a tenth of a second, just before it ends.
+            gc.freeze()
