@@ -25,6 +25,8 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
+        # Importing and tracing make a million lasting objects, which Python would look through again and again.
+        gc.set_threshold(100_000, 20, 20)
         try:
             with signals.unwinding():
                 return super().invoke(ctx)
@@ -38,5 +40,4 @@ class Program(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
         finally:
-            # Python would otherwise look for cycles among all that jax made, a tenth of a second, just before it ends.
-            gc.freeze()
+            gc.freeze()  # Else the last thing that Python does is to look through them once more.
