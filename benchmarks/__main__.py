@@ -13,7 +13,7 @@ _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def main() -> None:
     """Runs every comparison."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="how often each contender is run (default: 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender is run (default: 5)")
     parser.add_argument("--out", type=Path, default=_PAGE, help="the page to write (default: docs/benchmarks.md)")
     arguments = parser.parse_args()
     # What is measured here is the CPU, nothing from a network, and no progress bars.

@@ -21,7 +21,7 @@ BATCH_SIZES = (8, 16, 64)
 _SAMPLE = 4
 
 
-def compare(folder: Path, rounds: int, *, short: int = 2_000, long: int = 200) -> Iterator[Comparison]:
+def compare(folder: Path, rounds: int, *, short: int = 1_000, long: int = 50) -> Iterator[Comparison]:
     """Measures `encode` beside sentence-transformers at its default batch size and at its best one.
 
     Args:

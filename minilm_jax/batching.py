@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 # Row lengths that batches are padded to: finer steps pad less, fewer of them compile less.
 LENGTH_BUCKETS = (
-    *range(8, 32, 4),
+    *range(8, 32, 2),
     *range(32, 64, 8),
     *range(64, 128, 16),
     *range(128, 256, 32),
