@@ -114,11 +114,9 @@ class _Walk:
         return sorted(lookups, key=rank, reverse=True)
 
     def layer(self, path: str, attention: Attention, hidden: str) -> tuple[str, int, str]:
-        query, key, value = (
-            self.linear_behind(tensor, f"{path}.attention.self.{name}", hidden)
-            for name, tensor in (("query", attention.query), ("key", attention.key), ("value", attention.value))
-        )
-        del key, value
+        query = self.linear_behind(attention.query, f"{path}.attention.self.query", hidden)
+        self.linear_behind(attention.key, f"{path}.attention.self.key", hidden)
+        self.linear_behind(attention.value, f"{path}.attention.self.value", hidden)
         projected = self.linear_after(attention.output, f"{path}.attention.output.dense", LAYOUT)
         attended = self.norm_after(projected, f"{path}.attention.output", hidden)
         wide = self.linear_after(attended, f"{path}.intermediate.dense", LAYOUT)

@@ -112,9 +112,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ModelFileError(f"{path}: weights come as .safetensors, .msgpack, .orbax or .onnx.")
     try:
         return readers[path.suffix](path)
-    except ModelFileError:
-        raise
-    except Exception as error:
+    except Exception as error:  # Each reader raises errors of its own kind.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelFileError(
             f"{path} is damaged or no {path.suffix} file ({reason}); fetch or convert it again."
