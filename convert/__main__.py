@@ -10,6 +10,7 @@ from minilm_jax.cli.program import SETTINGS, Program
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 
 if TYPE_CHECKING:
+    from convert.flax_to_onnx import Precision
     from minilm_jax.checkpoint import Format
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -49,8 +50,7 @@ def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokeniz
     written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer)
     if report:
         _print_weights(record)
-    for name, difference in record["largest_difference"].items():
-        click.echo(f"{name}: largest difference from the ONNX graph {difference:.1e} ({record['verified_with']})")
+    _print_proof(record)
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 
@@ -69,20 +69,39 @@ def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None
 @main.command("flax_to_onnx")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=_NEW, required=True, help="ONNX file to write.")
-def flax_to_onnx(folder: Path, out: Path) -> None:
-    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length)."""
+@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
+@click.option("--like", type=_EXISTING, help="ONNX file whose graph to keep, with the params of FOLDER in it.")
+def flax_to_onnx(folder: Path, out: Path, precision: "Precision", like: Path | None) -> None:
+    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length), or into a graph you have."""
     from convert.pipeline import folder_to_onnx
 
+    if like is not None and precision != "float32":
+        raise click.UsageError("--like keeps the precision of its graph; leave --precision out.")
     start_compilation_cache()
-    differences = folder_to_onnx(folder, out)
-    for name, difference in differences.items():
-        click.echo(f"{name}: largest difference from the params {difference:.1e}")
+    for name, agreement in folder_to_onnx(folder, out, precision=precision, like=like).items():
+        difference, cosine = agreement.largest_difference, agreement.smallest_cosine
+        click.echo(f"{name}: largest difference from the params {difference:.1e}, smallest cosine {cosine:.6f}")
     click.echo(f"{out.stat().st_size:,} bytes written to {out}")
 
 
 def _print_weights(record: dict[str, Any]) -> None:
     for path, weight in record["weights"].items():
-        click.echo(f"{path:58} {weight['source']}{''.join(f' ← {op}' for op in weight['undone'])}")
+        undone = "".join(f" ← {operation}" for operation in reversed(weight["undone"]))
+        click.echo(f"{path:58} {weight['source']} ({weight['stored']}){undone}, at {weight['node']}")
+
+
+def _print_proof(record: dict[str, Any]) -> None:
+    source, proof = record["source"], record["proof"]
+    if source["published_as"]:
+        click.echo(f"this is {source['published_as']}")
+    for name, agreement in proof["outputs"].items():
+        meaning = "" if agreement["meaning"] == name else f" ({agreement['meaning']})"
+        difference = f"{agreement['largest_difference']:.1e} ({proof['runtime']})"
+        click.echo(f"{name}{meaning}: largest difference from the ONNX graph {difference}")
+    for name, agreement in proof["as_stored"].items():
+        stored = ", ".join(source["stored_as"])
+        cosines = f"mean {agreement['cosine']:.5f}, smallest {agreement['smallest_cosine']:.5f}"
+        click.echo(f"{name}: with the file's own roundings ({stored}) its cosine with the params' is {cosines}")
 
 
 if __name__ == "__main__":

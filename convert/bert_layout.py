@@ -5,6 +5,8 @@ key, value and output kernels all have one shape, so it is their place in the fl
 """
 
 import dataclasses
+import math
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,17 +17,21 @@ from convert.blocks import (
     Attention,
     LayerNorm,
     Linear,
-    Lookup,
     find_attentions,
     find_layer_norms,
     find_linears,
-    find_lookups,
+    scaling,
+    zeros,
 )
-from convert.graph import Constant, Graph, attribute
+from convert.embedding_tables import EmbeddingTables
+from convert.graph import Constant, Graph
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import ConversionError
 
-_ACTIVATION_PARTS = (*SCALING, "Add", "Pow", "Identity", "Cast", "Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "Reshape")
+_ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
+_ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
+# Scale constants are off by their rounding, to float16 at the worst.
+_SAME_SCALE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +41,7 @@ class BertLayout:
     Attributes:
         weights: Every leaf of the parameter tree, by its path.
         config: The sizes, read off the weights and the graph.
-        outputs: For each graph output that is understood, "last_hidden_state" or "pooler_output".
+        outputs: "last_hidden_state", "pooler_output" or "" (for what only a comparison can tell) for each graph output.
     """
 
     weights: Mapping[str, Constant]
@@ -47,7 +53,7 @@ def recognise(graph: Graph) -> BertLayout:
     """Finds the weights of a BERT encoder in a graph.
 
     Args:
-        graph: The graph.
+        graph: The graph, in plain operators.
 
     Returns:
         The weights by their path in the parameter tree, the config and the outputs.
@@ -65,99 +71,83 @@ class _Walk:
         self.graph = graph
         self.linears = find_linears(graph)
         self.norms = find_layer_norms(graph)
+        self.linear_by_output = {linear.output: linear for linear in self.linears}
+        self.linear_by_input = {linear.input: linear for linear in self.linears}
+        self.norm_by_input = {norm.input: norm for norm in self.norms}
         self.weights: dict[str, Constant] = {}
         self.used: set[str] = set()
-        self.epsilons: set[float] = set()
+        self.seen: dict[str, set[float | str]] = defaultdict(set)
 
     def run(self) -> BertLayout:
-        hidden = self.embeddings()
+        tables = EmbeddingTables(self.graph)
+        hidden = self.embeddings(tables)
         attentions = find_attentions(self.graph)
         if not attentions:
             raise ConversionError("there is no attention block in the graph; this is no transformer encoder.")
-        widths, activations = set(), set()
         for index, attention in enumerate(attentions):
-            hidden, width, activation = self.layer(f"encoder.layer.{index}", attention, hidden)
-            widths.add(width)
-            activations.add(activation)
+            hidden = self.layer(f"encoder.layer.{index}", attention, hidden)
         pooler = self.pooler(hidden)
-        self.check_nothing_left()
-        if len(widths) > 1 or len(activations) > 1 or len(self.epsilons) > 1:
-            raise ConversionError(
-                f"the layers differ in head size {widths}, activation {activations} or epsilon {self.epsilons}."
-            )
-        config = self.config(len(attentions), widths.pop(), activations.pop())
-        return BertLayout(self.weights, config, self.outputs(hidden, pooler))
+        self.check_nothing_left(tables)
+        return BertLayout(self.weights, self.config(len(attentions)), self.outputs(hidden, pooler))
 
-    def embeddings(self) -> str:
-        lookups = {lookup.output: lookup for lookup in find_lookups(self.graph)}
+    def embeddings(self, tables: EmbeddingTables) -> str:
         for norm in self.norms:
-            summed = self.graph.trace_back(norm.input, (*LAYOUT, "Add"), lookups.get)
-            if len(summed) == 3:
+            if (found := tables.summed_in(norm.input)) is not None:
                 self.take_norm("embeddings", norm)
-                for name, lookup in zip(("word", "position", "token_type"), self.ranked(summed), strict=True):
-                    self.take(f"embeddings.{name}_embeddings.embedding", lookup.table)
+                for name, table in found.items():
+                    self.take(f"embeddings.{name}_embeddings.embedding", table, table.node)
                 return norm.output
         raise ConversionError(
             "no LayerNorm over the sum of word, position and token type embeddings was found; this is no BERT encoder."
         )
 
-    def ranked(self, lookups: list[Lookup]) -> list[Lookup]:
-        # The word table is looked up by an input; of the rest, there are more positions than token types.
-        def is_input(name: str) -> bool | None:
-            return name in self.graph.inputs or None
-
-        def rank(lookup: Lookup) -> tuple[bool, int]:
-            by_input = bool(self.graph.trace_back(lookup.ids, LAYOUT, is_input))
-            return by_input and lookup is not fewest, len(lookup.table.value)
-
-        fewest = min(lookups, key=lambda lookup: len(lookup.table.value))
-        return sorted(lookups, key=rank, reverse=True)
-
-    def layer(self, path: str, attention: Attention, hidden: str) -> tuple[str, int, str]:
-        query = self.linear_behind(attention.query, f"{path}.attention.self.query", hidden)
-        self.linear_behind(attention.key, f"{path}.attention.self.key", hidden)
-        self.linear_behind(attention.value, f"{path}.attention.self.value", hidden)
+    def layer(self, path: str, attention: Attention, hidden: str) -> str:
+        parts = {
+            name: self.linear_behind(tensor, f"{path}.attention.self.{name}", hidden)
+            for name, tensor in (("query", attention.query), ("key", attention.key), ("value", attention.value))
+        }
+        self.scale(path, attention, parts["query"], parts["key"])
         projected = self.linear_after(attention.output, f"{path}.attention.output.dense", LAYOUT)
         attended = self.norm_after(projected, f"{path}.attention.output", hidden)
         wide = self.linear_after(attended, f"{path}.intermediate.dense", LAYOUT)
         narrow = self.linear_after(wide.output, f"{path}.output.dense", _ACTIVATION_PARTS)
-        activation = self.activation(wide, narrow, path)
-        return self.norm_after(narrow, f"{path}.output", attended), self.head_size(query, path), activation
+        self.seen["hidden_act"].add(self.activation(narrow, path))
+        return self.norm_after(narrow, f"{path}.output", attended)
 
     def linear_behind(self, tensor: str, path: str, source: str) -> Linear:
-        by_output = {linear.output: linear for linear in self.linears}
-        found = self.graph.trace_back(tensor, (*LAYOUT, *SCALING), by_output.get)
-        if len(found) != 1 or not self.same(found[0].input, source):
+        found = self.graph.trace_back(tensor, (*LAYOUT, *SCALING), self.linear_by_output.get)
+        if len(found) != 1:
+            raise ConversionError(f"{path}: {len(found)} dense layers make what attention takes, not 1.")
+        if not self.same(found[0].input, source):
             raise ConversionError(
-                f"{path}: {len(found)} dense layers between the layer's input and its attention, not 1."
+                f"{path}: the dense layer {found[0].kernel.source!r} does not take the output of the LayerNorm before;"
+                " this is no BERT layer."
             )
         return self.take_linear(path, found[0])
 
     def linear_after(self, tensor: str, path: str, through: tuple[str, ...]) -> Linear:
-        by_input = {linear.input: linear for linear in self.linears}
-        found = self.graph.trace_forward(tensor, through, by_input.get)
+        found = self.graph.trace_forward(tensor, through, self.linear_by_input.get)
         if len(found) != 1:
             raise ConversionError(f"{path}: {len(found)} dense layers follow {tensor!r}, not 1.")
         return self.take_linear(path, found[0])
 
     def norm_after(self, linear: Linear, path: str, residual: str) -> str:
-        by_input = {norm.input: norm for norm in self.norms}
-        found = self.graph.trace_forward(linear.output, (*LAYOUT, "Add"), by_input.get)
+        found = self.graph.trace_forward(linear.output, (*LAYOUT, "Add"), self.norm_by_input.get)
         if len(found) != 1:
             raise ConversionError(f"{path}: {len(found)} LayerNorms follow the dense layer, not 1.")
         added = self.graph.producer(found[0].input, "Add")
-        if added is None or not any(self.same(name, residual) for name in added.input):
+        if added is None or not any(self.same(name, residual) for name in added.inputs):
             raise ConversionError(
                 f"{path}: the layer's input is not added before the LayerNorm; this is no BERT layer."
             )
         self.take_norm(path, found[0])
         return found[0].output
 
-    def activation(self, wide: Linear, narrow: Linear, path: str) -> str:
+    def activation(self, narrow: Linear, path: str) -> str:
         def part(tensor: str) -> str | None:
-            node = self.graph.producer(tensor, "Erf", "Tanh", "Gelu", "Relu", "Sigmoid")
+            node = self.graph.producer(tensor, *_ACTIVATIONS)
             if node is not None and node.op_type == "Gelu":
-                return "Tanh" if attribute(node, "approximate", b"none") == b"tanh" else "Erf"
+                return "Tanh" if node.attribute("approximate", b"none") == b"tanh" else "Erf"
             return node.op_type if node is not None else None
 
         found = self.graph.trace_back(narrow.input, _ACTIVATION_PARTS, part)
@@ -168,24 +158,46 @@ class _Walk:
             )
         return names[found[0]]
 
-    def head_size(self, query: Linear, path: str) -> int:
-        # The first Reshape after the query splits it into [B, T, N, H]; N and H are constants, or one of them is -1.
-        for reshape in self.graph.consumers(query.output, "Reshape"):
-            sizes = self.last_sizes(reshape.input[1])
-            if sizes is not None:
-                heads, size = sizes
-                return size if size > 0 else query.kernel.value.shape[1] // heads
+    def scale(self, path: str, attention: Attention, query: Linear, key: Linear) -> None:
+        """Multiplies the query with what some tools have divided it by, so that the scores need 1 / √head size."""
+        size = self.head_size(path, attention, query)
+        self.seen["head size"].add(size)
+        through = (*LAYOUT, *SCALING)
+        factors = (
+            attention.scale,
+            scaling(self.graph, attention.query, through, query.output),
+            scaling(self.graph, attention.key, through, key.output),
+        )
+        known = [factor for factor in factors if factor is not None]
+        folded = math.prod(known) * math.sqrt(size)
+        if len(known) < len(factors) or abs(folded - 1) < _SAME_SCALE:
+            return
+        for leaf in ("kernel", "bias"):
+            name = f"{path}.attention.self.query.{leaf}"
+            undone = (*self.weights[name].undone, f"attention's scale of 1/{1 / folded:.6g}")
+            self.weights[name] = dataclasses.replace(self.weights[name], factor=folded, undone=undone)
+
+    def head_size(self, path: str, attention: Attention, query: Linear) -> int:
+        width = query.kernel.value.shape[1]
+        if attention.heads:
+            return max(1, width // attention.heads)
+        # A Reshape on the query's way splits it into [B, T, N, H]; N and H are constants, or one of them is -1.
+        for node in self.graph.path_back(attention.query, (*LAYOUT, *SCALING), query.output):
+            heads, size = self.last_sizes(node.input(1)) if node.op_type == "Reshape" else (0, 0)
+            if 0 < size < width or heads == 1:
+                return min(size, width) if size > 0 else width
+            if size < 0 < heads:
+                return max(1, width // heads)
         raise ConversionError(f"{path}: the query is not split into heads by a Reshape of constant head size.")
 
-    def last_sizes(self, shape: str) -> tuple[int, int] | None:
+    def last_sizes(self, shape: str) -> tuple[int, int]:
         constant = self.graph.constant(shape)
-        if constant is not None and constant.value.size >= 2:
+        if constant is not None and constant.value.ndim == 1 and constant.value.size >= 2:
             return int(constant.value[-2]), int(constant.value[-1])
         concat = self.graph.producer(shape, "Concat")
-        parts = [self.graph.scalar(name) for name in concat.input[-2:]] if concat is not None else []
-        if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
-            return int(parts[0]), int(parts[1])
-        return None
+        parts = [self.graph.scalar(name) for name in concat.inputs[-2:]] if concat is not None else []
+        heads, size = parts if len(parts) == 2 else (None, None)
+        return int(heads or 0), int(size or 0)
 
     def pooler(self, hidden: str) -> str | None:
         for linear in self.linears:
@@ -195,39 +207,36 @@ class _Walk:
             )
             if linear.output not in self.used and activated and first_token:
                 self.take_linear("pooler.dense", linear)
-                return activated[0].output[0]
+                return activated[0].output
         return None
 
     def outputs(self, hidden: str, pooler: str | None) -> dict[str, str]:
-        names = {}
-        for output in self.graph.outputs:
-            if self.same(output, hidden):
-                names[output] = "last_hidden_state"
-            elif pooler is not None and self.same(output, pooler):
-                names[output] = "pooler_output"
-        if not names:
-            raise ConversionError(
-                f"none of the outputs {self.graph.outputs} is the last layer's; nothing could be proved."
-            )
-        return names
+        def meaning(tensor: str) -> str:
+            if self.same(tensor, hidden):
+                return "last_hidden_state"
+            return "pooler_output" if pooler is not None and self.same(tensor, pooler) else ""
 
-    def config(self, layers: int, head_size: int, activation: str) -> EncoderConfig:
-        tables = {
-            name: self.weights[f"embeddings.{name}_embeddings.embedding"].value
-            for name in ("word", "position", "token_type")
-        }
-        width = tables["word"].shape[1]
+        return {name: meaning(self.graph.original(name)) for name in self.graph.outputs}
+
+    def config(self, layers: int) -> EncoderConfig:
+        for what, values in self.seen.items():
+            if len(values) > 1:
+                raise ConversionError(f"the layers differ in {what}: {', '.join(map(str, sorted(values, key=str)))}.")
+        rows, width = {}, 0
+        for name in ("word", "position", "token_type"):
+            rows[name], width = self.weights[f"embeddings.{name}_embeddings.embedding"].value.shape
+        (size,) = self.seen["head size"]
         return EncoderConfig.from_dict(
             {
-                "vocab_size": len(tables["word"]),
+                "vocab_size": rows["word"],
                 "hidden_size": width,
                 "num_hidden_layers": layers,
-                "num_attention_heads": width // head_size,
+                "num_attention_heads": width // int(size),
                 "intermediate_size": self.weights["encoder.layer.0.intermediate.dense.kernel"].value.shape[1],
-                "max_position_embeddings": len(tables["position"]),
-                "type_vocab_size": len(tables["token_type"]),
-                "layer_norm_eps": self.epsilons.pop(),
-                "hidden_act": activation,
+                "max_position_embeddings": rows["position"],
+                "type_vocab_size": rows["token_type"],
+                "layer_norm_eps": self.seen["layer_norm_eps"].pop(),
+                "hidden_act": self.seen["hidden_act"].pop(),
             }
         )
 
@@ -235,26 +244,31 @@ class _Walk:
         return bool(self.graph.trace_back(tensor, LAYOUT, lambda name: True if name == other else None))
 
     def take_linear(self, path: str, linear: Linear) -> Linear:
-        self.take(f"{path}.kernel", linear.kernel)
+        self.take(f"{path}.kernel", linear.kernel, linear.node)
         # Exporters drop the addition of a bias that is all zeros.
-        zeros = Constant(np.zeros(linear.kernel.value.shape[1], np.float32), "none in the graph, so zeros")
-        self.take(f"{path}.bias", linear.bias or zeros)
+        self.take(f"{path}.bias", linear.bias or zeros(linear.kernel.value.shape[1]), linear.node)
         self.used.add(linear.output)
         return linear
 
     def take_norm(self, path: str, norm: LayerNorm) -> None:
-        self.take(f"{path}.LayerNorm.scale", norm.scale)
-        self.take(f"{path}.LayerNorm.bias", norm.bias)
-        self.epsilons.add(norm.epsilon)
+        self.take(f"{path}.LayerNorm.scale", norm.scale, norm.node)
+        self.take(f"{path}.LayerNorm.bias", norm.bias, norm.node)
+        self.seen["layer_norm_eps"].add(norm.epsilon)
 
-    def take(self, path: str, weight: Constant) -> None:
+    def take(self, path: str, weight: Constant, node: str) -> None:
         if not np.isfinite(weight.value).all():
             raise ConversionError(f"{path}: the weight {weight.source!r} holds values that are not finite.")
-        self.weights[path] = weight
+        self.weights[path] = dataclasses.replace(weight, node=node)
 
-    def check_nothing_left(self) -> None:
-        if left := [linear for linear in self.linears if linear.output not in self.used]:
-            shape = list(left[0].kernel.value.shape)
+    def check_nothing_left(self, tables: EmbeddingTables) -> None:
+        needed = self.graph.needed()
+        for linear in (one for one in self.linears if one.output in needed - self.used):
+            shape = list(linear.kernel.value.shape)
             raise ConversionError(
-                f"the dense layer {left[0].kernel.source!r} {shape} has no place in BERT; is there a head on it?"
+                f"the dense layer {linear.kernel.source!r} {shape} has no place in BERT; is there a head on it?"
+            )
+        for lookup in tables.unused(needed):
+            shape = list(lookup.table.value.shape)
+            raise ConversionError(
+                f"the table {lookup.table.source!r} {shape} has no place in BERT; are the positions relative?"
             )

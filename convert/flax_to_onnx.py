@@ -1,45 +1,49 @@
-"""The parameter tree to a clean opset-17 ONNX graph with named initialisers."""
+"""The parameter tree to a clean opset-17 ONNX graph with named initialisers, in float32, float16 or int8."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from minilm_jax import __version__
 from minilm_jax.config import EncoderConfig
 from minilm_jax.params import check, flatten
 
+Precision = Literal["float32", "float16", "int8"]
+
 OPSET = 17
 # The oldest file format version that goes with opset 17, so that old runtimes read it.
 _IR_VERSION = 8
 
 
-def to_onnx(params: Mapping[str, Any], config: EncoderConfig) -> onnx.ModelProto:
+def to_onnx(params: Mapping[str, Any], config: EncoderConfig, *, precision: Precision = "float32") -> onnx.ModelProto:
     """Builds the ONNX model that computes what `encode` computes.
 
     Args:
         params: Nested dict of float32 arrays.
         config: Sizes of the encoder that params belong to.
+        precision: "float16" computes in it, LayerNorm's sums apart; "int8" holds kernels and word embeddings in 8 bits
+            and multiplies in 8 bits.
 
     Returns:
-        A model that takes int64[batch, sequence] input_ids, attention_mask and token_type_ids and returns
+        A model that takes int64[batch, sequence] input_ids, attention_mask and token_type_ids and returns float32
         last_hidden_state and, where params have a pooler, pooler_output. Equal params give equal bytes.
 
     Raises:
         ModelFileError: The params do not fit the config.
     """
     check(params, config)
-    builder = _Builder(config)
-    hidden = builder.encoder("last_hidden_state")
+    builder = {"float32": _Builder, "float16": _HalfBuilder, "int8": _Int8Builder}[precision](params, config)
+    hidden = builder.returned("last_hidden_state", builder.encoder())
     outputs = [_value("last_hidden_state", TensorProto.FLOAT, "batch", "sequence", config.hidden_size)]
     if "pooler" in params:
-        builder.pooler(hidden, "pooler_output")
+        builder.returned("pooler_output", builder.pooler(hidden))
         outputs.append(_value("pooler_output", TensorProto.FLOAT, "batch", config.hidden_size))
     inputs = [_value(name, TensorProto.INT64, "batch", "sequence") for name in _INPUTS]
-    weights = [numpy_helper.from_array(np.asarray(leaf), path) for path, leaf in sorted(flatten(params).items())]
-    graph = helper.make_graph(builder.nodes, "bert", inputs, outputs, weights + builder.constants)
+    graph = helper.make_graph(builder.nodes, "bert", inputs, outputs, list(builder.tensors.values()))
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], producer_name="minilm-jax", producer_version=__version__)
     model.ir_version = _IR_VERSION
@@ -53,38 +57,46 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class _Builder:
     """Collects the nodes; every method appends some and returns the name of the tensor that they compute."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    dtype: ClassVar[Any] = np.float32
+
+    def __init__(self, params: Mapping[str, Any], config: EncoderConfig) -> None:
+        self.leaves = {path: np.asarray(leaf) for path, leaf in flatten(params).items()}
         self.config = config
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.tensors: dict[str, onnx.TensorProto] = {}
 
-    def encoder(self, output: str) -> str:
+    def returned(self, name: str, tensor: str) -> str:
+        """Gives what was computed last the name of an output; returns the name of the tensor to go on with."""
+        self.nodes[-1].output[0] = self.nodes[-1].name = name
+        return name
+
+    def encoder(self) -> str:
         mask = self.mask_bias()
         hidden = self.embeddings()
-        last = self.config.num_hidden_layers - 1
-        for index in range(last + 1):
-            hidden = self.layer(f"encoder.layer.{index}", hidden, mask, output if index == last else None)
+        for index in range(self.config.num_hidden_layers):
+            hidden = self.layer(f"encoder.layer.{index}", hidden, mask)
         return hidden
 
     def embeddings(self) -> str:
-        words = self.node("Gather", "embeddings.word_embeddings.embedding", "input_ids")
-        types = self.node("Gather", "embeddings.token_type_embeddings.embedding", "token_type_ids")
+        words = self.words("embeddings.word_embeddings.embedding", "input_ids")
+        types = self.node("Gather", self.weight("embeddings.token_type_embeddings.embedding"), "token_type_ids")
         length = self.node("Shape", "input_ids", start=1, end=2)
-        positions = self.node("Slice", "embeddings.position_embeddings.embedding", self.ints(0), length)
+        table = self.weight("embeddings.position_embeddings.embedding")
+        positions = self.node("Slice", table, self.ints(0), length)
         return self.layer_norm("embeddings", self.node("Add", self.node("Add", words, types), positions))
 
     def mask_bias(self) -> str:
-        mask = self.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+        mask = self.node("Cast", "attention_mask", to=helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
         hidden = self.node("Sub", self.floats(1.0), self.node("Unsqueeze", mask, self.ints(1, 2)))
-        return self.node("Mul", hidden, self.floats(float(np.finfo(np.float32).min)))
+        return self.node("Mul", hidden, self.floats(float(np.finfo(self.dtype).min)))
 
-    def layer(self, path: str, hidden: str, mask: str, output: str | None) -> str:
+    def layer(self, path: str, hidden: str, mask: str) -> str:
         context = self.attention(f"{path}.attention.self", hidden, mask)
         projected = self.linear(f"{path}.attention.output.dense", context)
         attended = self.layer_norm(f"{path}.attention.output", self.node("Add", projected, hidden))
         wide = self.activation(self.linear(f"{path}.intermediate.dense", attended))
         narrow = self.linear(f"{path}.output.dense", wide)
-        return self.layer_norm(f"{path}.output", self.node("Add", narrow, attended), output)
+        return self.layer_norm(f"{path}.output", self.node("Add", narrow, attended))
 
     def attention(self, path: str, hidden: str, mask: str) -> str:
         heads = self.config.num_attention_heads
@@ -108,34 +120,84 @@ class _Builder:
             inner = self.node("Tanh", self.node("Mul", self.floats((2 / np.pi) ** 0.5), self.node("Add", x, cubic)))
         return self.node("Mul", self.node("Mul", x, self.node("Add", inner, self.floats(1.0))), self.floats(0.5))
 
-    def pooler(self, hidden: str, output: str) -> str:
+    def pooler(self, hidden: str) -> str:
         first = self.node("Gather", hidden, self.constant("first", np.int64(0)), axis=1)
-        return self.node("Tanh", self.linear("pooler.dense", first), output=output)
+        return self.node("Tanh", self.linear("pooler.dense", first))
+
+    def words(self, path: str, ids: str) -> str:
+        return self.node("Gather", self.weight(path), ids)
 
     def linear(self, path: str, x: str) -> str:
-        return self.node("Add", self.node("MatMul", x, f"{path}.kernel"), f"{path}.bias")
+        return self.node("Add", self.node("MatMul", x, self.weight(f"{path}.kernel")), self.weight(f"{path}.bias"))
 
-    def layer_norm(self, path: str, x: str, output: str | None = None) -> str:
-        scale, bias = f"{path}.LayerNorm.scale", f"{path}.LayerNorm.bias"
-        epsilon = self.config.layer_norm_eps
-        return self.node("LayerNormalization", x, scale, bias, axis=-1, epsilon=epsilon, output=output)
+    def layer_norm(self, path: str, x: str) -> str:
+        scale, bias = self.weight(f"{path}.LayerNorm.scale"), self.weight(f"{path}.LayerNorm.bias")
+        return self.node("LayerNormalization", x, scale, bias, axis=-1, epsilon=self.config.layer_norm_eps)
+
+    def weight(self, path: str) -> str:
+        return self.tensor(path, self.leaves[path].astype(self.dtype, copy=False))
 
     def ints(self, *values: int) -> str:
         return self.constant("_".join(map(str, values)), np.array(values, np.int64))
 
     def floats(self, value: float) -> str:
-        return self.constant(f"{value:.9g}", np.float32(value))
+        return self.constant(f"{value:.9g}", self.dtype(value))
 
     def constant(self, name: str, value: Any) -> str:
-        name = f"constant_{name}"
-        if all(tensor.name != name for tensor in self.constants):
-            self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return self.tensor(f"constant_{name}", np.asarray(value))
+
+    def tensor(self, name: str, value: NDArray[Any]) -> str:
+        if name not in self.tensors:
+            self.tensors[name] = numpy_helper.from_array(value, name)
         return name
 
-    def node(self, op_type: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        output = output or f"{op_type.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
+    def node(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        output = f"{op_type.lower()}_{len(self.nodes)}"
+        names = [output, *(f"{output}_{index}" for index in range(1, outputs))]
+        self.nodes.append(helper.make_node(op_type, inputs, names, name=output, **attributes))
         return output
+
+
+class _HalfBuilder(_Builder):
+    """Weights and activations in float16; the sums of LayerNormalization are in float32 by its own definition."""
+
+    dtype = np.float16
+
+    def returned(self, name: str, tensor: str) -> str:
+        self.nodes.append(helper.make_node("Cast", [tensor], [name], name=name, to=TensorProto.FLOAT))
+        return tensor
+
+
+class _Int8Builder(_Builder):
+    """Kernels in 8 bits by output feature, activations in 8 bits by what each call finds, as onnxruntime writes it."""
+
+    def words(self, path: str, ids: str) -> str:
+        values, scale = _int8(self.leaves[path], axis=None)
+        rows = self.node("Gather", self.tensor(path, values), ids)
+        zero = self.constant("zero_point", np.int8(0))
+        return self.node("DequantizeLinear", rows, self.tensor(f"{path}_scale", scale), zero)
+
+    def linear(self, path: str, x: str) -> str:
+        values, scale = _int8(self.leaves[f"{path}.kernel"], axis=0)
+        x = self.quantized(x)
+        product = self.node("MatMulInteger", x, self.tensor(f"{path}.kernel", values), f"{x}_2")
+        scales = self.node("Mul", f"{x}_1", self.tensor(f"{path}.kernel_scale", scale))
+        scaled = self.node("Mul", self.node("Cast", product, to=TensorProto.FLOAT), scales)
+        return self.node("Add", scaled, self.weight(f"{path}.bias"))
+
+    def quantized(self, x: str) -> str:
+        # Query, key and value share one.
+        for node in reversed(self.nodes):
+            if node.op_type == "DynamicQuantizeLinear" and node.input[0] == x:
+                return node.output[0]
+        return self.node("DynamicQuantizeLinear", x, outputs=3)
+
+
+def _int8(weight: NDArray[Any], axis: int | None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Returns integers within ±127 and what to multiply them with: one number, or one for each column."""
+    largest = np.abs(weight).max(axis=axis)
+    scale = np.where(largest == 0, 1, largest / 127).astype(np.float32)
+    return np.rint(weight / scale).astype(np.int8), scale
 
 
 def _value(name: str, dtype: int, *shape: str | int) -> onnx.ValueInfoProto:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.known_files import KNOWN_FILES
 from convert.onnx_file import OnnxFile
 from convert.onnx_to_flax import Conversion
-from convert.verify import TOLERANCE, runtime_name
 from minilm_jax import __version__
 from minilm_jax.checkpoint import Format, params_file, save_params
 from minilm_jax.config import EncoderConfig, read_config
@@ -75,20 +75,25 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
     """Returns the record of a conversion: what was matched to what, and the proof."""
-    model = source.model
+    model, proof = source.model, conversion.proof
     return {
         "source": {
             "file": source.path.name,
             "sha256": source.sha256,
+            "published_as": KNOWN_FILES.get(source.sha256),
             "opset": source.opset,
             "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            "stored_as": sorted({weight.stored for weight in conversion.layout.weights.values()}),
         },
-        "largest_difference": dict(conversion.differences),
-        "tolerance": TOLERANCE,
-        "verified_with": runtime_name(),
+        "proof": dataclasses.asdict(proof),
         "weights": {
-            path: {"source": weight.source, "undone": list(weight.undone)}
-            for path, weight in sorted(conversion.weights.items())
+            path: {
+                "source": weight.source,
+                "node": weight.node,
+                "stored": weight.stored,
+                "undone": list(weight.undone),
+            }
+            for path, weight in sorted(conversion.layout.weights.items())
         },
         "versions": versions(),
     }

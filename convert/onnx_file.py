@@ -1,23 +1,23 @@
-"""From bytes on disk to an ONNX model, reading nothing but the file itself and allocating nothing on its word."""
+"""From bytes on disk to an ONNX model, reading nothing that the user did not name and trusting no number in it."""
 
 import dataclasses
 import hashlib
-import math
 import os
 from pathlib import Path
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
+from convert.external_data import is_external, read_external_data
+from convert.tensors import all_tensors, check_tensor, size_in_bytes
 from minilm_jax.errors import ConversionError
 
 # Protobuf's own limit for one message.
 _MAX_BYTES = 2**31 - 1
 _MAX_NODES = 50_000
-_DOMAINS = ("", "ai.onnx")
+_MAX_TENSORS = 50_000
+_MAX_NAME = 1_000
+_DOMAINS = ("", "ai.onnx", "com.microsoft")
 _REFUSED = {
     "functions": "model-local functions",
     "training_info": "training information",
@@ -41,11 +41,11 @@ class OnnxFile:
     @property
     def opset(self) -> int:
         """Version of the ONNX operator set that the graph uses."""
-        return next((o.version for o in self.model.opset_import if o.domain in _DOMAINS), 0)
+        return next((o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
-    """Reads and checks an ONNX file.
+    """Reads and checks an ONNX file, with the data that it keeps in files beside it.
 
     Args:
         path: The file.
@@ -65,14 +65,21 @@ def read_onnx(path: str | Path) -> OnnxFile:
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from None
     try:
-        model = onnx.ModelProto.FromString(data)
-    except DecodeError:
-        raise ConversionError(f"{path} is no ONNX file, or its end is missing; fetch it again.") from None
-    try:
+        model, sha256 = parse(data), hashlib.sha256(data).hexdigest()
+        del data  # The model has a copy; two would be most of the memory that a conversion takes.
         check_model(model)
+        read_external_data(all_tensors(model), path.parent)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from None
-    return OnnxFile(path, hashlib.sha256(data).hexdigest(), model)
+    return OnnxFile(path, sha256, model)
+
+
+def parse(data: bytes) -> onnx.ModelProto:
+    """Returns the model in some bytes; raises ConversionError if there is none."""
+    try:
+        return onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise ConversionError("this is no ONNX file, or its end is missing; fetch it again.") from None
 
 
 def check_model(model: onnx.ModelProto) -> None:
@@ -84,49 +91,39 @@ def check_model(model: onnx.ModelProto) -> None:
     Raises:
         ConversionError: It has no graph, uses a feature outside plain ONNX, or a tensor does not hold what it says.
     """
-    if not model.graph.node:
+    graph = model.graph
+    if not graph.node:
         raise ConversionError("there is no graph in it; this is no ONNX model.")
-    if len(model.graph.node) > _MAX_NODES:
-        raise ConversionError(f"the graph has {len(model.graph.node):,} nodes; a BERT encoder has some hundreds.")
+    for things, most, name in ((graph.node, _MAX_NODES, "nodes"), (graph.initializer, _MAX_TENSORS, "initialisers")):
+        if len(things) > most:
+            raise ConversionError(f"the graph has {len(things):,} {name}; a BERT encoder has some hundreds.")
     for field, name in _REFUSED.items():
         if len(getattr(model, field)):
             raise ConversionError(f"it has {name}, which no BERT encoder needs.")
-    if model.graph.sparse_initializer:
+    if graph.sparse_initializer:
         raise ConversionError("it has sparse initialisers, which are not supported.")
-    for node in model.graph.node:
+    for node in graph.node:
         _check_node(node)
-    for tensor in model.graph.initializer:
-        _check_tensor(tensor)
+    _check_tensors(model)
 
 
-def to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
-    """Returns the contents of a tensor of a checked model."""
-    return numpy_helper.to_array(tensor)
+def _check_tensors(model: onnx.ModelProto) -> None:
+    total = sum(map(size_in_bytes, all_tensors(model)))
+    if total > _MAX_BYTES:
+        raise ConversionError(f"its tensors say that they have {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
+    for tensor in all_tensors(model):
+        if not is_external(tensor):
+            check_tensor(tensor)
 
 
 def _check_node(node: onnx.NodeProto) -> None:
+    name = node.name[:_MAX_NAME]
+    if any(len(text) > _MAX_NAME for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
+        raise ConversionError(f"a name in node {name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
     if node.domain not in _DOMAINS:
-        raise ConversionError(f"node {node.name!r} is {node.domain}.{node.op_type}; only plain ONNX is supported.")
+        raise ConversionError(
+            f"node {name!r} is {node.domain}.{node.op_type}; only ONNX's own operators and com.microsoft's are known."
+        )
     for attribute in node.attribute:
         if attribute.HasField("g") or attribute.graphs:
-            raise ConversionError(f"node {node.name!r} ({node.op_type}) has a subgraph; a BERT encoder has none.")
-        if attribute.type == onnx.AttributeProto.TENSOR:
-            _check_tensor(attribute.t)
-
-
-def _check_tensor(tensor: onnx.TensorProto) -> None:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise ConversionError(
-            f"tensor {tensor.name!r} lies in another file; load the model with onnx.load and save it as one file first."
-        )
-    if any(size < 0 for size in tensor.dims):
-        raise ConversionError(f"tensor {tensor.name!r} has a negative size: {list(tensor.dims)}.")
-    try:
-        itemsize = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    except KeyError:
-        raise ConversionError(f"tensor {tensor.name!r} has the unknown type {tensor.data_type}.") from None
-    # A tensor's values stand in raw_data or in one of the typed fields, of which at most one is not empty.
-    typed = sum(len(getattr(tensor, field)) for field in ("float_data", "int32_data", "int64_data", "double_data"))
-    expected = math.prod(tensor.dims)
-    if len(tensor.raw_data) != expected * itemsize and typed != expected:
-        raise ConversionError(f"tensor {tensor.name!r} says {list(tensor.dims)} but does not hold so many numbers.")
+            raise ConversionError(f"node {name!r} ({node.op_type}) has a subgraph; a BERT encoder has none.")

@@ -1,14 +1,13 @@
 """ONNX graph to the parameter tree: recognise, then prove."""
 
 import dataclasses
-from collections.abc import Mapping
 
-import numpy as np
 import onnx
 
 from convert.bert_layout import BertLayout, recognise
-from convert.graph import Constant, Graph
-from convert.verify import check_differences, largest_differences
+from convert.lowering import plain_graph
+from convert.runtime import choose_runtime
+from convert.verify import UNIT_LENGTH, Proof, prove
 from minilm_jax.config import EncoderConfig
 from minilm_jax.params import Params, check, unflatten
 
@@ -19,22 +18,25 @@ class Conversion:
 
     Attributes:
         params: Nested dict of float32 numpy arrays.
-        config: The sizes, read off the graph.
-        weights: Where in the graph every leaf came from.
-        differences: The largest difference from the graph's own result, for each of its outputs.
+        config: The sizes, read off the graph, and the pooling where `pools`.
+        layout: Where in the graph every leaf came from.
+        proof: The comparison with the graph's own results.
+        pools: Whether the graph itself pools the tokens to a sentence vector.
     """
 
     params: Params
     config: EncoderConfig
-    weights: Mapping[str, Constant]
-    differences: Mapping[str, float]
+    layout: BertLayout
+    proof: Proof
+    pools: bool
 
 
-def convert(model: onnx.ModelProto) -> Conversion:
+def convert(model: onnx.ModelProto, *, vouched: bool = False) -> Conversion:
     """Converts an ONNX model and proves the result against the model's own graph.
 
     Args:
         model: A checked model, see `convert.onnx_file`.
+        vouched: Whether the model is known to be harmless, so that any runtime may run it.
 
     Returns:
         The parameters with the evidence.
@@ -42,14 +44,22 @@ def convert(model: onnx.ModelProto) -> Conversion:
     Raises:
         ConversionError: The model is no BERT encoder, or computes something else than the result does.
     """
-    layout = recognise(Graph(model))
+    layout = recognise(plain_graph(model))
     params = _to_params(layout)
-    differences = largest_differences(model, layout, params)
-    check_differences(differences)
-    return Conversion(params, layout.config, layout.weights, differences)
+    proof = prove(model, layout, params, runtime=choose_runtime(vouched=vouched))
+    config, pools = _with_pooling(layout.config, proof)
+    return Conversion(params, config, layout, proof, pools)
+
+
+def _with_pooling(config: EncoderConfig, proof: Proof) -> tuple[EncoderConfig, bool]:
+    for agreement in proof.outputs.values():
+        pooling, pools, rest = agreement.meaning.partition(" pooling")
+        if pools:
+            return dataclasses.replace(config, pooling=pooling, normalize=rest == UNIT_LENGTH), True
+    return config, False
 
 
 def _to_params(layout: BertLayout) -> Params:
-    params = unflatten({path: np.ascontiguousarray(w.value, np.float32) for path, w in layout.weights.items()})
+    params = unflatten({path: weight.numbers for path, weight in layout.weights.items()})
     check(params, layout.config)
     return params

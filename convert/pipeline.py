@@ -3,24 +3,32 @@
 import dataclasses
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import onnx
 
 from convert.default_model import default_onnx_file
-from convert.flax_to_onnx import to_onnx
+from convert.flax_to_onnx import Precision, to_onnx
 from convert.graph import Constant
+from convert.known_files import KNOWN_FILES
 from convert.model_folder import companion_folder, describe, versions, with_pooling_of, write_folder
 from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import Conversion, convert
+from convert.verify import Agreement, agreement
+from convert.write_back import write_back
 from minilm_jax.checkpoint import HUB_FILE, Format, load_params
 from minilm_jax.config import ALL_MINILM_L6_V2, read_config
 from minilm_jax.errors import ConversionError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.model_sources import sha256_of
-from minilm_jax.params import flatten
+from minilm_jax.params import Params, flatten
+
+# Rounding to 8 bits costs a cosine of 0.01 or so; less than this is no rounding.
+_LEAST_COSINE = 0.9
 
 
 def convert_to_folder(
@@ -48,7 +56,7 @@ def convert_to_folder(
     path = model or default_onnx_file()
     source = read_onnx(path)
     try:
-        conversion = convert(source.model)
+        conversion = convert(source.model, vouched=model is None or source.sha256 in KNOWN_FILES)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from error.__cause__
     if model is None:
@@ -56,7 +64,7 @@ def convert_to_folder(
     companions = tokenizer or (model and companion_folder(model)) or _default_companions(path, conversion)
     record = describe(source, conversion) | {"tokenizer_from": companions.name}
     out = out or Path(f"{path.stem}-flax")
-    config = with_pooling_of(conversion.config, companions)
+    config = conversion.config if conversion.pools else with_pooling_of(conversion.config, companions)
     write_folder(out, conversion.params, config, companions=companions, record=record, format=format)
     return out, record
 
@@ -85,15 +93,19 @@ def hub_to_folder(folder: Path, out: Path | None, *, format: Format) -> tuple[Pa
     return out, record
 
 
-def folder_to_onnx(folder: Path, out: Path) -> dict[str, float]:
-    """Writes the model in a folder as an ONNX file, after converting it back and comparing.
+def folder_to_onnx(
+    folder: Path, out: Path, *, precision: Precision = "float32", like: Path | None = None
+) -> Mapping[str, Agreement]:
+    """Writes the model in a folder as an ONNX file, after reading it back and comparing.
 
     Args:
         folder: A model folder.
         out: The file, replaced in one step.
+        precision: Of the new graph.
+        like: An ONNX file whose graph is kept, with these params in the place of its own.
 
     Returns:
-        The largest difference between graph and params for each output.
+        How each output of the graph agrees with the params.
 
     Raises:
         ConversionError: The graph does not compute what the params do; nothing is written.
@@ -101,15 +113,29 @@ def folder_to_onnx(folder: Path, out: Path) -> dict[str, float]:
     """
     config = read_config(folder)
     params = load_params(folder, config)
-    model = to_onnx(params, config)
-    back = convert(model)
-    if not jax.tree.all(jax.tree.map(np.array_equal, back.params, params)):
-        raise ConversionError(f"{out}: the graph does not give the params back; nothing was written.")
+    model = to_onnx(params, config, precision=precision) if like is None else write_back(params, read_onnx(like).model)
+    agreements = _checked(model, jax.tree.map(np.asarray, params), vouched=like is None)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         new = Path(scratch) / out.name
         new.write_bytes(model.SerializeToString(deterministic=True))
         os.replace(new, out)
-    return dict(back.differences)
+    return agreements
+
+
+def _checked(model: onnx.ModelProto, params: Params, *, vouched: bool) -> Mapping[str, Agreement]:
+    """Converts a model back, which proves it against its own numbers, and compares it with the params."""
+    back = convert(model, vouched=vouched)
+    leaves = flatten(params)
+    if all(np.array_equal(leaf, leaves[path]) for path, leaf in flatten(back.params).items()):
+        return back.proof.outputs
+    agreements = agreement(model, back.layout, params, runtime=back.proof.runtime)
+    for name, found in agreements.items():
+        if not found.smallest_cosine >= _LEAST_COSINE:
+            raise ConversionError(
+                f"output {name!r} of the rounded graph has a cosine of {found.smallest_cosine:.3f} with the params';"
+                " nothing was written."
+            )
+    return agreements
 
 
 def _with_pooler(conversion: Conversion) -> Conversion:
@@ -117,8 +143,9 @@ def _with_pooler(conversion: Conversion) -> Conversion:
     if "pooler" in conversion.params:
         return conversion
     pooler = {"pooler": jax.tree.map(np.asarray, load_params(DEFAULT_MODEL)["pooler"])}
-    sources = {path: Constant(leaf, HUB_FILE) for path, leaf in flatten(pooler).items()}
-    return dataclasses.replace(conversion, params=conversion.params | pooler, weights={**conversion.weights, **sources})
+    sources = {path: Constant(leaf, HUB_FILE, stored="float32") for path, leaf in flatten(pooler).items()}
+    layout = dataclasses.replace(conversion.layout, weights={**conversion.layout.weights, **sources})
+    return dataclasses.replace(conversion, params=conversion.params | pooler, layout=layout)
 
 
 def _default_companions(path: Path, conversion: Conversion) -> Path:
