@@ -30,8 +30,9 @@ from minilm_jax.errors import ConversionError
 
 _ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
 _ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
-# Scale constants are off by their rounding, to float16 at the worst.
-_SAME_SCALE = 1e-3
+# Scale constants are off by their rounding, to bfloat16 at the worst.
+_SAME_SCALE = 1e-2
+_SMALLEST_SCALE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +98,16 @@ class _Walk:
                 for name, table in found.items():
                     self.take(f"embeddings.{name}_embeddings.embedding", table, table.node)
                 return norm.output
-        raise ConversionError(
-            "no LayerNorm over the sum of word, position and token type embeddings was found; this is no BERT encoder."
-        )
+        raise ConversionError(f"{self.why_no_embeddings(tables)}; this is no BERT encoder.")
+
+    def why_no_embeddings(self, tables: EmbeddingTables) -> str:
+        if not tables.found:
+            return (
+                f"no rows of a table are looked up by what the graph takes, {', '.join(map(repr, self.graph.inputs))}"
+            )
+        if not self.norms:
+            return "there is no LayerNorm with a scale and a bias in the graph"
+        return f"{self.norms[0].node!r}, the first LayerNorm, is not over a sum of embeddings"
 
     def layer(self, path: str, attention: Attention, hidden: str) -> str:
         parts = {
@@ -117,7 +125,7 @@ class _Walk:
     def linear_behind(self, tensor: str, path: str, source: str) -> Linear:
         found = self.graph.trace_back(tensor, (*LAYOUT, *SCALING), self.linear_by_output.get)
         if len(found) != 1:
-            raise ConversionError(f"{path}: {len(found)} dense layers make what attention takes, not 1.")
+            raise ConversionError(f"{path}: {len(found)} dense layers make what attention takes; in BERT it is 1.")
         if not self.same(found[0].input, source):
             raise ConversionError(
                 f"{path}: the dense layer {found[0].kernel.source!r} does not take the output of the LayerNorm before;"
@@ -172,9 +180,11 @@ class _Walk:
         folded = math.prod(known) * math.sqrt(size)
         if len(known) < len(factors) or abs(folded - 1) < _SAME_SCALE:
             return
+        if not _SMALLEST_SCALE < abs(folded) < 1 / _SMALLEST_SCALE:
+            raise ConversionError(f"{path}: attention multiplies its scores with {math.prod(known)}.")
         for leaf in ("kernel", "bias"):
             name = f"{path}.attention.self.query.{leaf}"
-            undone = (*self.weights[name].undone, f"attention's scale of 1/{1 / folded:.6g}")
+            undone = (*self.weights[name].undone, f"multiplied by {folded:.6g}, so that the scale is 1/√{size}")
             self.weights[name] = dataclasses.replace(self.weights[name], factor=folded, undone=undone)
 
     def head_size(self, path: str, attention: Attention, query: Linear) -> int:

@@ -38,8 +38,7 @@ def fold(graph: Graph, node: Node) -> Constant | None:
     if node.op_type == "Concat" and len(set(node.inputs)) < len(node.inputs):
         return None  # No weight is made of copies of one.
     try:
-        with np.errstate(all="ignore"):
-            value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
+        value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
     except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
         raise ConversionError(f"{node} cannot be computed: {error}.") from None
     return first.then(_LABELS.get(node.op_type, node.op_type), value)

@@ -40,6 +40,11 @@ class EmbeddingTables:
         self._used.update(part.output for part in parts)
         return self._named(parts)
 
+    @property
+    def found(self) -> bool:
+        """Whether there are any."""
+        return bool(self._lookups)
+
     def unused(self, needed: Collection[str]) -> list[Lookup]:
         """Returns the lookups that are no part of the sum, of those whose rows are needed."""
         return [lookup for name, lookup in self._lookups.items() if name in needed and name not in self._used]

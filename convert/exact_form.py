@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from convert.tensors import all_tensors, to_array
 
-_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+_HALF = {"bfloat16": onnx.TensorProto.BFLOAT16, "float16": onnx.TensorProto.FLOAT16}
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "stash_type")
 # Of MatMulNBits and its like: how many bits the activations may have; 1 stands for float32.
 _ACCURACY = "accuracy_level"
@@ -21,14 +21,15 @@ _ACCURACY = "accuracy_level"
 Nodes = Iterator[onnx.NodeProto]
 
 
-def has_half(model: onnx.ModelProto) -> bool:
-    """Returns whether any constant of a model is in float16 or bfloat16."""
-    return any(tensor.data_type in _HALF for tensor in all_tensors(model))
+def precision(model: onnx.ModelProto) -> str:
+    """Returns the least precise type of float that any constant of a model has: bfloat16, float16 or float32."""
+    found = {tensor.data_type for tensor in all_tensors(model)}
+    return next((name for name, data_type in _HALF.items() if data_type in found), "float32")
 
 
 def exact_form(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the model itself if it rounds nothing, else a copy that does not."""
-    if not has_half(model) and not any(map(_rounds, model.graph.node)):
+    if precision(model) == "float32" and not any(map(_rounds, model.graph.node)):
         return model
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
@@ -45,14 +46,14 @@ def _rounds(node: onnx.NodeProto) -> bool:
 
 def _widen(model: onnx.ModelProto) -> None:
     for tensor in all_tensors(model):
-        if tensor.data_type in _HALF:
+        if tensor.data_type in _HALF.values():
             tensor.CopyFrom(numpy_helper.from_array(to_array(tensor).astype(np.float32), tensor.name))
     for node in model.graph.node:
         for attribute in node.attribute:
-            if (attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALF) or attribute.name == _ACCURACY:
+            if (attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALF.values()) or attribute.name == _ACCURACY:
                 attribute.i = onnx.TensorProto.FLOAT
     for value in (*model.graph.input, *model.graph.output):
-        if value.type.tensor_type.elem_type in _HALF:
+        if value.type.tensor_type.elem_type in _HALF.values():
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
 

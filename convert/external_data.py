@@ -59,6 +59,8 @@ def _open(location: str, folder: Path) -> int:
         raise ValueError("the name leads out of the folder")
     if (folder / path.parent).resolve() != folder.resolve() / path.parent or (folder / path).is_symlink():
         raise ValueError("it is a symbolic link; copy the file itself there")
+    if (folder / path).is_dir():
+        raise ValueError("it is no regular file")
     # The flags hold off what may have changed since: a link in its place, or a pipe that blocks.
     return os.open(folder / path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 

@@ -4,6 +4,7 @@ The rest of the converter then knows MatMul, Add, LayerNormalization, Attention 
 those of onnx's Operators.md and onnxruntime's ContribOperators.md.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -31,17 +32,22 @@ def plain_graph(model: onnx.ModelProto) -> Graph:
         ConversionError: An operator is unknown or damaged, or the nodes are not in the order of computation.
     """
     graph = Graph(model.graph)
-    for proto in model.graph.node:
-        node = graph.resolved(Node.of(proto))
-        if (folded := constants.fold(graph, node)) is not None:
-            graph.add_constant(node.output, folded, node)
-        elif node.op_type in _LOWERED:
-            _LOWERED[node.op_type](graph, node)
-        elif proto.domain == "com.microsoft" and node.op_type not in _PLAIN_BUT_FOREIGN:
-            raise ConversionError(f"{node} is an operator of com.microsoft's that no BERT encoder is known to need.")
-        else:
-            graph.add(node)
+    # What is not finite in the end is refused where it is taken as a weight.
+    with np.errstate(all="ignore"):
+        for proto in model.graph.node:
+            _lower(graph, graph.resolved(Node.of(proto)), proto.domain)
     return graph
+
+
+def _lower(graph: Graph, node: Node, domain: str) -> None:
+    if (folded := constants.fold(graph, node)) is not None:
+        graph.add_constant(node.output, folded, node)
+    elif node.op_type in _LOWERED:
+        _LOWERED[node.op_type](graph, node)
+    elif domain == "com.microsoft" and node.op_type not in _PLAIN_BUT_FOREIGN:
+        raise ConversionError(f"{node} is an operator of com.microsoft's that no BERT encoder is known to need.")
+    else:
+        graph.add(node)
 
 
 def _rename(graph: Graph, node: Node) -> None:
@@ -83,6 +89,7 @@ def _mul(graph: Graph, node: Node) -> None:
         scales = graph.producer(node.input(other), "Mul")
         if product is None or scales is None:
             continue
+        node = dataclasses.replace(node, name=product.label)
         weight_scale = graph.constant_operand(scales)
         if weight_scale is None:  # Both are computed.
             return graph.add(Node("MatMul", product.inputs[:2], node.outputs, name=node.name))
@@ -278,8 +285,8 @@ def _split(graph: Graph, node: Node) -> None:
 
 def _thirds(graph: Graph, node: Node, x: str, kernel: Constant, bias: Constant | None) -> list[str]:
     """Adds the dense layers of query, key and value, whose weights lie side by side; returns what they make."""
-    width = kernel.value.shape[-1] // 3
-    if kernel.value.ndim != 2 or kernel.value.shape[1] != 3 * width:
+    width = kernel.value.shape[-1] // 3 if kernel.value.ndim == 2 else 0
+    if not width or kernel.value.shape[1] != 3 * width:
         raise ConversionError(f"{node}: {kernel.source!r} does not hold query, key and value side by side.")
     made = []
     for index, part in enumerate(("query", "key", "value")):

@@ -61,12 +61,15 @@ def size_in_bytes(tensor: onnx.TensorProto) -> int:
 def check_tensor(tensor: onnx.TensorProto) -> None:
     """Raises ConversionError unless a tensor holds as many numbers as its shape says."""
     wanted = size_in_bytes(tensor)
-    # The numbers stand in raw_data or in one of the typed fields, of which all the others must be empty.
-    typed = [count for field in TYPED_FIELDS if (count := len(getattr(tensor, field)))]
-    holds = len(tensor.raw_data) == wanted if not typed else len(typed) == 1 and typed[0] == _numbers(tensor)
-    if not holds or (typed and tensor.raw_data):
-        shape = list(tensor.dims)
-        raise ConversionError(f"tensor {tensor.name[:200]!r} says {shape} but does not hold so many numbers.")
+    # The numbers stand in raw_data or in the field of their type, and nowhere else.
+    own = helper.tensor_dtype_to_field(tensor.data_type)
+    counts = {field: len(getattr(tensor, field)) for field in TYPED_FIELDS}
+    typed = counts.pop(own)
+    holds = not typed and len(tensor.raw_data) == wanted if tensor.HasField("raw_data") else typed == _numbers(tensor)
+    if not holds or any(counts.values()):
+        raise ConversionError(
+            f"tensor {tensor.name[:200]!r} says {list(tensor.dims)} but does not hold so many numbers."
+        )
 
 
 def to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:

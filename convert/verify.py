@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from convert.bert_layout import BertLayout
-from convert.exact_form import exact_form, has_half
+from convert.exact_form import exact_form, precision
 from convert.runtime import run_graph
 from minilm_jax.batching import Batch
 from minilm_jax.config import Pooling
@@ -20,10 +20,9 @@ from minilm_jax.errors import ConversionError
 from minilm_jax.params import Params
 from minilm_jax.pooling import l2_normalize, pool
 
-# Two float32 runtimes differ by 2e-6 on this model, wrong weights by 1e-1 and more.
-TOLERANCE = 1e-4
-# In half precision the graph's own constants, such as √2 in GELU, are off by up to 4e-3 of their size.
-HALF_TOLERANCE = 2e-3
+# Two float32 runtimes differ by 2e-6 on this model, wrong weights by 1e-1 and more. In half precision the graph's own
+# constants, such as √2 in GELU, are off by 2^-11 or 2^-8 of their size.
+TOLERANCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
 UNIT_LENGTH = ", unit length"
 
 Array = NDArray[Any]
@@ -80,7 +79,7 @@ def prove(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtime
         ConversionError: The graph does not run, or computes something else.
     """
     ours = _Ours(params, _batch(model, layout), layout)
-    exact, tolerance = exact_form(model), HALF_TOLERANCE if has_half(model) else TOLERANCE
+    exact, tolerance = exact_form(model), TOLERANCES[precision(model)]
     outputs = ours.compared_with(exact, runtime)
     if not outputs:
         raise ConversionError(f"none of the outputs {list(layout.outputs)} is one of BERT's; nothing could be proved.")

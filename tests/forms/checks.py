@@ -1,0 +1,145 @@
+"""Runs a form in onnxruntime against torch, and describes what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnxruntime
+import tiny
+from onnx import TensorProto, helper, numpy_helper
+
+DEFAULT_DOMAINS = ("", "ai.onnx")
+TOLERANCES = {"float32": 2e-5, "float16": 5e-2, "bfloat16": 5e-1}
+FAST_GELU_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well one output agrees with torch's.
+
+    Attributes:
+        gap: The largest absolute difference.
+        cosine: The smallest cosine between two vectors.
+    """
+
+    gap: float
+    cosine: float
+
+
+def compare(
+    model: onnx.ModelProto, name: str, meanings: dict[str, str], folder: str | None = None
+) -> dict[str, Agreement]:
+    """Compare a graph in onnxruntime with torch in float64 on two padded batches.
+
+    Args:
+        model: The graph, all data inside unless `folder` has it.
+        name: Which encoder it is, a key of `tiny.SIZES`.
+        meanings: For each output, its key in `tiny.reference`.
+        folder: Where the file with its external data lies.
+
+    Returns:
+        How well each output agrees; of token embeddings only those of real tokens count.
+    """
+    runnable = widened(model) if holds_bfloat16(model) else model
+    session = open_session(runnable if folder is None else f"{folder}/model.onnx")
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {output: [] for output in meanings}
+    for tokens in (12, 7) if is_dynamic(model) else (12,):
+        every = tiny.batch(name, tokens)
+        feed = {value.name: every[value.name].astype(dtype(value)) for value in real_inputs(model)}
+        expected = tiny.reference(name, feed)
+        for output, value in zip(meanings, session.run(list(meanings), feed), strict=True):
+            kept = every["attention_mask"] != 0 if np.ndim(value) == 3 else slice(None)
+            pairs[output].append((np.asarray(value, np.float64)[kept], expected[meanings[output]][kept]))
+    return {output: agreement(*map(np.concatenate, zip(*found, strict=True))) for output, found in pairs.items()}
+
+
+def agreement(got: np.ndarray, expected: np.ndarray) -> Agreement:
+    """Compare vectors [N, D]."""
+    lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(expected, axis=1)
+    return Agreement(float(np.abs(got - expected).max()), float(((got * expected).sum(1) / lengths).min()))
+
+
+def open_session(model: onnx.ModelProto | str) -> onnxruntime.InferenceSession:
+    """Open a graph on the CPU, one thread."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    source = model if isinstance(model, str) else model.SerializeToString()
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the graph inputs that are not weights."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in held]
+
+
+def dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
+    """Return the numpy type of a graph input."""
+    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+
+
+def is_dynamic(model: onnx.ModelProto) -> bool:
+    """Tell whether the length of the token axis is open."""
+    return not real_inputs(model)[0].type.tensor_type.shape.dim[1].HasField("dim_value")
+
+
+def tensors(model: onnx.ModelProto) -> list[TensorProto]:
+    """Return every tensor a graph holds, in initialisers and attributes."""
+    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    return [*model.graph.initializer, *held]
+
+
+def holds_bfloat16(model: onnx.ModelProto) -> bool:
+    """Tell whether any weight is bfloat16, for which onnxruntime has few kernels on the CPU."""
+    return any(tensor.data_type == TensorProto.BFLOAT16 for tensor in tensors(model))
+
+
+def widened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph with every bfloat16 made float32."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    del wide.graph.value_info[:]
+    for tensor in tensors(wide):
+        if tensor.data_type == TensorProto.BFLOAT16:
+            array = numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    for value in (*wide.graph.input, *wide.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.BFLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for node in wide.graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.BFLOAT16:
+                attribute.i = TensorProto.FLOAT
+    return wide
+
+
+def tolerance(kind: str, model: onnx.ModelProto) -> float | None:
+    """Say how far a graph may be from torch; graphs with weights of 8 bits and less have no bound."""
+    approximate = any(node.op_type == "FastGelu" for node in model.graph.node)
+    return FAST_GELU_TOLERANCE if approximate and kind == "float32" else TOLERANCES.get(kind)
+
+
+def foreign_ops(model: onnx.ModelProto) -> dict[str, int]:
+    """Count the ops that are not in the default domain."""
+    names = [f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in DEFAULT_DOMAINS]
+    return dict(sorted(Counter(names).items()))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Return the opset of the default domain."""
+    return next(entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS)
+
+
+def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop doc strings and per-node metadata, which hold stack traces with paths of the machine."""
+    parts = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    for part in [*parts, *model.graph.input, *model.graph.output, *model.functions]:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    return model

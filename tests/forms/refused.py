@@ -1,0 +1,162 @@
+"""Graphs that look like BERT from some distance and are not; none may be taken for one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import exporters
+import numpy as np
+import onnx
+import rewrites
+import tiny
+import torch
+import transformers
+
+IDS = ("input_ids", "attention_mask")
+SIZE = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 32,
+    "pad_token_id": 0,
+}
+GPT2 = {"vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 24, "use_cache": False}
+T5 = {"vocab_size": 40, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+DISTIL = {"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 24}
+VIT = {key: SIZE[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")}
+SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+
+
+@dataclass(frozen=True)
+class Refused(exporters.Export):
+    """How one of them is exported; `output` is what the model calls its result."""
+
+    output: str = "last_hidden_state"
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return [self.output]
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """One graph that is not BERT's.
+
+    Attributes:
+        name: File name without its ending.
+        special: Why it is none.
+        build: Makes the module.
+        export: How it is exported.
+        optimum: Whether optimum exports it, for torch alone cannot.
+        rewrite: Made from the module's graph afterwards, so that it no longer computes what the module does.
+    """
+
+    name: str
+    special: str
+    build: Callable[[], torch.nn.Module]
+    export: Refused
+    optimum: bool = False
+    rewrite: rewrites.Rewrite | None = None
+
+
+class Convolution(torch.nn.Module):
+    """A few convolutions over an image."""
+
+    def __init__(self) -> None:
+        """Build them."""
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 4, 3, padding=1)
+
+    def forward(self, pixel_values: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
+        """Run them."""
+        return {"last_hidden_state": self.second(torch.relu(self.first(pixel_values)))}
+
+
+def made(model: str, config: str, **sizes: Any) -> Callable[[], torch.nn.Module]:
+    """Return a builder for a class of transformers by its name and its config's."""
+
+    def build() -> torch.nn.Module:
+        settings = getattr(transformers, config)(**sizes)
+        settings._attn_implementation = "eager"
+        return getattr(transformers, model)(settings)
+
+    return build
+
+
+def strangers() -> list[Stranger]:
+    """Return all of them."""
+    usual, ids, pixels = tiny.USUAL_INPUTS, Refused(14, inputs=IDS), Refused(14, inputs=("pixel_values",), axes="none")
+    typed, logits = Refused(14, inputs=usual), Refused(14, inputs=usual, output="logits")
+    bert = {**tiny.BERT, "use_cache": False}
+    embedding = {"embedding_size": 16}
+    prenorm = made("RobertaPreLayerNormModel", "RobertaPreLayerNormConfig", **SIZE)
+    plain = made("BertModel", "BertConfig", **bert)
+    cause, relative = {"is_decoder": True}, {"position_embedding_type": "relative_key"}
+    double = {"position_embedding_type": "relative_key_query"}
+    return [
+        Stranger("roberta", "positions by cumulated mask", made("RobertaModel", "RobertaConfig", **SIZE), ids),
+        Stranger("mpnet", "relative position bias", made("MPNetModel", "MPNetConfig", **SIZE), ids),
+        Stranger("distilbert", "no token types", made("DistilBertModel", "DistilBertConfig", **DISTIL), ids),
+        Stranger("albert", "one shared layer", made("AlbertModel", "AlbertConfig", **SIZE, **embedding), typed),
+        Stranger("electra", "projected embeddings", made("ElectraModel", "ElectraConfig", **SIZE, **embedding), typed),
+        Stranger("gpt2", "causal, LayerNorm first", made("GPT2Model", "GPT2Config", **GPT2), ids, optimum=True),
+        Stranger("t5-encoder", "relative bias, RMS norm", made("T5EncoderModel", "T5Config", **T5), ids),
+        Stranger("modernbert", "rotary", made("ModernBertModel", "ModernBertConfig", **SIZE, **SPECIAL), ids),
+        Stranger("deberta", "disentangled attention", made("DebertaModel", "DebertaConfig", **SIZE), ids),
+        Stranger("prenorm", "LayerNorm first", prenorm, ids),
+        Stranger("vit", "image patches", made("ViTModel", "ViTConfig", **VIT, image_size=16, patch_size=8), pixels),
+        Stranger("convolution", "no transformer", Convolution, pixels),
+        Stranger("bert-relu", "ReLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "relu"}), typed),
+        Stranger("bert-silu", "SiLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "silu"}), typed),
+        Stranger("bert-classifier", "a head", made("BertForSequenceClassification", "BertConfig", **bert), logits),
+        Stranger("bert-masked-lm", "a head", made("BertForMaskedLM", "BertConfig", **bert), logits),
+        Stranger("bert-relative", "relative keys", made("BertModel", "BertConfig", **bert, **relative), typed),
+        Stranger("bert-relative-query", "relative too", made("BertModel", "BertConfig", **bert, **double), typed),
+        Stranger("bert-decoder", "causal mask", made("BertModel", "BertConfig", **bert, **cause), typed),
+        Stranger("bert-other-scale", "scores over 8, not over its root", plain, typed, rewrite=rewrites.scale_changed),
+        Stranger("bert-no-residual", "one residual missing", plain, typed, rewrite=rewrites.residual_dropped),
+    ]
+
+
+def feed(names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return an example input."""
+    every = tiny.batch() | {"pixel_values": np.random.default_rng(0).normal(size=(2, 3, 16, 16)).astype(np.float32)}
+    return {name: every[name] for name in names}
+
+
+def run(stranger: Stranger) -> tuple[onnx.ModelProto, np.ndarray]:
+    """Export one of them.
+
+    Args:
+        stranger: Which.
+
+    Returns:
+        Its graph, and what torch computes on `feed`.
+    """
+    export = stranger.export
+    module = tiny.randomise(stranger.build(), stranger.name)
+    plain = module.forward
+
+    def forward(*values: torch.Tensor) -> torch.Tensor:
+        return plain(**dict(zip(export.inputs, values, strict=True)), **options(module))[export.output]
+
+    values = tuple(torch.from_numpy(value) for value in feed(export.inputs).values())
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = forward(*values).numpy()
+        if stranger.optimum:
+            return exporters.optimum(export.opset, module), expected
+        module.forward = forward
+        model = exporters.traced(module, values, export)
+    return (stranger.rewrite(model) if stranger.rewrite else model), expected
+
+
+def options(module: torch.nn.Module) -> Mapping[str, Any]:
+    """Return what a module's forward needs beside its inputs."""
+    return {} if isinstance(module, Convolution) else {"return_dict": True}

@@ -1,0 +1,260 @@
+"""Rewrites of a real graph by hand, for habits of tools that are not at hand; the function stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+Rewrite = Callable[[onnx.ModelProto], onnx.ModelProto]
+
+
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of a graph."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def arrays(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Return the initialisers by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Return the values of Constant nodes by the name of their output."""
+    nodes = [node for node in model.graph.node if node.op_type == "Constant"]
+    return {node.output[0]: numpy_helper.to_array(node.attribute[0].t) for node in nodes}
+
+
+def set_initialisers(model: onnx.ModelProto, values: dict[str, np.ndarray]) -> None:
+    """Replace all initialisers."""
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+
+
+def set_nodes(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
+    """Replace all nodes."""
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def kernels(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the matrices that a MatMul multiplies by."""
+    held = arrays(model)
+    return [node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in held]
+
+
+def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Number every tensor that is no input or output, and take the names off the nodes."""
+    model = copied(model)
+    kept = {value.name: value.name for value in (*model.graph.input, *model.graph.output)}
+    names = kept | {"": ""}
+
+    def number(name: str) -> str:
+        return names.setdefault(name, str(len(names)))
+
+    for tensor in model.graph.initializer:
+        tensor.name = number(tensor.name)
+    for node in model.graph.node:
+        node.name = ""
+        node.input[:] = map(number, node.input)
+        node.output[:] = map(number, node.output)
+    del model.graph.value_info[:]
+    return model
+
+
+def constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Turn every initialiser into a Constant node."""
+    model = copied(model)
+    made = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer]
+    set_nodes(model, [*made, *model.graph.node])
+    del model.graph.initializer[:]
+    return model
+
+
+def behind(op: str) -> Rewrite:
+    """Return a rewrite that stores every kernel in another form and turns it back by nodes.
+
+    Args:
+        op: "Transpose", "TransposeTwice", "Cast", "Identity", "Reshape" or "Concat".
+    """
+
+    def stored(name: str, value: np.ndarray) -> tuple[dict[str, np.ndarray], list[NodeProto]]:
+        first = f"{name}_stored"
+        if op == "Transpose":
+            return {first: value.T.copy()}, [helper.make_node("Transpose", [first], [name], perm=[1, 0])]
+        if op == "TransposeTwice":
+            once = helper.make_node("Transpose", [first], [f"{name}_once"])
+            return {first: value}, [once, helper.make_node("Transpose", [f"{name}_once"], [name], perm=[1, 0])]
+        if op == "Cast":
+            return {first: value.astype(np.float16)}, [helper.make_node("Cast", [first], [name], to=TensorProto.FLOAT)]
+        if op == "Identity":
+            return {first: value}, [helper.make_node("Identity", [first], [name])]
+        if op == "Reshape":
+            shape = f"{name}_shape"
+            held = {first: value.reshape(-1), shape: np.array(value.shape, np.int64)}
+            return held, [helper.make_node("Reshape", [first, shape], [name])]
+        half = value.shape[1] // 2
+        parts = {f"{name}_left": value[:, :half].copy(), f"{name}_right": value[:, half:].copy()}
+        return parts, [helper.make_node("Concat", list(parts), [name], axis=1)]
+
+    def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
+        model = copied(model)
+        held, nodes = arrays(model), []
+        for name in kernels(model):
+            values, made = stored(name, held.pop(name))
+            held |= values
+            nodes += made
+        set_initialisers(model, held)
+        set_nodes(model, [*nodes, *model.graph.node])
+        return model
+
+    return rewrite
+
+
+def gemm(transposed: int) -> Rewrite:
+    """Return a rewrite that flattens tokens and multiplies and adds by Gemm, with `transB` as given."""
+
+    def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
+        model = copied(model)
+        held, nodes, dropped = arrays(model), [], set()
+        adds = {name: node for node in model.graph.node if node.op_type == "Add" for name in node.input}
+        for node in model.graph.node:
+            add = adds.get(node.output[0])
+            if node.op_type == "MatMul" and node.input[1] in held and add is not None:
+                nodes += flattened(node, add, held, transposed)
+                dropped.add(add.output[0])
+            elif node.output[0] not in dropped:
+                nodes.append(node)
+        set_initialisers(model, held)
+        set_nodes(model, nodes)
+        return model
+
+    return rewrite
+
+
+def flattened(node: NodeProto, add: NodeProto, held: dict[str, np.ndarray], transposed: int) -> list[NodeProto]:
+    """Write one MatMul and Add as Reshape, Gemm and Reshape.
+
+    Args:
+        node: The MatMul.
+        add: The Add of its bias.
+        held: Initialisers; shapes are added, and the kernel is turned where `transposed`.
+        transposed: Attribute `transB`.
+    """
+    kernel, out = node.input[1], add.output[0]
+    bias = next(name for name in add.input if name != node.output[0])
+    rows, columns = held[kernel].shape
+    if transposed:
+        held[kernel] = held[kernel].T.copy()
+    held["flat_shape_" + str(rows)] = np.array([-1, rows], np.int64)
+    held["width_" + str(columns)] = np.array([columns], np.int64)
+    held |= {"zero": np.array([0], np.int64), "two": np.array([2], np.int64)}
+    return [
+        helper.make_node("Shape", [node.input[0]], [f"{out}_shape"]),
+        helper.make_node("Slice", [f"{out}_shape", "zero", "two"], [f"{out}_lead"]),
+        helper.make_node("Concat", [f"{out}_lead", f"width_{columns}"], [f"{out}_full"], axis=0),
+        helper.make_node("Reshape", [node.input[0], f"flat_shape_{rows}"], [f"{out}_flat"]),
+        helper.make_node("Gemm", [f"{out}_flat", kernel, bias], [f"{out}_gemm"], transB=transposed),
+        helper.make_node("Reshape", [f"{out}_gemm", f"{out}_full"], [out]),
+    ]
+
+
+def swapped_adds(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Swap the operands of every Add and of every Mul."""
+    model = copied(model)
+    for node in model.graph.node:
+        if node.op_type in ("Add", "Mul"):
+            node.input[:] = list(reversed(node.input))
+    return model
+
+
+def duplicated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give every consumer of a vector its own copy, and leave the first one unused."""
+    model = copied(model)
+    held = arrays(model)
+    copies = dict(held)
+    for index, node in enumerate(model.graph.node):
+        for place, name in enumerate(node.input):
+            if name in held and held[name].ndim < 2:
+                node.input[place] = f"{name}_copy{index}"
+                copies[node.input[place]] = held[name]
+    set_initialisers(model, copies)
+    return model
+
+
+def attentions(model: onnx.ModelProto) -> list[tuple[NodeProto, ...]]:
+    """Return (MatMul, Add) of query, key and value for each layer of an eager TorchScript graph."""
+    nodes = {node.name: node for node in model.graph.node}
+    found = []
+    for layer in range(sum(node.op_type == "Softmax" for node in model.graph.node)):
+        path = f"/encoder/layer.{layer}/attention/self"
+        found.append(tuple(nodes[f"{path}/{p}/{op}"] for p in ("query", "key", "value") for op in ("MatMul", "Add")))
+    return found
+
+
+def folded_scale(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Multiply queries' weights and biases by the scale of the scores, and drop the Div."""
+    model = copied(model)
+    held, known, renamed, nodes = arrays(model), constants(model), {}, []
+    scale = 1.0
+    for node in model.graph.node:
+        if node.op_type == "Div" and node.name.endswith("attention/self/Div"):
+            scale = 1.0 / float(known[node.input[1]])
+            renamed[node.output[0]] = node.input[0]
+            continue
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        nodes.append(node)
+    for matmul, add, *_ in attentions(model):
+        bias = next(name for name in add.input if name != matmul.output[0])
+        for name in (matmul.input[1], bias):
+            held[name] = (held[name] * scale).astype(np.float32)
+    set_initialisers(model, held)
+    set_nodes(model, nodes)
+    return model
+
+
+def packed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute query, key and value by one MatMul and one Add, and split the result."""
+    model = copied(model)
+    held = arrays(model)
+    made: dict[str, list[NodeProto]] = {}
+    dropped = set()
+    for layer, found in enumerate(attentions(model)):
+        matmuls, adds = found[::2], found[1::2]
+        biases = [next(n for n in a.input if n != m.output[0]) for m, a in zip(matmuls, adds, strict=True)]
+        name = f"packed{layer}"
+        held[f"{name}.w"] = np.concatenate([held.pop(node.input[1]) for node in matmuls], 1)
+        held[f"{name}.b"] = np.concatenate([held.pop(bias) for bias in biases])
+        held["sizes"] = np.full(3, held[f"{name}.w"].shape[0], np.int64)
+        made[matmuls[0].name] = [
+            helper.make_node("MatMul", [matmuls[0].input[0], f"{name}.w"], [f"{name}.mm"]),
+            helper.make_node("Add", [f"{name}.mm", f"{name}.b"], [f"{name}.qkv"]),
+            helper.make_node("Split", [f"{name}.qkv", "sizes"], [node.output[0] for node in adds], axis=-1),
+        ]
+        dropped |= {node.name for node in found}
+    nodes = [new for node in model.graph.node for new in made.get(node.name, [] if node.name in dropped else [node])]
+    set_initialisers(model, held)
+    set_nodes(model, nodes)
+    return model
+
+
+def scale_changed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Divide scores by the head size instead of its root: no BERT any more."""
+    model = copied(model)
+    for node in model.graph.node:
+        if node.op_type == "Div" and node.name.endswith("attention/self/Div"):
+            node.input[1] = "head_size"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(8.0, np.float32), "head_size"))
+    return model
+
+
+def residual_dropped(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Feed the first layer's output LayerNorm without the residual: no BERT any more."""
+    model = copied(model)
+    add = next(node for node in model.graph.node if node.name == "/encoder/layer.0/output/Add")
+    add.input[1] = add.input[0]
+    return model

@@ -1,0 +1,135 @@
+"""The tiny BERT encoders that every form holds: their sizes, random weights, inputs and torch's own results."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+USUAL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+MATRIX_GRID, VECTOR_GRID = 4, 256
+BERT = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 24,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "bert": BERT,
+    "three-layers": BERT
+    | {"vocab_size": 50, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 72},
+    "one-layer": BERT | {"hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 128},
+    "gelu-new": BERT | {"hidden_act": "gelu_new"},
+    "shared-layers": BERT,
+    "zero-bias": BERT,
+}
+
+
+def config(name: str, attention: str = "eager", **changes: Any) -> transformers.BertConfig:
+    """Return the config of one of `SIZES`, with changes.
+
+    Args:
+        name: A key of `SIZES`.
+        attention: "eager" or "sdpa".
+        changes: Further settings.
+    """
+    found = transformers.BertConfig(**(SIZES[name] | changes), use_cache=False)
+    found._attn_implementation = attention
+    return found
+
+
+def randomise(module: torch.nn.Module, seed: str) -> torch.nn.Module:
+    """Give every parameter random values that depend on the seed and the parameter's name alone.
+
+    Matrices are multiples of 1/4 and vectors of 1/256, so that the files compress and float16 loses nothing. Two seeds
+    are special: the layers of "shared-layers" are all equal, and "zero-bias" has no biases and plain LayerNorms.
+    """
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            place = name.replace("layer.1", "layer.0") if seed == "shared-layers" else name
+            random = np.random.default_rng(zlib.crc32(f"{seed}/{place}".encode()))
+            values = random.normal(0.0, 0.3, tuple(parameter.shape))
+            grid = MATRIX_GRID if parameter.ndim >= 2 else VECTOR_GRID
+            values = np.round(values * grid) / grid
+            if parameter.ndim < 2 and seed == "zero-bias":
+                values = np.zeros_like(values)
+            if "norm" in name.lower() and name.endswith("weight"):
+                values = 1.0 + values.clip(-0.875, 0.875)
+            parameter.copy_(torch.from_numpy(values))
+    return module.eval()
+
+
+def bert(name: str = "bert", *, attention: str = "eager", pooler: bool = True) -> torch.nn.Module:
+    """Build one of the encoders with its weights, in float32 and evaluation mode."""
+    return randomise(transformers.BertModel(config(name, attention), add_pooling_layer=pooler), name)
+
+
+def weights(name: str) -> dict[str, np.ndarray]:
+    """Return the state dict of an encoder with pooler."""
+    return {key: value.numpy() for key, value in bert(name).state_dict().items() if value.is_floating_point()}
+
+
+def batch(name: str = "bert", tokens: int = 12) -> dict[str, np.ndarray]:
+    """Return two padded sequences with both token types and the usual positions.
+
+    Args:
+        name: A key of `SIZES`, which decides on the largest id.
+        tokens: Length of the longer one.
+    """
+    random = np.random.default_rng(tokens)
+    lengths = np.array([tokens - 4, tokens])
+    places = np.arange(tokens)
+    mask = (places < lengths[:, None]).astype(np.int64)
+    return {
+        "input_ids": random.integers(1, SIZES[name]["vocab_size"], mask.shape) * mask,
+        "attention_mask": mask,
+        "token_type_ids": (places >= tokens // 2) * mask,
+        "position_ids": np.broadcast_to(places, mask.shape).copy(),
+    }
+
+
+def embed(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, *, normalize: bool) -> torch.Tensor:
+    """Pool as sentence-transformers does.
+
+    Args:
+        hidden: Float [B, T, D].
+        mask: Integer [B, T].
+        pooling: "mean" or "cls".
+        normalize: Whether to scale to unit length.
+
+    Returns:
+        Float [B, D].
+    """
+    if pooling == "cls":
+        vector = hidden[:, 0]
+    else:
+        wide = mask.unsqueeze(-1).expand(hidden.size()).to(hidden.dtype)
+        vector = torch.sum(hidden * wide, 1) / torch.clamp(wide.sum(1), min=1e-9)
+    return torch.nn.functional.normalize(vector, p=2.0, dim=1) if normalize else vector
+
+
+def reference(name: str, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what torch computes in float64: the last hidden state, the pooler's and every pooled output."""
+    tensors = {key: torch.from_numpy(np.asarray(value, np.int64)) for key, value in feed.items()}
+    with torch.no_grad():
+        output = bert(name).double()(**tensors)
+    hidden, mask = output.last_hidden_state, tensors["attention_mask"]
+    results = {"last_hidden_state": hidden, "pooler_output": output.pooler_output}
+    for pooling in ("mean", "cls"):
+        for normalize in (False, True):
+            results[pooling_key(pooling, normalize=normalize)] = embed(hidden, mask, pooling, normalize=normalize)
+    return {key: value.numpy() for key, value in results.items()}
+
+
+def pooling_key(pooling: str, *, normalize: bool) -> str:
+    """Return the name of a pooled result in `reference`."""
+    return f"{pooling}+normalize" if normalize else pooling
