@@ -1,5 +1,6 @@
 """Files of parameters: safetensors, msgpack and orbax, written whole or not at all and checked when read."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -19,6 +20,9 @@ from minilm_jax.params import Params, check, flatten, unflatten
 
 Format = Literal["safetensors", "msgpack", "orbax"]
 HUB_FILE = "model.safetensors"
+_DTYPES = ("float32", "float16", "bfloat16")
+# The longest name of a BERT leaf has about 60 characters.
+_LONGEST_NAME = 200
 
 
 def params_file(format: Format) -> str:
@@ -50,12 +54,12 @@ def load_params(
     path = _weights_path(source, cache_dir)
     if config is None:
         config = read_config(path.parent) if (path.parent / "config.json").exists() else ALL_MINILM_L6_V2
-    leaves = {name: _float32(name, leaf) for name, leaf in flatten(_read(path)).items()}
-    params = unflatten(leaves)
     try:
+        params = unflatten({name: _float32(name, leaf) for name, leaf in _read(path, config).items()})
         check(params, config)
+        _check_finite(params)
     except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from None
+        raise ModelFileError(f"{path}: {error}") from error.__cause__
     return jax.device_put(params)
 
 
@@ -71,8 +75,7 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
         OSError: The path cannot be written.
     """
     path = Path(path)
-    # safetensors writes the wrong bytes, silently, for an array that is not C-contiguous.
-    leaves = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(params).items()}
+    leaves = {name: _plain(leaf) for name, leaf in flatten(params).items()}
     write = {".safetensors": _write_safetensors, ".msgpack": _write_msgpack, ".orbax": _write_orbax}.get(path.suffix)
     if write is None:
         raise ModelFileError(f"{path}: params are saved as {', '.join(f'.{name}' for name in get_args(Format))}.")
@@ -96,26 +99,31 @@ def _weights_path(source: str | Path, cache_dir: str | Path | None) -> Path:
     raise ModelFileError(f"{folder} holds no weights; one of {', '.join(names)} should be in it.")
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path, config: EncoderConfig) -> Mapping[str, Any]:
+    """Returns the leaves in a file by their path in the tree; what they are is not checked yet."""
     readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
         ".safetensors": _read_safetensors,
         ".msgpack": _read_msgpack,
-        ".orbax": _read_orbax,
+        ".orbax": lambda path: _read_orbax(path, config),
     }
     if path.suffix == ".onnx":
         # The one way from the library to the converter, taken only when a user passes an ONNX file.
         from convert.onnx_file import read_onnx
         from convert.onnx_to_flax import convert
 
-        return convert(read_onnx(path).model).params
+        return flatten(convert(read_onnx(path).model).params)
     if path.suffix not in readers:
-        raise ModelFileError(f"{path}: weights come as .safetensors, .msgpack, .orbax or .onnx.")
+        raise ModelFileError("weights come as .safetensors, .msgpack, .orbax or .onnx.")
     try:
-        return readers[path.suffix](path)
+        leaves = flatten(readers[path.suffix](path))
+        unflatten(leaves)  # Fails where a leaf lies inside another.
+        return leaves
+    except ModelFileError:
+        raise
     except Exception as error:  # Each reader raises errors of its own kind.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelFileError(
-            f"{path} is damaged or no {path.suffix} file ({reason}); fetch or convert it again."
+            f"it is damaged or no {path.suffix} file ({reason:.200}); fetch or convert it again."
         ) from error
 
 
@@ -124,14 +132,20 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
     tensors = load_file(path)
     is_flax = any(name.endswith((".kernel", ".embedding")) for name in tensors)
-    return unflatten(tensors) if is_flax else from_hub(tensors)
+    return tensors if is_flax else from_hub(tensors)
 
 
 def _write_safetensors(leaves: dict[str, NDArray[Any]], path: Path) -> None:
-    from safetensors.numpy import save
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
-    # Not save_file, which makes a file that only its owner may read.
-    path.write_bytes(save(leaves, metadata={"format": "flax"}))
+    path.touch()
+    usual = path.stat().st_mode
+    try:
+        save_file(leaves, path, metadata={"format": "flax"})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from None
+    path.chmod(usual)  # Some versions make a file that only its owner may read.
 
 
 def _read_msgpack(path: Path) -> Mapping[str, Any]:
@@ -147,10 +161,17 @@ def _write_msgpack(leaves: dict[str, NDArray[Any]], path: Path) -> None:
     path.write_bytes(msgpack_serialize(unflatten(leaves)))
 
 
-def _read_orbax(path: Path) -> Mapping[str, Any]:
+def _read_orbax(path: Path, config: EncoderConfig) -> Mapping[str, Any]:
     from orbax.checkpoint import PyTreeCheckpointer
 
-    return PyTreeCheckpointer().restore(path.resolve())
+    checkpointer = PyTreeCheckpointer()
+    metadata: Any = checkpointer.metadata(path.resolve())
+    if metadata.item_metadata is None:
+        raise ModelFileError("its metadata cannot be read; fetch or convert it again.")
+    # Before anything is allocated: an array that is not stored reads as zeros, however large its shape.
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32), metadata.item_metadata.tree)
+    check(shapes, config)
+    return checkpointer.restore(path.resolve())
 
 
 def _write_orbax(leaves: dict[str, NDArray[Any]], path: Path) -> None:
@@ -159,8 +180,22 @@ def _write_orbax(leaves: dict[str, NDArray[Any]], path: Path) -> None:
     PyTreeCheckpointer().save(path.resolve(), unflatten(leaves))
 
 
-def _float32(name: str, leaf: Any) -> NDArray[np.float32]:
+def _plain(leaf: Any) -> NDArray[Any]:
+    # Without a word, safetensors writes an array that is not C-contiguous wrong, and flax one of foreign byte order.
     array = np.asarray(leaf)
-    if array.dtype.kind not in "fV" or array.dtype.itemsize > 4:
-        raise ModelFileError(f"{name} has dtype {array.dtype}; params are float32, float16 or bfloat16.")
-    return array.astype(np.float32, copy=False)
+    return array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+
+
+def _float32(name: str, leaf: Any) -> NDArray[np.float32]:
+    if len(name) > _LONGEST_NAME:
+        raise ModelFileError(f"a leaf is named {name[:60]!r}… ({len(name):,} characters); it is no BERT encoder's.")
+    kind = leaf.dtype.name if isinstance(leaf, np.ndarray | jax.Array) else type(leaf).__name__
+    if kind not in _DTYPES:
+        raise ModelFileError(f"{name} is {kind}; params are arrays of {', '.join(_DTYPES)}.")
+    return np.asarray(leaf, np.float32)
+
+
+def _check_finite(params: Params) -> None:
+    for name, leaf in flatten(params).items():
+        if not np.isfinite(leaf).all():
+            raise ModelFileError(f"{name} holds values that are not finite; fetch or convert it again.")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 
@@ -12,6 +12,11 @@ from minilm_jax.errors import ModelFileError
 
 Activation = Literal["gelu", "gelu_new"]
 Pooling = Literal["mean", "cls"]
+T = TypeVar("T")
+
+# Far above any real model; a number beyond them is a damaged file, and not worth building a tree for.
+_MOST_LAYERS = 1_000
+_LARGEST_SIZE = 2**31 - 1
 
 # What a config.json may say beside the fields below only if it says the value that this encoder implements.
 _REQUIRED_IF_PRESENT: Mapping[str, Any] = {
@@ -58,8 +63,16 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ModelFileError(f"config: {field.name} is {value!r}; it must be a positive whole number.")
+            most = _MOST_LAYERS if field.name == "num_hidden_layers" else _LARGEST_SIZE
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most):
+                raise ModelFileError(
+                    f"config: {field.name} is {_short(value)}; it must be a positive whole number up to {most:,}."
+                )
+        epsilon = self.layer_norm_eps
+        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+            raise ModelFileError(f"config: layer_norm_eps is {_short(epsilon)}; it must be a number from 0 to 1.")
+        if not isinstance(self.normalize, bool):
+            raise ModelFileError(f"config: normalize is {_short(self.normalize)}; it must be true or false.")
         if self.hidden_size % self.num_attention_heads:
             raise ModelFileError(
                 f"config: hidden_size {self.hidden_size} is not a multiple of"
@@ -67,7 +80,9 @@ class EncoderConfig:
             )
         for name, allowed in (("hidden_act", get_args(Activation)), ("pooling", get_args(Pooling))):
             if getattr(self, name) not in allowed:
-                raise ModelFileError(f"config: {name} is {getattr(self, name)!r}; supported: {', '.join(allowed)}.")
+                raise ModelFileError(
+                    f"config: {name} is {_short(getattr(self, name))}; supported: {', '.join(allowed)}."
+                )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "EncoderConfig":
@@ -85,7 +100,8 @@ class EncoderConfig:
         for name, wanted in _REQUIRED_IF_PRESENT.items():
             if values.get(name, wanted) != wanted:
                 raise ModelFileError(
-                    f"config: {name} is {values[name]!r}, but only {wanted!r} is implemented; this is no BERT encoder."
+                    f"config: {name} is {_short(values[name])}, but only {wanted!r} is implemented;"
+                    " this is no BERT encoder."
                 )
         known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         missing = [
@@ -112,38 +128,58 @@ def read_config(path: Path) -> EncoderConfig:
     Raises:
         ModelFileError: A file is missing, is no JSON object, or describes another kind of model.
     """
-    values = dict(_read_json(path / "config.json"))
+    values = _read_json(path / "config.json", dict)
     pooling_file = path / "1_Pooling" / "config.json"
     if "pooling" not in values and pooling_file.exists():
-        values["pooling"] = _pooling_mode(_read_json(pooling_file), pooling_file)
+        values["pooling"] = _pooling_mode(_read_json(pooling_file, dict), pooling_file)
     modules_file = path / "modules.json"
     if "normalize" not in values and modules_file.exists():
-        modules = json.loads(modules_file.read_text("utf-8"))
-        values["normalize"] = any(str(module.get("type", "")).endswith("Normalize") for module in modules)
+        types = [module.get("type") for module in _read_json(modules_file, list) if isinstance(module, dict)]
+        values["normalize"] = any(isinstance(name, str) and name.endswith("Normalize") for name in types)
     try:
         return EncoderConfig.from_dict(values)
     except ModelFileError as error:
         raise ModelFileError(f"{path / 'config.json'}: {error}") from None
 
 
+def read_max_seq_length(path: Path) -> int | None:
+    """Returns the longest text, in tokens, that a model was trained for, or None where its folder does not say.
+
+    Args:
+        path: A model folder, with sentence-transformers' `sentence_bert_config.json` or without.
+
+    Raises:
+        ModelFileError: The file is damaged.
+    """
+    file = path / "sentence_bert_config.json"
+    length = _read_json(file, dict).get("max_seq_length") if file.exists() else None
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+        raise ModelFileError(f"{file}: max_seq_length is {_short(length)}; it must be a positive whole number.")
+    return length
+
+
 def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
     modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     chosen = [name for name, on in values.items() if name.startswith("pooling_mode") and on is True]
     if len(chosen) != 1 or chosen[0] not in modes:
-        raise ModelFileError(f"{path}: pooling is {chosen}; supported: {', '.join(modes)}, one at a time.")
+        raise ModelFileError(f"{path}: pooling is {chosen!r:.200}; supported: {', '.join(modes)}, one at a time.")
     return modes[chosen[0]]
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def _read_json(path: Path, kind: type[T]) -> T:
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelFileError(f"{path} is missing; a model folder needs it beside the weights.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read as JSON ({error}); fetch it again.") from None
-    if not isinstance(values, dict):
-        raise ModelFileError(f"{path} holds a {type(values).__name__}, not a JSON object.")
+    if not isinstance(values, kind):
+        raise ModelFileError(f"{path} holds a {type(values).__name__}, not a {kind.__name__}; fetch it again.")
     return values
+
+
+def _short(value: Any) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, dict | list) else f"{value!r:.60}"
 
 
 ALL_MINILM_L6_V2 = EncoderConfig()

@@ -21,12 +21,17 @@ def from_hub(tensors: Mapping[str, NDArray[Any]]) -> Params:
 
     Returns:
         The nested tree, of C-contiguous arrays.
+
+    Raises:
+        ValueError: Two tensors have one place in the tree.
     """
-    plain = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
-    leaves = {}
-    for name, tensor in plain.items():
+    leaves: dict[str, NDArray[Any]] = {}
+    for full_name, tensor in tensors.items():
+        name = full_name.removeprefix("bert.")
         if name not in _NO_PARAMETERS:
             path = _flax_path(name)
+            if path in leaves:
+                raise ValueError(f"two tensors stand for {path:.200}")
             leaves[path] = np.ascontiguousarray(tensor.T if path.endswith(".kernel") else tensor)
     return unflatten(leaves)
 

@@ -12,6 +12,8 @@ from minilm_jax.errors import ModelFileError
 
 Params = dict[str, Any]
 
+_MOST_LINES = 40
+
 
 def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
     """Describes every parameter of a model.
@@ -128,6 +130,5 @@ def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
         if shape != wanted[path].shape or dtype != wanted[path].dtype:
             lines.append(f"! {path} is {dtype}{list(shape)}, not {wanted[path].dtype}{list(wanted[path].shape)}")
     if lines:
-        raise ModelFileError(
-            "the params do not fit the config; is it another model's?\n  " + "\n  ".join(sorted(lines))
-        )
+        shown = sorted(lines)[:_MOST_LINES] + [f"… and {len(lines) - _MOST_LINES} more"] * (len(lines) > _MOST_LINES)
+        raise ModelFileError("the params do not fit the config; is it another model's?\n  " + "\n  ".join(shown))

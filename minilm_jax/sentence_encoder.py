@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from minilm_jax.batching import Batch, RaggedIds, plan
 from minilm_jax.checkpoint import load_params
-from minilm_jax.config import EncoderConfig, read_config
+from minilm_jax.config import EncoderConfig, read_config, read_max_seq_length
 from minilm_jax.embedding import embed
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
@@ -199,6 +198,4 @@ class SentenceEncoder:
 
 
 def _trained_length(folder: Path, config: EncoderConfig) -> int:
-    path = folder / "sentence_bert_config.json"
-    length = json.loads(path.read_text("utf-8")).get("max_seq_length") if path.exists() else None
-    return min(length or DEFAULT_MAX_SEQ_LENGTH, config.max_position_embeddings)
+    return min(read_max_seq_length(folder) or DEFAULT_MAX_SEQ_LENGTH, config.max_position_embeddings)

@@ -1,9 +1,10 @@
 """From texts to ragged token ids, truncated explicitly and counted; no jax here."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ TOKENIZER_FILE = "tokenizer.json"
 
 # [CLS] and [SEP].
 _SPECIAL_TOKENS = 2
+
+# Ids are int32.
+_MOST_IDS = 2**31
 
 _NOTHING = np.empty(0, np.int32)
 
@@ -44,7 +48,11 @@ class Tokenized:
 
 
 class TextTokenizer:
-    """A Hugging Face `tokenizer.json` with truncation and padding taken out of its hands."""
+    """A Hugging Face `tokenizer.json` with truncation and padding taken out of its hands.
+
+    Attributes:
+        vocab_size: One more than the largest id that it can give.
+    """
 
     def __init__(self, path: Path) -> None:
         """Reads a tokenizer.
@@ -55,19 +63,19 @@ class TextTokenizer:
         Raises:
             ModelFileError: The file is missing or no tokenizer.
         """
-        try:
+        self._path = path
+        with self._failures_named("cannot be read as a tokenizer"):
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ModelFileError(f"{path} cannot be read as a tokenizer ({error}); fetch it again.") from None
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
+            self._tokenizer.no_truncation()
+            # The tokens around a text have ids of their own in the file; they may be none of the vocabulary's.
+            self.vocab_size = 1 + max([*self._tokenizer.get_vocab().values(), *self._tokenizer.encode("").ids])
+        if self.vocab_size > _MOST_IDS:
+            raise ModelFileError(
+                f"{path} has a token id of {self.vocab_size - 1:,}; no model has so many. Fetch it again."
+            )
         if self._tokenizer.num_special_tokens_to_add(is_pair=False) != _SPECIAL_TOKENS:
             raise ModelFileError(f"{path} does not wrap a text in [CLS] … [SEP]; this is no BERT tokenizer.")
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, one more than the largest id."""
-        return self._tokenizer.get_vocab_size()
 
     def __call__(self, texts: Sequence[str], max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> Tokenized:
         """Tokenizes texts.
@@ -81,6 +89,7 @@ class TextTokenizer:
 
         Raises:
             InputError: A text is no string, or no valid Unicode; its place in the list is named.
+            ModelFileError: The tokenizer cannot cope with a text, for want of an [UNK] for example.
         """
         if max_seq_length <= _SPECIAL_TOKENS:
             raise InputError(
@@ -95,10 +104,20 @@ class TextTokenizer:
         return Tokenized(RaggedIds(ids, lengths), truncated, int(full_lengths.max(initial=0)))
 
     def _tokenize_chunk(self, texts: Sequence[str], limit: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        with self._failures_named("cannot tokenize these texts"):
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
         lengths = np.fromiter(map(len, encodings), np.int32, len(encodings))
         ids = itertools.chain.from_iterable(_truncate(encoding.ids, limit) for encoding in encodings)
         return lengths, np.fromiter(ids, np.int32, int(np.minimum(lengths, limit).sum()))
+
+    @contextlib.contextmanager
+    def _failures_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises bare Exception, and a BaseException where Rust panics.
+            raise ModelFileError(f"{self._path} {what} ({error!s:.200}); fetch it again.") from None
 
 
 def _truncate(ids: list[int], limit: int) -> list[int]:

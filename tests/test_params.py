@@ -1,5 +1,8 @@
 """The parameter tree, its files, and the strict check."""
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -79,19 +82,25 @@ def test_arrays_that_are_not_contiguous_are_saved_right(tmp_path: Path, tiny_par
     assert equal(mj.load_params(tmp_path / "params.safetensors", TINY), tiny_params)
 
 
-def test_a_failed_save_leaves_the_old_file(
-    tiny_params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "params.safetensors"
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    # What a full disk does to a file: it ends in the middle. Python ignores the signal that would end the process.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
+def test_a_failed_save_leaves_the_old_file(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"params.{suffix}"
     mj.save_params(tiny_params, path)
     before = path.read_bytes()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
-        mj.save_params(jax.tree.map(lambda leaf: leaf * 2, tiny_params), path)
+    doubled = jax.tree.map(lambda leaf: leaf * 2, tiny_params)
+    with files_of_at_most(1_000), pytest.raises(OSError, match="File too large"):
+        mj.save_params(doubled, path)
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
