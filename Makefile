@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 BENCH := .venv-bench/bin
+CONVERTERS := .venv-converters/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
-	tests/test_embedding.py tests/test_params.py tests/test_parity.py tests/test_sentence_encoder.py \
-	tests/test_tokenization.py
+	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
+	tests/test_parity.py tests/test_refusals.py tests/test_sentence_encoder.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest lint bench clean
+.PHONY: help demo test test-oldest test-converters lint fuzz table bench bench-convert clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -22,14 +23,27 @@ test: .venv/.tested ## run the tests, on the newest versions of everything
 test-oldest: .venv-oldest/.tested ## run the core tests on the oldest versions allowed
 	@$(OLDEST)/python -m pytest $(CORE_TESTS)
 
+test-converters: .venv-converters/.installed ## make all forms of ONNX file anew with the real tools, and convert them
+	@$(CONVERTERS)/python tests/forms/make.py
+	@$(CONVERTERS)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
+
+table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
+	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
+
+fuzz: .venv/.tested ## ten thousand damaged ONNX files, none of which may do harm
+	@$(BIN)/python -m tests.fuzz --count 10000 --all
+
 lint: .venv/.linted ## ruff and pyright
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: .venv-bench/.installed ## measure against sentence-transformers; writes docs/benchmarks.md
 	@$(BENCH)/python -m benchmarks
 
+bench-convert: .venv/.tested ## measure conversion against reading the file alone
+	@$(BIN)/python -m benchmarks.conversion
+
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -51,6 +65,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the oldest versions into .venv-oldest …"
 	@$(PYTHON) -m venv .venv-oldest
 	@$(OLDEST)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
+	@touch $@
+
+.venv-converters/.installed: pyproject.toml tests/forms/requirements.txt
+	@echo "installing the exporters, optimisers and quantisers …"
+	@$(PYTHON) -m venv .venv-converters
+	@$(CONVERTERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/forms/requirements.txt
 	@touch $@
 
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt

@@ -5,9 +5,11 @@ key, value and output kernels all have one shape, so it is their place in the fl
 """
 
 import dataclasses
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from convert.embedding_tables import EmbeddingTables
 from convert.graph import Constant, Graph
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import ConversionError
+
+Block = TypeVar("Block", Linear, LayerNorm)
 
 _ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
 _ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
@@ -73,8 +77,8 @@ class _Walk:
         self.linears = find_linears(graph)
         self.norms = find_layer_norms(graph)
         self.linear_by_output = {linear.output: linear for linear in self.linears}
-        self.linear_by_input = {linear.input: linear for linear in self.linears}
-        self.norm_by_input = {norm.input: norm for norm in self.norms}
+        self.linears_by_input = _grouped(self.linears)
+        self.norms_by_input = _grouped(self.norms)
         self.weights: dict[str, Constant] = {}
         self.used: set[str] = set()
         self.seen: dict[str, set[float | str]] = defaultdict(set)
@@ -134,13 +138,14 @@ class _Walk:
         return self.take_linear(path, found[0])
 
     def linear_after(self, tensor: str, path: str, through: tuple[str, ...]) -> Linear:
-        found = self.graph.trace_forward(tensor, through, self.linear_by_input.get)
+        found = list(itertools.chain(*self.graph.trace_forward(tensor, through, self.linears_by_input.get)))
         if len(found) != 1:
             raise ConversionError(f"{path}: {len(found)} dense layers follow {tensor!r}, not 1.")
         return self.take_linear(path, found[0])
 
     def norm_after(self, linear: Linear, path: str, residual: str) -> str:
-        found = self.graph.trace_forward(linear.output, (*LAYOUT, "Add"), self.norm_by_input.get)
+        through = (*LAYOUT, "Add")
+        found = list(itertools.chain(*self.graph.trace_forward(linear.output, through, self.norms_by_input.get)))
         if len(found) != 1:
             raise ConversionError(f"{path}: {len(found)} LayerNorms follow the dense layer, not 1.")
         added = self.graph.producer(found[0].input, "Add")
@@ -282,3 +287,10 @@ class _Walk:
             raise ConversionError(
                 f"the table {lookup.table.source!r} {shape} has no place in BERT; are the positions relative?"
             )
+
+
+def _grouped(blocks: Iterable[Block]) -> dict[str, list[Block]]:
+    groups: dict[str, list[Block]] = defaultdict(list)
+    for block in blocks:
+        groups[block.input].append(block)
+    return groups

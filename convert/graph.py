@@ -120,6 +120,8 @@ class Graph:
     def __init__(self, graph: onnx.GraphProto) -> None:
         """Starts a graph without operations, with the inputs, outputs and initialisers of a file."""
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        if len(self._initializers) < len(graph.initializer):
+            raise ConversionError("two of its initialisers have one name.")
         self._constants: dict[str, Constant] = {}
         self._counted: set[int] = set()
         self._memory_left = _LEAST_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, graph.initializer))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnx
@@ -65,13 +66,14 @@ def read_onnx(path: str | Path) -> OnnxFile:
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from None
     try:
-        model, sha256 = parse(data), hashlib.sha256(data).hexdigest()
-        del data  # The model has a copy; two would be most of the memory that a conversion takes.
-        check_model(model)
+        with ThreadPoolExecutor(1) as beside:
+            sha256 = beside.submit(lambda: hashlib.sha256(data).hexdigest())
+            model = parse(data)
+            check_model(model)
         read_external_data(all_tensors(model), path.parent)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from None
-    return OnnxFile(path, sha256, model)
+    return OnnxFile(path, sha256.result(), model)
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -112,6 +114,8 @@ def _check_tensors(model: onnx.ModelProto) -> None:
     if total > _MAX_BYTES:
         raise ConversionError(f"its tensors say that they have {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
     for tensor in all_tensors(model):
+        if len(tensor.name) > _MAX_NAME:
+            raise ConversionError(f"the name {tensor.name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
         if not is_external(tensor):
             check_tensor(tensor)
 
@@ -119,7 +123,7 @@ def _check_tensors(model: onnx.ModelProto) -> None:
 def _check_node(node: onnx.NodeProto) -> None:
     name = node.name[:_MAX_NAME]
     if any(len(text) > _MAX_NAME for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
-        raise ConversionError(f"a name in node {name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
+        raise ConversionError(f"a name in node {name[:80]!r} is longer than {_MAX_NAME:,} characters.")
     if node.domain not in _DOMAINS:
         raise ConversionError(
             f"node {name!r} is {node.domain}.{node.op_type}; only ONNX's own operators and com.microsoft's are known."

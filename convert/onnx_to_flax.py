@@ -45,7 +45,7 @@ def convert(model: onnx.ModelProto, *, vouched: bool = False) -> Conversion:
         ConversionError: The model is no BERT encoder, or computes something else than the result does.
     """
     layout = recognise(plain_graph(model))
-    params = _to_params(layout)
+    params = to_params(layout)
     proof = prove(model, layout, params, runtime=choose_runtime(vouched=vouched))
     config, pools = _with_pooling(layout.config, proof)
     return Conversion(params, config, layout, proof, pools)
@@ -59,7 +59,8 @@ def _with_pooling(config: EncoderConfig, proof: Proof) -> tuple[EncoderConfig, b
     return config, False
 
 
-def _to_params(layout: BertLayout) -> Params:
+def to_params(layout: BertLayout) -> Params:
+    """Returns the tree of what was recognised, of float32 numpy arrays; raises ModelFileError if it is incomplete."""
     params = unflatten({path: weight.numbers for path, weight in layout.weights.items()})
     check(params, layout.config)
     return params

@@ -1,6 +1,6 @@
 """What all tests share: jax at its strictest, several fake devices, and the real model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -12,10 +12,16 @@ from safetensors.numpy import load_file
 import minilm_jax as mj
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params, flatten, unflatten
+from tests import conversion_table
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", type=Path, help="File to write: what came of every form of ONNX file.")
+
 
 TINY = mj.EncoderConfig(
     vocab_size=99,
@@ -46,6 +52,15 @@ def weights(folder: Path) -> Mapping[str, NDArray[np.float32]]:
 @pytest.fixture(scope="session")
 def encoder(folder: Path) -> mj.SentenceEncoder:
     return mj.SentenceEncoder.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
+    """Rows for the table of conversions, written at the end of a run that asked for it."""
+    rows: list[tuple[str, ...]] = []
+    yield rows
+    if (path := request.config.getoption("--table")) is not None:
+        path.write_text(conversion_table.render(rows), "utf-8")
 
 
 def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -> Params:

@@ -21,6 +21,7 @@ from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import Conversion, convert
 from minilm_jax.hub_layout import from_hub
 from minilm_jax.params import flatten
+from tests import conversion_table
 from tests.dequantised import QuantisedFile
 
 FORMS = Path(__file__).parent / "forms"
@@ -72,7 +73,7 @@ def unpacked(name: str, file: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_every_form_gives_the_tree(name: str, tmp_path: Path) -> None:
+def test_every_form_gives_the_tree(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
     form = ACCEPTED[name]
     path = unpacked(name, form["file"], tmp_path)
     conversion = convert(read_onnx(path).model)
@@ -80,6 +81,7 @@ def test_every_form_gives_the_tree(name: str, tmp_path: Path) -> None:
     check_leaves(conversion, form, QuantisedFile(path))
     pooling = {"pooling": conversion.config.pooling, "normalize": conversion.config.normalize}
     assert form["expected"] == (pooling if conversion.pools else None)
+    table.append(conversion_table.converted(name, form["producer"], form["opset"], conversion))
 
 
 def check_leaves(conversion: Conversion, form: Mapping[str, Any], file: QuantisedFile) -> None:
@@ -102,10 +104,13 @@ def check_leaves(conversion: Conversion, form: Mapping[str, Any], file: Quantise
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_what_is_no_bert_is_refused_by_the_first_thing_that_does_not_fit(name: str, tmp_path: Path) -> None:
+def test_what_is_no_bert_is_refused_by_the_first_thing_that_does_not_fit(
+    name: str, tmp_path: Path, table: list[tuple[str, ...]]
+) -> None:
     path = unpacked(name, REFUSED[name]["file"], tmp_path)
-    with pytest.raises(mj.ConversionError, match=REASONS[name]):
+    with pytest.raises(mj.ConversionError, match=REASONS[name]) as refusal:
         convert(read_onnx(path).model)
+    table.append(conversion_table.refused(name, REFUSED[name]["special"], str(refusal.value)))
 
 
 def test_every_other_model_has_its_reason() -> None:
@@ -113,9 +118,15 @@ def test_every_other_model_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize("name", BERT_AFTER_ALL)
-def test_what_bert_can_compute_is_taken(name: str, tmp_path: Path) -> None:
-    path = unpacked(name, REFUSED[name]["file"], tmp_path)
-    conversion = convert(read_onnx(path).model)
+def test_what_bert_can_compute_is_taken(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+    file = read_onnx(unpacked(name, REFUSED[name]["file"], tmp_path))
+    conversion = convert(file.model)
     undone = {operation for weight in conversion.layout.weights.values() for operation in weight.undone}
     sources = {weight.source for weight in conversion.layout.weights.values()}
     assert BERT_AFTER_ALL[name] in undone | sources
+    table.append(conversion_table.converted(name, REFUSED[name]["special"], file.opset, conversion))
+
+
+def test_the_table_has_every_form() -> None:
+    text = conversion_table.PATH.read_text("utf-8")
+    assert [name for name in (*ACCEPTED, *REFUSED) if f"\n| {name} | " not in text] == []
