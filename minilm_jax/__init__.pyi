@@ -11,6 +11,7 @@ from .errors import (
     ModelFileError as ModelFileError,
 )
 from .params import init_params as init_params
+from .precision import cast as cast
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokenization import tokenize as tokenize
 

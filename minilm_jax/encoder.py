@@ -14,6 +14,7 @@ from minilm_jax.attention import attention
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
+from minilm_jax.precision import dense
 
 # `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
 _INITIALIZER = nn.initializers.zeros
@@ -93,9 +94,31 @@ def gelu(x: Array) -> Array:
 _ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
 
 
-def _dense(features: int, name: str) -> nn.Dense:
-    # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
-    return nn.Dense(features, precision=lax.Precision.HIGHEST, kernel_init=_INITIALIZER, name=name)
+class Dense(nn.Module):
+    """A dense layer in the precision of its params, see `minilm_jax.precision`."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [..., D or F] to [..., features]."""
+        self.param("kernel", _INITIALIZER, (x.shape[-1], self.features))
+        self.param("bias", _INITIALIZER, (self.features,))
+        return dense(self.variables["params"], x)
+
+
+class Table(nn.Module):
+    """Rows by their index, float32 if the table is stored in less."""
+
+    rows: int
+    features: int
+
+    @nn.compact
+    def __call__(self, ids: Array) -> Array:
+        """Maps int[...] to [..., features]."""
+        table: Any = self.param("embedding", _INITIALIZER, (self.rows, self.features))
+        rows = jnp.take(table, ids, axis=0)
+        return rows.astype(jnp.float32) if rows.dtype == jnp.bfloat16 else rows
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
@@ -116,8 +139,8 @@ class Embeddings(nn.Module):
         positions = self._table("position_embeddings", self.config.max_position_embeddings)
         return _layer_norm(self.config)(words + token_types + positions(jnp.arange(input_ids.shape[1])[None]))
 
-    def _table(self, name: str, rows: int) -> nn.Embed:
-        return nn.Embed(rows, self.config.hidden_size, embedding_init=_INITIALIZER, name=name)
+    def _table(self, name: str, rows: int) -> Table:
+        return Table(rows, self.config.hidden_size, name=name)
 
 
 class Layer(nn.Module):
@@ -153,7 +176,9 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
         """Maps [B, T, D] to [B, T, D]."""
-        query, key, value = (_dense(self.config.hidden_size, name)(hidden_state) for name in ("query", "key", "value"))
+        query, key, value = (
+            Dense(self.config.hidden_size, name=name)(hidden_state) for name in ("query", "key", "value")
+        )
         return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
 
 
@@ -165,7 +190,7 @@ class Intermediate(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array) -> Array:
         """Maps [B, T, D] to [B, T, F]."""
-        return _ACTIVATIONS[self.config.hidden_act](_dense(self.config.intermediate_size, "dense")(hidden_state))
+        return _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(hidden_state))
 
 
 class ResidualDense(nn.Module):
@@ -176,7 +201,7 @@ class ResidualDense(nn.Module):
     @nn.compact
     def __call__(self, update: Array, residual: Array) -> Array:
         """Maps [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
-        return _layer_norm(self.config)(_dense(self.config.hidden_size, "dense")(update) + residual)
+        return _layer_norm(self.config)(Dense(self.config.hidden_size, name="dense")(update) + residual)
 
 
 class Pooler(nn.Module):
@@ -187,4 +212,4 @@ class Pooler(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array) -> Array:
         """Maps [B, T, D] to [B, D]."""
-        return jax.nn.tanh(_dense(self.config.hidden_size, "dense")(hidden_state[:, 0]))
+        return jax.nn.tanh(Dense(self.config.hidden_size, name="dense")(hidden_state[:, 0]))

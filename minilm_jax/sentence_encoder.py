@@ -18,6 +18,7 @@ from minilm_jax.embedding import embed
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params
+from minilm_jax.precision import Precision, cast
 from minilm_jax.tokenization import DEFAULT_MAX_SEQ_LENGTH, TOKENIZER_FILE, TextTokenizer, Tokenized
 
 # Batches computed while the next one is being padded.
@@ -99,6 +100,7 @@ class SentenceEncoder:
         cls,
         source: str | Path = DEFAULT_MODEL,
         *,
+        precision: Precision = "float32",
         max_seq_length: int | None = None,
         cache_dir: str | Path | None = None,
     ) -> "SentenceEncoder":
@@ -106,6 +108,7 @@ class SentenceEncoder:
 
         Args:
             source: A model's name, or a folder: one that `python -m convert` wrote, or one from the hub.
+            precision: What to compute in: "float32", "bfloat16" or "int8", see `minilm_jax.cast`.
             max_seq_length: Most tokens a text; by default what the model folder says, else 256.
             cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
 
@@ -113,12 +116,13 @@ class SentenceEncoder:
             The encoder.
 
         Raises:
+            InputError: The precision is unknown.
             ModelFileError: A file is missing, damaged, or of another kind of model.
         """
         folder = model_folder(source, cache_dir=cache_dir)
         config = read_config(folder)
         return cls(
-            load_params(folder, config),
+            cast(load_params(folder, config), precision),
             config,
             TextTokenizer(folder / TOKENIZER_FILE),
             max_seq_length or _trained_length(folder, config),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -219,7 +220,7 @@ def test_a_cyclic_graph_is_refused(tiny_params: Params) -> None:
         plain_graph(model)
 
 
-def bomb(op_type: str, **attributes: object) -> onnx.ModelProto:
+def bomb(op_type: str, **attributes: Any) -> onnx.ModelProto:
     """A graph of one input that is no encoder and costs more than its size lets one think."""
     size = numpy_helper.from_array(np.array([2**40]), "size")
     nodes = [helper.make_node(op_type, ["size"], ["y"], **attributes), helper.make_node("Identity", ["x"], ["z"])]

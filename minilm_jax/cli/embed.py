@@ -16,6 +16,7 @@ from minilm_jax.cli import model as shared
 
 if TYPE_CHECKING:
     from minilm_jax import vector_files
+    from minilm_jax.precision import Precision
 
 _Format = TypeVar("_Format")
 _INPUTS = ("txt", "jsonl", "csv")
@@ -44,6 +45,7 @@ def embed(
     out: str,
     output_format: "vector_files.Format | None",
     model: str,
+    precision: "Precision",
     max_seq_length: int | None,
     batch_size: int | None,
     quiet: bool,
@@ -76,7 +78,7 @@ def embed(
     with _opened(file) as source, open_writer(target, target_format) as write:
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
         first = next(chunks)  # What is wrong with a file shows before the model is loaded.
-        encoder = shared.load_encoder(model, max_seq_length)
+        encoder = shared.load_encoder(model, precision, max_seq_length)
         with _progress(None if file == "-" else source, quiet) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, shared.encode(encoder, chunk, batch_size))

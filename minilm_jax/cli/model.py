@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from minilm_jax.precision import Precision
     from minilm_jax.sentence_encoder import SentenceEncoder
 
 # The encoder's own warning, which a line at the end replaces, and jax's about a cache folder that is read-only.
@@ -18,8 +19,15 @@ _NOT_SHOWN = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persisten
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --model and --max-seq-length to a command."""
+    """Adds --model, --precision and --max-seq-length to a command."""
     for option in (
+        click.option(
+            "--precision",
+            type=click.Choice(["float32", "bfloat16", "int8"]),
+            default="float32",
+            show_default=True,
+            help="What to compute in; int8 is fastest on a CPU, bfloat16 on a GPU or TPU.",
+        ),
         click.option(
             "--max-seq-length",
             type=click.IntRange(min=3),
@@ -47,12 +55,12 @@ def start_compilation_cache() -> None:
             enable_compilation_cache()
 
 
-def load_encoder(model: str, max_seq_length: int | None) -> "SentenceEncoder":
+def load_encoder(model: str, precision: "Precision", max_seq_length: int | None) -> "SentenceEncoder":
     """Loads the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 
     start_compilation_cache()
-    return SentenceEncoder.from_pretrained(model, max_seq_length=max_seq_length)
+    return SentenceEncoder.from_pretrained(model, precision=precision, max_seq_length=max_seq_length)
 
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":

@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from minilm_jax.cli import model as shared
+
+if TYPE_CHECKING:
+    from minilm_jax.precision import Precision
 
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="TEXT TEXT...")
 @shared.model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the texts and the matrix.")
-def similarity(texts: Sequence[str], model: str, max_seq_length: int | None, as_json: bool) -> None:
+def similarity(
+    texts: Sequence[str], model: str, precision: "Precision", max_seq_length: int | None, as_json: bool
+) -> None:
     """Print the cosine of texts: 1 for the same, about 0 for unrelated ones.
 
     \b
@@ -25,7 +31,7 @@ def similarity(texts: Sequence[str], model: str, max_seq_length: int | None, as_
 
     from minilm_jax.terminal import render_matrix
 
-    encoder = shared.load_encoder(model, max_seq_length)
+    encoder = shared.load_encoder(model, precision, max_seq_length)
     vectors = shared.encode(encoder, texts)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     matrix = vectors @ vectors.T
