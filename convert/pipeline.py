@@ -1,8 +1,6 @@
 """From file to file: the conversions as the command line, the demo and other programs call them."""
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from minilm_jax.errors import ConversionError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.model_sources import sha256_of
 from minilm_jax.params import Params, flatten
+from minilm_jax.whole_files import replaced
 
 # Rounding to 8 bits costs a cosine of 0.01 or so; less than this is no rounding.
 _LEAST_COSINE = 0.9
@@ -115,10 +114,8 @@ def folder_to_onnx(
     params = load_params(folder, config)
     model = to_onnx(params, config, precision=precision) if like is None else write_back(params, read_onnx(like).model)
     agreements = _checked(model, jax.tree.map(np.asarray, params), vouched=like is None)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        new = Path(scratch) / out.name
-        new.write_bytes(model.SerializeToString(deterministic=True))
-        os.replace(new, out)
+    with replaced(out) as written:
+        written.write_bytes(model.SerializeToString(deterministic=True))
     return agreements
 
 

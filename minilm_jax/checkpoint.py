@@ -1,9 +1,6 @@
 """Files of parameters: safetensors, msgpack and orbax, written whole or not at all and checked when read."""
 
 import errno
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +14,7 @@ from minilm_jax.errors import ModelFileError
 from minilm_jax.hub_layout import from_hub
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params, check, flatten, unflatten
+from minilm_jax.whole_files import replaced
 
 Format = Literal["safetensors", "msgpack", "orbax"]
 HUB_FILE = "model.safetensors"
@@ -79,12 +77,8 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
     write = {".safetensors": _write_safetensors, ".msgpack": _write_msgpack, ".orbax": _write_orbax}.get(path.suffix)
     if write is None:
         raise ModelFileError(f"{path}: params are saved as {', '.join(f'.{name}' for name in get_args(Format))}.")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        written = Path(scratch) / path.name
+    with replaced(path) as written:
         write(leaves, written)
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(written, path)
 
 
 def _weights_path(source: str | Path, cache_dir: str | Path | None) -> Path:

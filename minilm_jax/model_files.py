@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minilm_jax.errors import ModelFileError
-from minilm_jax.model_sources import ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
+from minilm_jax.model_sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
 
 _log = logging.getLogger("minilm_jax")
 _STAMPS = "verified.json"
@@ -21,8 +21,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _ELSEWHERE = "MINILM_JAX_CACHE or cache_dir names another folder."
 
-DEFAULT_MODEL = ALL_MINILM_L6_V2.names[0]
-FILES_FOR_INFERENCE = tuple(f.name for f in ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx"))
+DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
+FILES_FOR_INFERENCE = tuple(
+    f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx")
+)
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
@@ -44,7 +46,7 @@ def model_folder(
     *,
     files: Sequence[str] = FILES_FOR_INFERENCE,
     cache_dir: str | Path | None = None,
-    model: PinnedModel = ALL_MINILM_L6_V2,
+    model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
 ) -> Path:
     """Returns the folder that holds a model, obtaining what is missing of it when it is given by name.
 
@@ -70,7 +72,7 @@ def model_folder(
     return folder
 
 
-def model_file(name: str, *, cache_dir: str | Path | None = None, model: PinnedModel = ALL_MINILM_L6_V2) -> Path:
+def model_file(name: str, *, cache_dir: str | Path | None = None, model: PinnedModel = PINNED_ALL_MINILM_L6_V2) -> Path:
     """Returns one file of a published model, such as "onnx/model.onnx", obtaining it if need be.
 
     Args:
@@ -94,7 +96,7 @@ def made_file(
     make: Callable[[Path], object],
     *,
     cache_dir: str | Path | None = None,
-    model: PinnedModel = ALL_MINILM_L6_V2,
+    model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
 ) -> Path:
     """Returns a file derived from a model, such as a converted one, making it where the cache has no intact copy.
 

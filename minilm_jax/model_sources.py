@@ -165,7 +165,7 @@ class PinnedModel:
         raise ModelFileError(f"{self.names[0]} has no file {name!r}; it has {', '.join(f.name for f in self.files)}.")
 
 
-ALL_MINILM_L6_V2 = PinnedModel(
+PINNED_ALL_MINILM_L6_V2 = PinnedModel(
     names=("all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
     files=(
         PinnedFile("model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError
+from minilm_jax.whole_files import replaced
 
 Format = Literal["npy", "npz", "parquet", "jsonl", "csv"]
 FORMATS: Mapping[str, Format] = {f".{name}": name for name in ("npy", "npz", "parquet", "jsonl", "csv")}
@@ -52,15 +53,9 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path.parent} is no folder; create it first.")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is no plain file.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w+b") as file:
-            yield file
-        if path.exists():
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as written, written.open("w+b") as file:
+        yield file
+        file.close()  # Before it is moved.
 
 
 @contextlib.contextmanager

@@ -296,7 +296,7 @@ def test_a_signal_leaves_no_file(tmp_path, number, code, name):
 
 def wait_for_bytes(folder: Path) -> None:
     for _ in range(1_200):
-        if any(path.stat().st_size for path in folder.glob(".out*.tmp")):
+        if any(path.stat().st_size for path in folder.glob(".out*/out*")):
             return
         time.sleep(0.1)
     pytest.fail("nothing was written in two minutes")

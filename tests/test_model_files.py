@@ -23,7 +23,7 @@ import pytest
 from minilm_jax import model_files, model_sources
 from minilm_jax.errors import ModelFileError
 from minilm_jax.model_files import DEFAULT_MODEL, FILES_FOR_INFERENCE, made_file, model_file, model_folder
-from minilm_jax.model_sources import ALL_MINILM_L6_V2, PackageIndex, PinnedFile, PinnedModel, Source
+from minilm_jax.model_sources import PINNED_ALL_MINILM_L6_V2, PackageIndex, PinnedFile, PinnedModel, Source
 
 CONTENTS = {"model.safetensors": b"weights" * 1000, "1_Pooling/config.json": b"{}", "onnx/model.onnx": b"graph"}
 PINS = tuple(
@@ -108,8 +108,8 @@ def test_every_alias_in_any_case_is_the_same_folder(name: str, cache: Path) -> N
 
 def test_the_default_names() -> None:
     assert DEFAULT_MODEL == "all-minilm-l6-v2"
-    assert ALL_MINILM_L6_V2.names == ("all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2")
-    assert set(FILES_FOR_INFERENCE) <= {file.name for file in ALL_MINILM_L6_V2.files if file.in_package}
+    assert PINNED_ALL_MINILM_L6_V2.names == ("all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+    assert set(FILES_FOR_INFERENCE) <= {file.name for file in PINNED_ALL_MINILM_L6_V2.files if file.in_package}
 
 
 @pytest.mark.parametrize("name", ["", "all-minilm-l12-v2", "~nobody/x", "no/such/folder", "x" * 5000, "nul\0"])
@@ -418,7 +418,7 @@ def test_no_pip_says_how_to_get_it(cache: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_real_package_index_has_the_real_model(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The one test here that uses the network."""
-    model = dataclasses.replace(ALL_MINILM_L6_V2, sources=ALL_MINILM_L6_V2.sources[-1:])
+    model = dataclasses.replace(PINNED_ALL_MINILM_L6_V2, sources=PINNED_ALL_MINILM_L6_V2.sources[-1:])
     files = [file.name for file in model.files if file.in_package]
     folder = model_folder(DEFAULT_MODEL, files=files, cache_dir=cache, model=model)
     assert files_under(folder) == {*files, "verified.json", ".lock"}

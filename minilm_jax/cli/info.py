@@ -53,13 +53,13 @@ def _devices() -> list[str]:
 
 def _model_files(folder: Path) -> list[dict[str, Any]]:
     """Returns what the model needs, and what else lies in its folder, such as files converted from it."""
-    from minilm_jax.model_files import ALL_MINILM_L6_V2, FILES_FOR_INFERENCE
+    from minilm_jax.model_files import FILES_FOR_INFERENCE, PINNED_ALL_MINILM_L6_V2
 
     found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
     rows = []
     for name in FILES_FOR_INFERENCE:
         size = found.pop(name, None)
-        intact = ALL_MINILM_L6_V2.file(name).matches(folder / name)
+        intact = PINNED_ALL_MINILM_L6_V2.file(name).matches(folder / name)
         rows.append({"name": name, "bytes": size, "state": "intact" if intact else "damaged" if size else "missing"})
     return rows + [{"name": name, "bytes": size, "state": "extra"} for name, size in found.items()]
 
