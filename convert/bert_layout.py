@@ -9,7 +9,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -46,11 +46,13 @@ class BertLayout:
     Attributes:
         weights: Every leaf of the parameter tree, by its path.
         config: The sizes, read off the weights and the graph.
+        inputs: "input_ids", "position_ids" or "token_type_ids" for each input of the graph that rows are looked up by.
         outputs: "last_hidden_state", "pooler_output" or "" (for what only a comparison can tell) for each graph output.
     """
 
     weights: Mapping[str, Constant]
     config: EncoderConfig
+    inputs: Mapping[str, str]
     outputs: Mapping[str, str]
 
 
@@ -93,7 +95,7 @@ class _Walk:
             hidden = self.layer(f"encoder.layer.{index}", attention, hidden)
         pooler = self.pooler(hidden)
         self.check_nothing_left(tables)
-        return BertLayout(self.weights, self.config(len(attentions)), self.outputs(hidden, pooler))
+        return BertLayout(self.weights, self.config(len(attentions)), tables.inputs, self.outputs(hidden, pooler))
 
     def embeddings(self, tables: EmbeddingTables) -> str:
         for norm in self.norms:
@@ -206,13 +208,12 @@ class _Walk:
         raise ConversionError(f"{path}: the query is not split into heads by a Reshape of constant head size.")
 
     def last_sizes(self, shape: str) -> tuple[int, int]:
-        constant = self.graph.constant(shape)
+        constant, concat = self.graph.constant(shape), self.graph.producer(shape, "Concat")
         if constant is not None and constant.value.ndim == 1 and constant.value.size >= 2:
-            return int(constant.value[-2]), int(constant.value[-1])
-        concat = self.graph.producer(shape, "Concat")
-        parts = [self.graph.scalar(name) for name in concat.inputs[-2:]] if concat is not None else []
-        heads, size = parts if len(parts) == 2 else (None, None)
-        return int(heads or 0), int(size or 0)
+            return _whole(constant.value[-2]), _whole(constant.value[-1])
+        parts = [self.graph.constant(name) for name in concat.inputs[-2:]] if concat is not None else []
+        sizes = [_whole(part.value) if part is not None else 0 for part in parts]
+        return (sizes[0], sizes[1]) if len(sizes) == 2 else (0, 0)
 
     def pooler(self, hidden: str) -> str | None:
         for linear in self.linears:
@@ -287,6 +288,11 @@ class _Walk:
             raise ConversionError(
                 f"the table {lookup.table.source!r} {shape} has no place in BERT; are the positions relative?"
             )
+
+
+def _whole(number: Any) -> int:
+    """Returns a constant's one whole number, or 0 if it is none."""
+    return int(number.reshape(())) if number.size == 1 and number.dtype.kind == "i" else 0
 
 
 def _grouped(blocks: Iterable[Block]) -> dict[str, list[Block]]:

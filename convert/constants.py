@@ -35,8 +35,8 @@ def fold(graph: Graph, node: Node) -> Constant | None:
     if node.op_type not in _FOLDERS or not operands or any(o is None for o in operands):
         return None
     first, *rest = [o for o in operands if o is not None]
-    if node.op_type == "Concat" and len(set(node.inputs)) < len(node.inputs):
-        return None  # No weight is made of copies of one.
+    if node.op_type == "Concat":
+        graph.afford(sum(o.value.nbytes for o in operands if o is not None), node)
     try:
         value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
     except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:

@@ -14,13 +14,18 @@ _TYPE_NAMES = ("type", "segment")
 
 
 class EmbeddingTables:
-    """The tables that a graph looks rows up in."""
+    """The tables that a graph looks rows up in.
+
+    Attributes:
+        inputs: What the inputs of the graph mean that rows are looked up by, once `summed_in` has found BERT's sum.
+    """
 
     def __init__(self, graph: Graph) -> None:
         """Finds the lookups of a graph."""
         self._graph = graph
         self._lookups = {lookup.output: lookup for lookup in find_lookups(graph)}
         self._used: set[str] = set()
+        self.inputs: dict[str, str] = {}
 
     def summed_in(self, tensor: str) -> Mapping[str, Constant] | None:
         """Names the tables whose rows a tensor is the sum of.
@@ -53,7 +58,7 @@ class EmbeddingTables:
         if tensor in self._lookups:
             return self._lookups[tensor]
         constant = self._graph.constant(tensor)
-        if constant is not None and is_float(constant.value) and constant.value.ndim > 1:
+        if constant is not None and is_float(constant.value) and constant.value.ndim > 1 and constant.value.size:
             return Lookup(_as_table(constant), "", tensor, tensor)
         return None if self._graph.producer(tensor, *LAYOUT, "Add") else _SOMETHING_ELSE
 
@@ -74,6 +79,8 @@ class EmbeddingTables:
         width = words.table.value.shape[1]
         none = Lookup(zeros(1, width), "", "", "")
         named = {"word": words, "position": position, "token_type": types[0] if types else none}
+        ids = {"word": "input_ids", "position": "position_ids", "token_type": "token_type_ids"}
+        self.inputs = {inputs.get(named[name].output, ""): meaning for name, meaning in ids.items()}
         return {name: dataclasses.replace(lookup.table, node=lookup.node) for name, lookup in named.items()}
 
     def _input_of(self, lookup: Lookup) -> str:
@@ -101,6 +108,10 @@ def _is_type(name: str) -> bool:
 
 
 def _as_table(constant: Constant) -> Constant:
-    # For one length of sequence, tools compute the lookup: [1, T, D] rows, all the same where the ids are.
-    rows = constant.value.reshape(-1, constant.value.shape[-1])
+    # For one shape of input, tools compute the lookup: [B, T, D], the same in every row of the batch; and all along a
+    # row, where the ids are.
+    value = constant.value.reshape(-1, *constant.value.shape[-2:])
+    if (value != value[:1]).any():
+        raise ConversionError(f"the constant {constant.source!r} adds different embeddings to the rows of a batch.")
+    rows = value[0]
     return constant.then("looked up", rows[:1] if (rows == rows[:1]).all() else rows)

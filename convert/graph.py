@@ -10,13 +10,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from convert.tensors import size_in_bytes, to_array
+from convert.tensors import all_tensors, size_in_bytes, to_array
 from minilm_jax.errors import ConversionError
 
 T = TypeVar("T")
 
 # Two bits in the file become a float32.
 _MEMORY_PER_BYTE, _LEAST_MEMORY = 16, 2**24
+# Of all searches together; 6 layers take about 550.
+_MOST_STEPS = 100_000
 _ONE_DATA_INPUT = ("Reshape", "Expand", "Squeeze", "Unsqueeze", "Slice", "Gather", "Flatten")
 
 
@@ -117,14 +119,16 @@ class Graph:
         outputs: Names of what the graph returns.
     """
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        """Starts a graph without operations, with the inputs, outputs and initialisers of a file."""
+    def __init__(self, model: onnx.ModelProto) -> None:
+        """Starts a graph without operations, with the inputs, outputs and initialisers of a model."""
+        graph = model.graph
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         if len(self._initializers) < len(graph.initializer):
             raise ConversionError("two of its initialisers have one name.")
         self._constants: dict[str, Constant] = {}
         self._counted: set[int] = set()
-        self._memory_left = _LEAST_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, graph.initializer))
+        self._memory_left = _LEAST_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, all_tensors(model)))
+        self._steps_left = _MOST_STEPS
         self._names: dict[str, str] = {}
         self._producer: dict[str, Node] = {}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
@@ -188,11 +192,6 @@ class Graph:
             self._counted.add(id(owner(array)))
         return self._constants.get(name)
 
-    def scalar(self, name: str) -> float | None:
-        """Returns the one number that a constant tensor holds, or None."""
-        constant = self.constant(name)
-        return float(constant.value.reshape(())) if constant is not None and constant.value.size == 1 else None
-
     def constant_operand(self, node: Node) -> tuple[Constant, str] | None:
         """Splits a node of two operands into its constant one and the name of the other one."""
         for mine, other in ((0, 1), (1, 0)):
@@ -212,11 +211,13 @@ class Graph:
         Returns:
             What was found, nearest first.
         """
-        return _search(name, find, lambda t: [i for n in filter(None, [self.producer(t, *through)]) for i in n.data])
+        return self._search(
+            name, find, lambda t: [i for n in filter(None, [self.producer(t, *through)]) for i in n.data]
+        )
 
     def trace_forward(self, name: str, through: Collection[str], find: Callable[[str], T | None]) -> list[T]:
         """Searches along the data flow, as `trace_back` does against it."""
-        return _search(name, find, lambda t: [o for n in self.consumers(t, *through) for o in n.outputs])
+        return self._search(name, find, lambda t: [o for n in self.consumers(t, *through) for o in n.outputs])
 
     def needed(self) -> set[str]:
         """Returns the names of all tensors that the outputs are computed from."""
@@ -240,7 +241,7 @@ class Graph:
                 after.setdefault(one, (node, tensor))
             return list(node.data)
 
-        if not _search(name, lambda tensor: True if tensor == source else None, inputs):
+        if not self._search(name, lambda tensor: True if tensor == source else None, inputs):
             return []
         path = []
         while source != name:
@@ -248,13 +249,33 @@ class Graph:
             path.append(node)
         return path
 
+    def afford(self, size: int, node: Node) -> None:
+        """Raises ConversionError if a constant of that many bytes is more than a file of this size has any use for."""
+        if size > self._memory_left:
+            raise ConversionError(f"{node}: the constants take {_MEMORY_PER_BYTE} times the memory that the file does.")
+
     def _count(self, value: NDArray[Any], node: Node) -> None:
         if id(owner(value)) in self._counted:
             return
         self._counted.add(id(owner(value)))
+        self.afford(value.nbytes, node)
         self._memory_left -= value.nbytes
-        if self._memory_left < 0:
-            raise ConversionError(f"{node}: the constants take {_MEMORY_PER_BYTE} times the memory that the file does.")
+
+    def _search(self, name: str, find: Callable[[str], T | None], neighbours: Callable[[str], list[str]]) -> list[T]:
+        found, seen, frontier = [], {name}, deque([name])
+        while frontier:
+            tensor = frontier.popleft()
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                raise ConversionError("its graph is more tangled than any encoder's; no end to the search is in sight.")
+            if (match := find(tensor)) is not None:
+                found.append(match)
+                continue
+            for fresh in neighbours(tensor):
+                if fresh not in seen:
+                    seen.add(fresh)
+                    frontier.append(fresh)
+        return found
 
     def _declare(self, name: str, node: Node) -> None:
         if name in self._known:
@@ -267,17 +288,3 @@ def owner(array: NDArray[Any]) -> NDArray[Any]:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
-
-
-def _search(name: str, find: Callable[[str], T | None], neighbours: Callable[[str], list[str]]) -> list[T]:
-    found, seen, frontier = [], {name}, deque([name])
-    while frontier:
-        tensor = frontier.popleft()
-        if (match := find(tensor)) is not None:
-            found.append(match)
-            continue
-        for fresh in neighbours(tensor):
-            if fresh not in seen:
-                seen.add(fresh)
-                frontier.append(fresh)
-    return found

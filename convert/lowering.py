@@ -31,7 +31,7 @@ def plain_graph(model: onnx.ModelProto) -> Graph:
     Raises:
         ConversionError: An operator is unknown or damaged, or the nodes are not in the order of computation.
     """
-    graph = Graph(model.graph)
+    graph = Graph(model)
     # What is not finite in the end is refused where it is taken as a weight.
     with np.errstate(all="ignore"):
         for proto in model.graph.node:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnx
@@ -66,14 +65,13 @@ def read_onnx(path: str | Path) -> OnnxFile:
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from None
     try:
-        with ThreadPoolExecutor(1) as beside:
-            sha256 = beside.submit(lambda: hashlib.sha256(data).hexdigest())
-            model = parse(data)
-            check_model(model)
+        model, sha256 = parse(data), hashlib.sha256(data).hexdigest()
+        del data  # The model has a copy; two would be most of the memory that a conversion takes.
+        check_model(model)
         read_external_data(all_tensors(model), path.parent)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from None
-    return OnnxFile(path, sha256.result(), model)
+    return OnnxFile(path, sha256, model)
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -106,6 +104,8 @@ def check_model(model: onnx.ModelProto) -> None:
         raise ConversionError("it has sparse initialisers, which are not supported.")
     for node in graph.node:
         _check_node(node)
+    for value in (*graph.input, *graph.output):
+        _check_name(value.name)
     _check_tensors(model)
 
 
@@ -114,16 +114,23 @@ def _check_tensors(model: onnx.ModelProto) -> None:
     if total > _MAX_BYTES:
         raise ConversionError(f"its tensors say that they have {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
     for tensor in all_tensors(model):
-        if len(tensor.name) > _MAX_NAME:
-            raise ConversionError(f"the name {tensor.name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
+        _check_name(tensor.name)
         if not is_external(tensor):
             check_tensor(tensor)
 
 
+def _check_name(name: str | bytes) -> None:
+    # Names come out again in messages and records. Bytes that are no UTF-8 stay bytes.
+    if len(name) > _MAX_NAME:
+        raise ConversionError(f"the name {name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
+    if isinstance(name, bytes) or not name.isprintable():
+        raise ConversionError(f"the name {name[:80]!r} has characters that cannot be printed.")
+
+
 def _check_node(node: onnx.NodeProto) -> None:
     name = node.name[:_MAX_NAME]
-    if any(len(text) > _MAX_NAME for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
-        raise ConversionError(f"a name in node {name[:80]!r} is longer than {_MAX_NAME:,} characters.")
+    for text in (node.name, node.op_type, node.domain, *node.input, *node.output):
+        _check_name(text)
     if node.domain not in _DOMAINS:
         raise ConversionError(
             f"node {name!r} is {node.domain}.{node.op_type}; only ONNX's own operators and com.microsoft's are known."

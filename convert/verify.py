@@ -120,7 +120,7 @@ class _Ours:
             self.by_meaning[f"{pooling} pooling{UNIT_LENGTH}"] = np.asarray(l2_normalize(pooled))
 
     def compared_with(self, model: onnx.ModelProto, runtime: str) -> dict[str, Agreement]:
-        results = run_graph(model, _feeds(model, self.batch), runtime=runtime)
+        results = run_graph(model, _feeds(model, self.batch, self.layout), runtime=runtime)
         pairs = zip(self.layout.outputs.items(), results, strict=True)
         return {
             name: nearest
@@ -144,18 +144,18 @@ class _Ours:
 
 
 def _batch(model: onnx.ModelProto, layout: BertLayout) -> Batch:
-    config, names = layout.config, _input_names(model)
+    config, meanings = layout.config, _meanings(model, layout).values()
     fixed = _static_shape(model)
     rows, longest = fixed.get(0) or 4, fixed.get(1) or min(24, config.max_position_embeddings)
     lengths = np.maximum(1, np.linspace(1, longest, rows).astype(int))
     lengths[-1] = longest
     random = np.random.default_rng(0)
     mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-    if not any("mask" in name for name in names):
+    if "attention_mask" not in meanings:
         mask[:] = 1
     input_ids = random.integers(config.vocab_size, size=mask.shape) * mask
     # A graph without that input computes token type 0.
-    token_type_ids = random.integers(config.type_vocab_size, size=mask.shape) * any("type" in name for name in names)
+    token_type_ids = random.integers(config.type_vocab_size, size=mask.shape) * ("token_type_ids" in meanings)
     return Batch(input_ids, mask, token_type_ids)
 
 
@@ -171,22 +171,39 @@ def _input_names(model: onnx.ModelProto) -> list[str]:
     return [value.name for value in model.graph.input if value.name not in initializers]
 
 
-def _feeds(model: onnx.ModelProto, batch: Batch) -> dict[str, Array]:
+def _feeds(model: onnx.ModelProto, batch: Batch, layout: BertLayout) -> dict[str, Array]:
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    arrays = {
+        **batch._asdict(),
+        "position_ids": np.broadcast_to(np.arange(batch.input_ids.shape[1]), batch.input_ids.shape),
+    }
     return {
-        name: _meaning(name, batch).astype(helper.tensor_dtype_to_np_dtype(types[name])) for name in _input_names(model)
+        name: np.asarray(arrays[meaning]).astype(helper.tensor_dtype_to_np_dtype(types[name]))
+        for name, meaning in _meanings(model, layout).items()
     }
 
 
-def _meaning(name: str, batch: Batch) -> Array:
-    if "mask" in name:
-        return np.asarray(batch.attention_mask)
-    if "type" in name or "segment" in name:
-        return np.asarray(batch.token_type_ids)
-    if "position" in name:
-        return np.broadcast_to(np.arange(batch.input_ids.shape[1]), batch.input_ids.shape)
-    if "ids" in name or name == "input":
-        return np.asarray(batch.input_ids)
-    raise ConversionError(
-        f"the graph has an input {name!r}, which is none of input_ids, attention_mask, token_type_ids, position_ids."
-    )
+def _meanings(model: onnx.ModelProto, layout: BertLayout) -> dict[str, str]:
+    """Returns what every input is: the mask is the one that no rows are looked up by; names help with unused ones."""
+    names = _input_names(model)
+    others = [name for name in names if name not in layout.inputs]
+    by_name = {
+        "mask": "attention_mask",
+        "type": "token_type_ids",
+        "segment": "token_type_ids",
+        "position": "position_ids",
+    }
+    meanings = {name: layout.inputs.get(name) or _first(by_name, name) for name in names}
+    if len(others) == 1:
+        meanings[others[0]] = meanings[others[0]] or "attention_mask"
+    for name, meaning in meanings.items():
+        if not meaning:
+            raise ConversionError(
+                f"the graph has an input {name!r}, which is none of input_ids, attention_mask, token_type_ids,"
+                " position_ids."
+            )
+    return meanings
+
+
+def _first(meanings: Mapping[str, str], name: str) -> str:
+    return next((meaning for part, meaning in meanings.items() if part in name), "")

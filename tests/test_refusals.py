@@ -74,7 +74,8 @@ def with_one_name_for_two_weights(model: onnx.ModelProto) -> None:
 
 
 def with_an_odd_input(model: onnx.ModelProto) -> None:
-    model.graph.input.append(helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, [1, 3]))
+    for name in ("pixels", "more_pixels"):
+        model.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,10 @@ def with_a_huge_tensor_name(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].name = "x" * 2**20
 
 
+def with_a_name_for_the_terminal(model: onnx.ModelProto) -> None:
+    model.graph.output[0].name = "\x1b[2Jlast_hidden_state"
+
+
 def with_functions(model: onnx.ModelProto) -> None:
     model.functions.add(name="f", domain="d")
 
@@ -176,6 +181,7 @@ def with_no_nodes(model: onnx.ModelProto) -> None:
         (with_external_data, "/etc/passwd.*leads out of the folder"),
         (with_a_huge_name, "is longer than"),
         (with_a_huge_tensor_name, "is longer than"),
+        (with_a_name_for_the_terminal, "cannot be printed"),
         (with_functions, "model-local functions"),
         (with_training_information, "training information"),
         (with_sparse_initialisers, "sparse initialisers"),
@@ -211,6 +217,17 @@ def test_truncated_at_every_kilobyte(tiny_params: Params, tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", b"no onnx", b"\x08\x08\x12"])
 def test_files_that_are_no_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
     refused(tmp_path, content, r"model\.onnx")
+
+
+def test_a_tangled_graph_is_given_up(tiny_params: Params, tmp_path: Path) -> None:
+    # As many searches as nodes, each over as many nodes.
+    model, size = tiny_model(tiny_params), 2_000
+    for index in range(size):
+        before = f"a{index - 1}" if index else "input_ids"
+        model.graph.node.append(helper.make_node("Add", [before, before], [f"a{index}"]))
+    for index in range(size):
+        model.graph.node.append(helper.make_node("Softmax", [f"a{size - 1}"], [f"s{index}"]))
+    refused(tmp_path, model.SerializeToString(), "more tangled than any encoder's")
 
 
 def test_a_cyclic_graph_is_refused(tiny_params: Params) -> None:
