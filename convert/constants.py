@@ -11,7 +11,6 @@ from onnx import helper
 from convert import dequantize
 from convert.graph import Constant, Graph, Node
 from convert.tensors import to_array
-from minilm_jax.errors import ConversionError
 
 Array = NDArray[Any]
 
@@ -27,7 +26,8 @@ def fold(graph: Graph, node: Node) -> Constant | None:
         The constant, a view of the one that it was made of where possible; or None.
 
     Raises:
-        ConversionError: The node's settings do not fit the constant.
+        ConversionError: The constant is too large, or its parts do not fit each other.
+        ValueError, TypeError, IndexError, KeyError, OverflowError: The node's settings do not fit the constant.
     """
     if node.op_type == "Constant":
         return _constant_node(node)
@@ -37,10 +37,7 @@ def fold(graph: Graph, node: Node) -> Constant | None:
     first, *rest = [o for o in operands if o is not None]
     if node.op_type == "Concat":
         graph.afford(sum(o.value.nbytes for o in operands if o is not None), node)
-    try:
-        value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
-        raise ConversionError(f"{node} cannot be computed: {error}.") from None
+    value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
     return first.then(_LABELS.get(node.op_type, node.op_type), value)
 
 

@@ -16,6 +16,9 @@ from convert.constants import is_float
 from convert.graph import Constant, Graph, Node
 from minilm_jax.errors import ConversionError
 
+# What constants and settings that do not fit each other make of it.
+_NUMPYS_ERRORS = (ValueError, TypeError, IndexError, KeyError, OverflowError)
+
 Lower = Callable[[Graph, Node], None]
 
 
@@ -35,7 +38,11 @@ def plain_graph(model: onnx.ModelProto) -> Graph:
     # What is not finite in the end is refused where it is taken as a weight.
     with np.errstate(all="ignore"):
         for proto in model.graph.node:
-            _lower(graph, graph.resolved(Node.of(proto)), proto.domain)
+            node = graph.resolved(Node.of(proto))
+            try:
+                _lower(graph, node, proto.domain)
+            except _NUMPYS_ERRORS as error:
+                raise ConversionError(f"{node} cannot be computed: {error!s:.200}.") from None
     return graph
 
 

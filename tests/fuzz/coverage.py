@@ -27,7 +27,10 @@ def fuzz(seconds: int) -> None:
         (folder / "corpus" / name).write_bytes(data)
 
     def damage(data: bytes, longest: int, number: int) -> bytes:
-        return mutate(data, number)[:longest]
+        try:
+            return mutate(data, number)[:longest]
+        except Exception:  # What is damaged already may be no model to change any more.
+            return data[: longest // 2]
 
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=4096", "-max_len=4000000"]
     options = [sys.argv[0], *limits, f"-artifact_prefix={folder}/", str(folder / "corpus")]

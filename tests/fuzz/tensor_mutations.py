@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
+from convert.external_data import is_external
 from tests.fuzz.graph_mutations import GraphMutation
 
 _INTEGERS = (-(2**63), -(2**31), -7, -2, -1, 0, 1, 2, 5, 64, 2**16, 2**31 - 1, 2**40, 2**62, 2**63 - 1)
@@ -72,13 +73,16 @@ def _change_field(model: onnx.ModelProto, random: Random) -> None:
 def _spoil_numbers(model: onnx.ModelProto, random: Random) -> None:
     """Puts a number that nobody expects into a weight, a scale, a shape, a list of axes."""
     tensor = _some_tensor(model, random)
+    if is_external(tensor):
+        return
     try:
         array = np.array(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, KeyError):  # Another mutation has been here.
         return
     if array.size and array.dtype.kind in "fiub":
         values = _FLOATS if array.dtype.kind == "f" else _INTEGERS
-        spoilt = np.array(random.choice(values)).astype(array.dtype)
+        with np.errstate(all="ignore"):
+            spoilt = np.array(random.choice(values)).astype(array.dtype)
         array.flat[random.randrange(array.size) if random.random() < 0.8 else slice(None)] = spoilt
         tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
 
