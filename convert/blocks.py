@@ -194,7 +194,7 @@ def _around_softmax(graph: Graph, softmax: Node) -> Attention | None:
         return node if node is not None and graph.constant_operand(node) is None else None
 
     before = (*LAYOUT, *SCALING, *MASKING)
-    # Where(IsNaN(...), 0, ...) guards rows that attend to nothing; onnx's version_converter flattens around a Softmax.
+    # Where(IsNaN(...), 0, ...) guards rows that attend to nothing; onnx's version converter flattens around a Softmax.
     after = (*LAYOUT, "Where")
     scores = graph.trace_back(softmax.input(0), before, product)
     mixed = graph.trace_forward(softmax.output, (*after, "MatMul"), product)
