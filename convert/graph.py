@@ -288,3 +288,7 @@ def owner(array: NDArray[Any]) -> NDArray[Any]:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+# How a node of a file is added to a graph.
+Lower = Callable[[Graph, Node], None]
