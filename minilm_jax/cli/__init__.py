@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from minilm_jax import __version__
+from minilm_jax.cli.bench import bench
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
@@ -24,6 +25,7 @@ def main(**_: bool) -> None:
       minilm-jax embed "Hello world"                    a vector, as a line of JSON
       minilm-jax embed --file lines.txt --out all.npy   a vector for each line
       minilm-jax similarity "A cat." "A dog." "A car."  how alike they are
+      minilm-jax bench                                  how fast it is here
       minilm-jax info                                   what is installed and cached
 
     The first run obtains the model, 91 MB; `minilm-jax COMMAND -h` says more of each command.
@@ -66,5 +68,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (similarity, info, embed):
+for _command in (bench, similarity, info, embed):
     main.add_command(_command)

@@ -1,0 +1,111 @@
+"""How fast this machine embeds, and how much of its matrix multiplication rate that is."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from minilm_jax.batching import Batch
+from minilm_jax.config import EncoderConfig
+from minilm_jax.embedding import embed
+from minilm_jax.integer_dot import dot_uint8_int8
+from minilm_jax.params import Params
+from minilm_jax.precision import Precision, cast
+
+SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+_ROUNDS = 9
+# As many rows as stay in a core's cache, the usual width, and the widest kernel.
+_GEMM_ROWS = 1_024
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How fast one precision is at one shape.
+
+    Attributes:
+        precision: What was computed in.
+        shape: Texts and tokens a text, [B, T].
+        seconds: A call, the median of several.
+        ceiling: Fraction of the time that its matrix multiplications alone would take.
+    """
+
+    precision: Precision
+    shape: tuple[int, int]
+    seconds: float
+    ceiling: float
+
+    @property
+    def texts_per_second(self) -> float:
+        """Texts embedded a second."""
+        return self.shape[0] / self.seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens embedded a second."""
+        return self.shape[1] * self.texts_per_second
+
+
+def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
+    """Measures `jit(embed)` on random token ids, in every precision and at several shapes.
+
+    Args:
+        params: Nested dict of float32 arrays.
+        config: Sizes of the encoder that params belong to.
+
+    Yields:
+        One result after the other, as soon as it is there.
+    """
+    random = np.random.default_rng(0)
+    for precision in _PRECISIONS:
+        operations_per_second = _gemm_rate(precision, config)
+        tree, compiled = cast(params, precision), jax.jit(embed)
+        for shape in SHAPES:
+            ids = random.integers(config.vocab_size, size=shape).astype(np.int32)
+            batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
+            seconds = statistics.median(_seconds(compiled, tree, batch, config))
+            ideal = operations(config, *shape) / operations_per_second
+            yield Speed(precision, shape, seconds, ideal / seconds)
+
+
+def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
+    """Returns the additions and multiplications of one call: 2 a weight and token, and attention's two products."""
+    width = config.hidden_size
+    dense = 2 * (4 * width * width + 2 * width * config.intermediate_size)
+    return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * width)
+
+
+def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
+    """Measures the multiplications and additions a second of the layers' largest product."""
+    rows, width, wide = _GEMM_ROWS, config.hidden_size, config.intermediate_size
+    random = np.random.default_rng(0)
+    left, right = (random.integers(0, 127, shape).astype(np.int8) for shape in ((rows, width), (width, wide)))
+    if precision == "int8":
+        product, operands = dot_uint8_int8, (left.astype(np.uint8), right)
+    else:
+        dtype = jnp.dtype(precision)
+        product, operands = _dot, (left.astype(dtype), right.astype(dtype))
+    # A ceiling is what was reached once.
+    return 2 * rows * width * wide / min(_seconds(jax.jit(product), *map(jnp.asarray, operands)))
+
+
+def _dot(x: Array, kernel: Array) -> Array:
+    precision = lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
+    return jnp.matmul(x, kernel, precision=precision, preferred_element_type=jnp.float32)
+
+
+def _seconds(function: Callable[..., Any], *arguments: Any) -> list[float]:
+    jax.block_until_ready(function(*arguments))
+
+    def once() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        return time.perf_counter() - start
+
+    return [once() for _ in range(_ROUNDS)]
