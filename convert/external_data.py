@@ -10,6 +10,9 @@ import onnx
 from convert.tensors import size_in_bytes
 from minilm_jax.errors import ConversionError
 
+# How often, on the average, a byte may be part of a tensor.
+_SHARED = 2
+
 
 def read_external_data(tensors: Iterable[onnx.TensorProto], folder: Path) -> None:
     """Moves the bytes of external tensors into the tensors themselves.
@@ -21,9 +24,17 @@ def read_external_data(tensors: Iterable[onnx.TensorProto], folder: Path) -> Non
     Raises:
         ConversionError: A location is outside the folder, no regular file of its own, or too short.
     """
+    read: dict[str, int] = {}
     for tensor in tensors:
         if is_external(tensor):
+            location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
             tensor.raw_data = _read(tensor, folder)
+            # Tensors may share bytes, but not so that a small file asks for much memory.
+            read[location] = read.get(location, 0) + len(tensor.raw_data)
+            if read[location] > _SHARED * (folder / location).stat().st_size:
+                raise ConversionError(
+                    f"its tensors claim the bytes of {location[:200]!r} more than {_SHARED} times over."
+                )
             tensor.ClearField("external_data")
             tensor.data_location = onnx.TensorProto.DEFAULT
 

@@ -18,6 +18,8 @@ from minilm_jax.errors import ConversionError
 
 def _fused_gemm(graph: Graph, node: Node) -> None:
     product, activation = f"{node.output}/product", node.attribute("activation", b"").decode(errors="replace")
+    if activation not in ("Tanh", "Relu", "Gelu", "Sigmoid"):
+        raise ConversionError(f"{node} has the activation {activation!r:.40}; the pooler's is Tanh.")
     graph.add(Node("Gemm", node.inputs, (product,), node.attributes, node.name))
     graph.add(Node(activation, (product,), node.outputs, name=node.name))
 

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from convert.known_files import KNOWN_FILES
 from convert.onnx_file import OnnxFile
@@ -50,6 +50,11 @@ def write_folder(
     """
     if out.exists() and not (out / RECORD).is_file():
         raise ConversionError(f"{out} exists and holds no conversion; choose another folder with --out.")
+    own = {RECORD, "config.json", *_COPIED, *map(params_file, get_args(Format))}
+    if foreign := sorted({path.name for path in out.glob("*")} - own):
+        raise ConversionError(
+            f"{out} also holds {foreign[0]!r}, which would be lost; choose another folder with --out."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         new = Path(scratch) / "new"
@@ -62,7 +67,12 @@ def write_folder(
         _write_json(new / RECORD, record)
         if out.exists():
             out.rename(Path(scratch) / "old")
-        new.rename(out)
+        try:
+            new.rename(out)
+        except BaseException:
+            if (Path(scratch) / "old").exists():
+                (Path(scratch) / "old").rename(out)
+            raise
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

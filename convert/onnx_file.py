@@ -136,5 +136,7 @@ def _check_node(node: onnx.NodeProto) -> None:
             f"node {name!r} is {node.domain}.{node.op_type}; only ONNX's own operators and com.microsoft's are known."
         )
     for attribute in node.attribute:
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors or attribute.tensors:
+            raise ConversionError(f"node {name!r} ({node.op_type}) has a sparse tensor or a list of them.")
         if attribute.HasField("g") or attribute.graphs:
             raise ConversionError(f"node {name!r} ({node.op_type}) has a subgraph; a BERT encoder has none.")

@@ -146,9 +146,15 @@ def _with_pooler(conversion: Conversion) -> Conversion:
 
 
 def _default_companions(path: Path, conversion: Conversion) -> Path:
-    if conversion.config.vocab_size != ALL_MINILM_L6_V2.vocab_size:
+    # Sizes alone: an optimiser may have approximated the activation, and the graph may pool in a way of its own.
+    own, default = (
+        dataclasses.replace(config, hidden_act="gelu", layer_norm_eps=1e-12, pooling="mean", normalize=True)
+        for config in (conversion.config, ALL_MINILM_L6_V2)
+    )
+    lengths = {"max_position_embeddings": 512, "type_vocab_size": 2}
+    if dataclasses.replace(own, **lengths) != default:
         raise ConversionError(
-            f"{path}: there is no tokenizer.json beside it, and its vocabulary of {conversion.config.vocab_size:,} is"
-            f" not that of {DEFAULT_MODEL}; pass the folder of its tokenizer with --tokenizer."
+            f"{path}: there is no tokenizer.json beside it, and its sizes are not those of {DEFAULT_MODEL}; pass the"
+            " folder of its tokenizer and pooling with --tokenizer."
         )
     return model_folder(DEFAULT_MODEL)

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.errors import ConversionError
 
-_RUNNER = Path(__file__).with_name("graph_runner.py")
+_RUNNER = Path(__file__).resolve().with_name("graph_runner.py")
 _SECONDS = 600
 # What the runtime itself maps, and a few copies of the weights.
 _BYTES, _COPIES = 4 * 2**30, 8
@@ -41,7 +42,11 @@ def run_graph(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], *, runt
     # -P: the current folder, where the user keeps files of any name, is no place to import from.
     command = [sys.executable, "-P", str(_RUNNER), runtime, str(_BYTES + _COPIES * len(data))]
     try:
-        done = subprocess.run(command, input=archive.getbuffer(), capture_output=True, timeout=_SECONDS, check=False)
+        # In an empty folder: what the graph may name there, it does not find.
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run(
+                command, input=archive.getbuffer(), capture_output=True, timeout=_SECONDS, check=False, cwd=empty
+            )
     except subprocess.TimeoutExpired:
         raise _failed(f"it was still running after {_SECONDS} seconds") from None
     if done.returncode:

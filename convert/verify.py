@@ -1,6 +1,7 @@
 """Proof of a conversion: the ONNX graph and the converted encoder on the same inputs."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -23,6 +24,8 @@ from minilm_jax.pooling import l2_normalize, pool
 # Two float32 runtimes differ by 2e-6 on this model, wrong weights by 1e-1 and more. In half precision the graph's own
 # constants, such as √2 in GELU, are off by 2^-11 or 2^-8 of their size.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
+_INPUT_TYPES = tuple(map(onnx.TensorProto.DataType.Value, ("INT32", "INT64", "FLOAT", "FLOAT16", "BFLOAT16", "BOOL")))
+_MOST_TOKENS = 2**16
 UNIT_LENGTH = ", unit length"
 
 Array = NDArray[Any]
@@ -163,7 +166,12 @@ def _static_shape(model: onnx.ModelProto) -> dict[int, int]:
     """Returns the sizes that the graph's first input fixes, by their axis; 0 for one that is free."""
     name = _input_names(model)[0]
     value = next(value for value in model.graph.input if value.name == name)
-    return {axis: size.dim_value for axis, size in enumerate(value.type.tensor_type.shape.dim)}
+    sizes = {axis: max(0, size.dim_value) for axis, size in enumerate(value.type.tensor_type.shape.dim)}
+    if math.prod(size or 1 for size in sizes.values()) > _MOST_TOKENS:
+        raise ConversionError(
+            f"the input {name[:80]!r} has the fixed shape {list(sizes.values())[:4]}, too large to run."
+        )
+    return sizes
 
 
 def _input_names(model: onnx.ModelProto) -> list[str]:
@@ -173,6 +181,11 @@ def _input_names(model: onnx.ModelProto) -> list[str]:
 
 def _feeds(model: onnx.ModelProto, batch: Batch, layout: BertLayout) -> dict[str, Array]:
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    for name in _input_names(model):
+        if types[name] not in _INPUT_TYPES:
+            raise ConversionError(
+                f"the input {name[:80]!r} has the type {types[name]}; ids and masks are whole numbers."
+            )
     arrays = {
         **batch._asdict(),
         "position_ids": np.broadcast_to(np.arange(batch.input_ids.shape[1]), batch.input_ids.shape),

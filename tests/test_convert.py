@@ -23,7 +23,7 @@ from convert.onnx_to_flax import Conversion, convert
 from minilm_jax.hub_layout import from_hub
 from minilm_jax.model_files import model_file
 from minilm_jax.params import Params, flatten
-from tests.conftest import TINY
+from tests.conftest import TINY, random_params
 from tests.exports.hydrate import hydrate
 
 EXPORTS = sorted((Path(__file__).parent / "exports").glob("*.onnx.gz"))
@@ -196,6 +196,22 @@ def test_a_folder_that_is_no_conversion_is_left_alone(tiny_params: Params, tmp_p
     output = run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", tmp_path / "out", "--tokenizer", tokenizer, code=1)
     assert "holds no conversion" in output
     assert (tmp_path / "out" / "precious").read_text() == "mine"
+
+
+def test_a_conversion_with_files_of_ones_own_in_it_is_left_alone(tiny_params: Params, tmp_path: Path) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(to_onnx(tiny_params, TINY).SerializeToString())
+    tokenizer, out = model_file("tokenizer.json").parent, tmp_path / "out"
+    run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", out, "--tokenizer", tokenizer)
+    (out / "model.onnx").write_text("mine")
+    output = run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", out, "--tokenizer", tokenizer, code=1)
+    assert "also holds 'model.onnx', which would be lost" in output
+    assert (out / "model.onnx").read_text() == "mine"
+
+
+def test_the_same_vocabulary_is_not_the_same_model(tmp_path: Path) -> None:
+    config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "vocab_size": mj.ALL_MINILM_L6_V2.vocab_size})
+    (tmp_path / "bge.onnx").write_bytes(to_onnx(random_params(config, seed=0), config).SerializeToString())
+    assert "--tokenizer" in run("onnx_to_flax", tmp_path / "bge.onnx", "--out", tmp_path / "out", code=1)
 
 
 def test_a_model_with_another_vocabulary_needs_its_own_tokenizer(tiny_params: Params, tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ def test_a_link_in_the_middle_of_the_way_is_refused(external: Path) -> None:
         read_onnx(external)
 
 
+def test_one_files_bytes_are_not_everybodys(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.graph.node.add(op_type="Identity", input=["0"], output=["y"])
+    for index in range(10):
+        tensor = model.graph.initializer.add(name=str(index), data_type=onnx.TensorProto.FLOAT, dims=[2**20])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="shared.bin")
+    (tmp_path / "shared.bin").write_bytes(bytes(2**22))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(mj.ConversionError, match=r"claim the bytes of 'shared\.bin'"):
+        read_onnx(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize(
     ("entry", "value", "reason"),
     [

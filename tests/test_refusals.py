@@ -138,6 +138,11 @@ def with_a_name_for_the_terminal(model: onnx.ModelProto) -> None:
     model.graph.output[0].name = "\x1b[2Jlast_hidden_state"
 
 
+def with_a_sparse_constant(model: onnx.ModelProto) -> None:
+    constant = model.graph.node.add(op_type="Constant", output=["sparse"])
+    constant.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR).sparse_tensor.dims.append(1)
+
+
 def with_functions(model: onnx.ModelProto) -> None:
     model.functions.add(name="f", domain="d")
 
@@ -182,6 +187,7 @@ def with_no_nodes(model: onnx.ModelProto) -> None:
         (with_a_huge_name, "is longer than"),
         (with_a_huge_tensor_name, "is longer than"),
         (with_a_name_for_the_terminal, "cannot be printed"),
+        (with_a_sparse_constant, "sparse tensor"),
         (with_functions, "model-local functions"),
         (with_training_information, "training information"),
         (with_sparse_initialisers, "sparse initialisers"),
@@ -228,6 +234,34 @@ def test_a_tangled_graph_is_given_up(tiny_params: Params, tmp_path: Path) -> Non
     for index in range(size):
         model.graph.node.append(helper.make_node("Softmax", [f"a{size - 1}"], [f"s{index}"]))
     refused(tmp_path, model.SerializeToString(), "more tangled than any encoder's")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "data_type", "message"),
+    [
+        ([2**40, 8], onnx.TensorProto.INT64, "too large"),
+        ([2**62, 2**62], onnx.TensorProto.INT64, "too large"),
+        ([4, 8], 99, "has the type 99"),
+    ],
+)
+def test_inputs_that_nothing_could_be_run_on(
+    tiny_params: Params, sizes: list[int], data_type: int, message: str
+) -> None:
+    model = tiny_model(tiny_params)
+    for value in model.graph.input:
+        value.type.tensor_type.elem_type = data_type
+        for axis, size in zip(value.type.tensor_type.shape.dim, sizes, strict=True):
+            axis.dim_value = size
+    with pytest.raises(mj.ConversionError, match=message):
+        convert(model)
+
+
+def test_a_size_of_minus_one_is_free(tiny_params: Params) -> None:
+    model = tiny_model(tiny_params)
+    for value in model.graph.input:
+        for axis in value.type.tensor_type.shape.dim:
+            axis.dim_value = -1
+    assert convert(model).proof.outputs
 
 
 def test_a_cyclic_graph_is_refused(tiny_params: Params) -> None:
