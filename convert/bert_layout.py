@@ -278,7 +278,8 @@ class _Walk:
 
     def check_nothing_left(self, tables: EmbeddingTables) -> None:
         needed = self.graph.needed()
-        for linear in (one for one in self.linears if one.output in needed - self.used):
+        unused = needed - self.used
+        for linear in (one for one in self.linears if one.output in unused):
             shape = list(linear.kernel.value.shape)
             raise ConversionError(
                 f"the dense layer {linear.kernel.source!r} {shape} has no place in BERT; is there a head on it?"

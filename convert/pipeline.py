@@ -28,6 +28,8 @@ from minilm_jax.whole_files import replaced
 
 # Rounding to 8 bits costs a cosine of 0.01 or so; less than this is no rounding.
 _LEAST_COSINE = 0.9
+# What tells models apart that have one vocabulary; a graph may know fewer positions and token types than its model.
+_MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 def convert_to_folder(
@@ -44,7 +46,7 @@ def convert_to_folder(
         out: The folder to write; by default the file's name with `-flax`, in the current folder.
         format: Of the params.
         tokenizer: A folder with the model's tokenizer; by default the file's own folder or the one above it, and
-            all-MiniLM-L6-v2's where neither has one and the vocabulary is as large.
+            all-MiniLM-L6-v2's where neither has one and the sizes are its own.
 
     Returns:
         The folder and the record that was written into it.
@@ -146,13 +148,7 @@ def _with_pooler(conversion: Conversion) -> Conversion:
 
 
 def _default_companions(path: Path, conversion: Conversion) -> Path:
-    # Sizes alone: an optimiser may have approximated the activation, and the graph may pool in a way of its own.
-    own, default = (
-        dataclasses.replace(config, hidden_act="gelu", layer_norm_eps=1e-12, pooling="mean", normalize=True)
-        for config in (conversion.config, ALL_MINILM_L6_V2)
-    )
-    lengths = {"max_position_embeddings": 512, "type_vocab_size": 2}
-    if dataclasses.replace(own, **lengths) != default:
+    if any(getattr(conversion.config, size) != getattr(ALL_MINILM_L6_V2, size) for size in _MODEL_SIZES):
         raise ConversionError(
             f"{path}: there is no tokenizer.json beside it, and its sizes are not those of {DEFAULT_MODEL}; pass the"
             " folder of its tokenizer and pooling with --tokenizer."

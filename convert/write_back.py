@@ -42,7 +42,7 @@ def write_back(params: Mapping[str, Any], original: onnx.ModelProto) -> onnx.Mod
             _check_shape(path, weight, leaf)
             copies.view(weight)[...] = leaf / weight.factor
         elif not np.array_equal(weight.numbers, leaf):
-            raise ConversionError(f"{path}: {_why_not(weight)}.")
+            raise ConversionError(f"{path}: {copies.why_not(weight)}.")
     for path, (weight, leaf) in places.items():
         if copies.has(weight) and not np.array_equal(copies.view(weight), _rounded(leaf / weight.factor, weight)):
             raise ConversionError(f"{path}: the graph keeps {weight.source!r} for several weights, which differ now.")
@@ -60,6 +60,12 @@ class _Copies:
         """Returns whether a weight is a rearranged view of one initialiser, so that it can be written there."""
         stored = self._graph.constant(weight.source)
         return stored is not None and owner(stored.value) is owner(weight.value)
+
+    def why_not(self, weight: Constant) -> str:
+        """Returns why a weight has no place to be written to."""
+        if self._graph.constant(weight.source) is None:
+            return "the graph has no place for it, as it was all zeros"
+        return f"the graph holds it as {weight.stored} ({', '.join(weight.undone)}), which cannot be written back"
 
     def view(self, weight: Constant) -> Array:
         """Returns the weight's view of the copy."""
@@ -91,9 +97,3 @@ def _check_shape(path: str, weight: Constant, leaf: Array) -> None:
 
 def _rounded(leaf: Array, weight: Constant) -> Array:
     return leaf.astype(weight.value.dtype)
-
-
-def _why_not(weight: Constant) -> str:
-    if weight.node and weight.source.startswith("none in"):
-        return "the graph has no place for it, as it was all zeros"
-    return f"the graph holds it as {weight.stored} ({', '.join(weight.undone)}), which cannot be written back"

@@ -75,8 +75,8 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
 
 def _batch(arguments: Any, axes: Any) -> Any:
     (x, kernel), (axis, kernel_axis) = arguments, axes
-    if kernel_axis is not None:
-        raise NotImplementedError("one kernel at a time")
+    if kernel_axis is not None:  # Several kernels: the operation has one, but its plain form is batched by jax itself.
+        return jax.vmap(_portable, in_axes=axes)(x, kernel), 0
     return _primitive.bind(jnp.moveaxis(x, axis, 0), kernel), 0
 
 

@@ -1,5 +1,6 @@
 """Params to ONNX: a clean graph in three precisions, or the graph that they came from with other numbers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_and_the_runtime_agrees(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     mj.save_params(halved, folder / "params.safetensors")
-    (folder / "config.json").write_text(str(conversion.config.to_dict()).replace("'", '"').replace("True", "true"))
+    (folder / "config.json").write_text(json.dumps(conversion.config.to_dict()))
     agreements = folder_to_onnx(folder, tmp_path / "new.onnx", like=path)
     assert agreements["last_hidden_state"].largest_difference < (1e-2 if "fp16" in name else 1e-5)
     assert jax.tree.all(jax.tree.map(np.array_equal, convert(read_onnx(tmp_path / "new.onnx").model).params, halved))

@@ -79,6 +79,11 @@ def test_integer_products_are_exact(rows: int, portable: bool) -> None:
     np.testing.assert_array_equal(np.asarray(product), x.astype(np.int32) @ kernel.astype(np.int32))
     stacked = jax.vmap(dot_uint8_int8, in_axes=(0, None))(jnp.asarray(x[None]), jnp.asarray(kernel))
     np.testing.assert_array_equal(np.asarray(stacked[0]), np.asarray(product))
+    for axes in ((None, 0), (0, 0)):
+        kernels = jax.vmap(dot_uint8_int8, in_axes=axes)(
+            jnp.stack([x, x]) if axes[0] == 0 else x, np.stack([kernel] * 2)
+        )
+        np.testing.assert_array_equal(np.asarray(kernels[1]), np.asarray(product))
 
 
 def test_a_compiler_that_does_not_take_it_gets_the_portable_form(monkeypatch: pytest.MonkeyPatch) -> None:
