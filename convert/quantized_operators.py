@@ -4,6 +4,9 @@ Activations are not quantised here: a quantised activation is the activation und
 """
 
 import dataclasses
+from typing import Any
+
+from numpy.typing import NDArray
 
 from convert import dequantize
 from convert.constants import is_float
@@ -80,46 +83,39 @@ def _matmul_n_bits(graph: Graph, node: Node) -> None:
     if node.input(4):
         raise ConversionError(f"{node} has reordered columns (g_idx), which is not supported.")
     weight, bits = wanted(graph, node, 1), node.attribute("bits", 4)
-    zero_point = graph.constant(node.input(3))
-    value = dequantize.n_bits(
-        weight.value,
-        wanted(graph, node, 2).value,
-        zero_point.value if zero_point is not None else None,
-        rows=node.attribute("N", 0),
-        columns=node.attribute("K", 0),
-        bits=bits,
-        block_size=node.attribute("block_size", 0),
-    )
-    kernel = Constant(value, weight.source, (*weight.undone, "dequantised"), f"{bits}-bit blocks")
+    scale, zero_point = wanted(graph, node, 2).value, _numbers(graph, node.input(3))
+    value = dequantize.n_bits(weight.value, scale, zero_point, bits=bits, **_sizes(node))
+    kernel = dataclasses.replace(weight.then("dequantised", value), stored=f"{bits}-bit blocks")
     dense(graph, node, node.input(0), kernel, bias=node.input(5))
 
 
 def _matmul_bnb4(graph: Graph, node: Node) -> None:
-    weight = wanted(graph, node, 1)
-    value = dequantize.bnb4(
-        weight.value,
-        wanted(graph, node, 2).value,
-        rows=node.attribute("N", 0),
-        columns=node.attribute("K", 0),
-        block_size=node.attribute("block_size", 0),
-        quant_type=node.attribute("quant_type", -1),
-    )
-    kernel = Constant(value, weight.source, (*weight.undone, "dequantised"), "4-bit floats")
+    weight, quant_type = wanted(graph, node, 1), node.attribute("quant_type", -1)
+    value = dequantize.bnb4(weight.value, wanted(graph, node, 2).value, quant_type=quant_type, **_sizes(node))
+    kernel = dataclasses.replace(weight.then("dequantised", value), stored="4-bit floats")
     dense(graph, node, node.input(0), kernel)
 
 
+def _sizes(node: Node) -> dict[str, int]:
+    return {
+        "rows": node.attribute("N", 0),
+        "columns": node.attribute("K", 0),
+        "block_size": node.attribute("block_size", 0),
+    }
+
+
 def _gather_block_quantized(graph: Graph, node: Node) -> None:
-    table, zero_point = wanted(graph, node, 0), graph.constant(node.input(3))
+    table = wanted(graph, node, 0)
     if node.attribute("gather_axis", 0) != 0 or node.attribute("quantize_axis", 1) not in (1, -1):
         raise ConversionError(f"{node} looks up or scales along another axis than a table's.")
     value = dequantize.rows_in_blocks(
         table.value,
         wanted(graph, node, 2).value,
-        zero_point.value if zero_point is not None else None,
+        _numbers(graph, node.input(3)),
         bits=node.attribute("bits", 4),
         block_size=node.attribute("block_size", 128),
     )
-    gather(graph, node, Constant(value, table.source, (*table.undone, "dequantised"), table.stored), node.input(1))
+    gather(graph, node, table.then("dequantised", value), node.input(1))
 
 
 def _quantized_embed_layer_norm(graph: Graph, node: Node) -> None:
@@ -145,9 +141,12 @@ def _dequantized_by(graph: Graph, node: Node, weight: str | Constant, scale: Con
     stored = graph.constant(weight) if isinstance(weight, str) else weight
     if stored is None:
         raise ConversionError(f"{node} multiplies with a quantised weight that is not constant.")
-    zero = graph.constant(zero_point)
-    value = dequantize.linear(stored.value, scale.value, zero.value if zero is not None else None)
-    return stored.then("dequantised", value)
+    return stored.then("dequantised", dequantize.linear(stored.value, scale.value, _numbers(graph, zero_point)))
+
+
+def _numbers(graph: Graph, name: str) -> NDArray[Any] | None:
+    constant = graph.constant(name)
+    return constant.value if constant is not None else None
 
 
 QUANTIZED: dict[str, Lower] = {
