@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +18,7 @@ from minilm_jax.config import EncoderConfig, read_config
 from minilm_jax.errors import ConversionError, ModelFileError
 from minilm_jax.params import Params
 from minilm_jax.tokenization import TOKENIZER_FILE
+from minilm_jax.whole_files import replaced
 
 RECORD = "conversion.json"
 _COPIED = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json")
@@ -56,8 +56,7 @@ def write_folder(
             f"{out} also holds {foreign[0]!r}, which would be lost; choose another folder with --out."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        new = Path(scratch) / "new"
+    with replaced(out) as new:
         new.mkdir()
         save_params(params, new / params_file(format))
         _write_json(new / "config.json", config.to_dict())
@@ -65,14 +64,6 @@ def write_folder(
             if (companions / name).is_file():
                 shutil.copyfile(companions / name, new / name)
         _write_json(new / RECORD, record)
-        if out.exists():
-            out.rename(Path(scratch) / "old")
-        try:
-            new.rename(out)
-        except BaseException:
-            if (Path(scratch) / "old").exists():
-                (Path(scratch) / "old").rename(out)
-            raise
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -22,10 +22,17 @@ def replaced(path: Path) -> Iterator[Path]:
         OSError: The folder that holds path cannot be written to.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        written = Path(scratch) / path.name
+        written, old = Path(scratch) / path.name, Path(scratch) / f"{path.name}.old"
         yield written
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
-            shutil.copymode(path, written)
-        os.replace(written, path)
+        if not path.is_dir():
+            if path.exists():
+                shutil.copymode(path, written)
+            os.replace(written, path)
+            return
+        # A folder cannot be replaced in one step; what goes wrong between the two leaves the old one.
+        path.rename(old)
+        try:
+            written.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
