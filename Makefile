@@ -6,7 +6,8 @@ BENCH := .venv-bench/bin
 CONVERTERS := .venv-converters/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
-	tests/test_parity.py tests/test_refusals.py tests/test_sentence_encoder.py tests/test_tokenization.py
+	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_sentence_encoder.py \
+	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-converters lint fuzz table bench bench-convert clean

@@ -6,13 +6,13 @@ key, value and output kernels all have one shape, so it is their place in the fl
 
 import dataclasses
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from convert.attention_heads import folded_scale, head_size
 from convert.blocks import (
     LAYOUT,
     SCALING,
@@ -22,7 +22,6 @@ from convert.blocks import (
     find_attentions,
     find_layer_norms,
     find_linears,
-    scaling,
     zeros,
 )
 from convert.embedding_tables import EmbeddingTables
@@ -34,9 +33,6 @@ Block = TypeVar("Block", Linear, LayerNorm)
 
 _ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
 _ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
-# Scale constants are off by their rounding, to bfloat16 at the worst.
-_SAME_SCALE = 1e-2
-_SMALLEST_SCALE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,45 +171,13 @@ class _Walk:
 
     def scale(self, path: str, attention: Attention, query: Linear, key: Linear) -> None:
         """Multiplies the query with what some tools have divided it by, so that the scores need 1 / √head size."""
-        size = self.head_size(path, attention, query)
+        size = head_size(self.graph, path, attention, query)
         self.seen["head size"].add(size)
-        through = (*LAYOUT, *SCALING)
-        factors = (
-            attention.scale,
-            scaling(self.graph, attention.query, through, query.output),
-            scaling(self.graph, attention.key, through, key.output),
-        )
-        known = [factor for factor in factors if factor is not None]
-        folded = math.prod(known) * math.sqrt(size)
-        if len(known) < len(factors) or abs(folded - 1) < _SAME_SCALE:
-            return
-        if not _SMALLEST_SCALE < abs(folded) < 1 / _SMALLEST_SCALE:
-            raise ConversionError(f"{path}: attention multiplies its scores with {math.prod(known)}.")
-        for leaf in ("kernel", "bias"):
+        folded = folded_scale(self.graph, path, attention, query, key, size)
+        for leaf in ("kernel", "bias") if folded != 1 else ():
             name = f"{path}.attention.self.query.{leaf}"
             undone = (*self.weights[name].undone, f"multiplied by {folded:.6g}, so that the scale is 1/√{size}")
             self.weights[name] = dataclasses.replace(self.weights[name], factor=folded, undone=undone)
-
-    def head_size(self, path: str, attention: Attention, query: Linear) -> int:
-        width = query.kernel.value.shape[1]
-        if attention.heads:
-            return max(1, width // attention.heads)
-        # A Reshape on the query's way splits it into [B, T, N, H]; N and H are constants, or one of them is -1.
-        for node in self.graph.path_back(attention.query, (*LAYOUT, *SCALING), query.output):
-            heads, size = self.last_sizes(node.input(1)) if node.op_type == "Reshape" else (0, 0)
-            if 0 < size < width or heads == 1:
-                return min(size, width) if size > 0 else width
-            if size < 0 < heads:
-                return max(1, width // heads)
-        raise ConversionError(f"{path}: the query is not split into heads by a Reshape of constant head size.")
-
-    def last_sizes(self, shape: str) -> tuple[int, int]:
-        constant, concat = self.graph.constant(shape), self.graph.producer(shape, "Concat")
-        if constant is not None and constant.value.ndim == 1 and constant.value.size >= 2:
-            return _whole(constant.value[-2]), _whole(constant.value[-1])
-        parts = [self.graph.constant(name) for name in concat.inputs[-2:]] if concat is not None else []
-        sizes = [_whole(part.value) if part is not None else 0 for part in parts]
-        return (sizes[0], sizes[1]) if len(sizes) == 2 else (0, 0)
 
     def pooler(self, hidden: str) -> str | None:
         for linear in self.linears:
@@ -289,11 +253,6 @@ class _Walk:
             raise ConversionError(
                 f"the table {lookup.table.source!r} {shape} has no place in BERT; are the positions relative?"
             )
-
-
-def _whole(number: Any) -> int:
-    """Returns a constant's one whole number, or 0 if it is none."""
-    return int(number.reshape(())) if number.size == 1 and number.dtype.kind == "i" else 0
 
 
 def _grouped(blocks: Iterable[Block]) -> dict[str, list[Block]]:

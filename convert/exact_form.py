@@ -15,8 +15,8 @@ from convert.tensors import all_tensors, to_array
 
 _HALF = {"bfloat16": onnx.TensorProto.BFLOAT16, "float16": onnx.TensorProto.FLOAT16}
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "stash_type")
-# Of MatMulNBits and its like: how many bits the activations may have; 1 stands for float32.
-_ACCURACY = "accuracy_level"
+# Of onnxruntime's MatMulNBits and its like: how precise the activations have to be; its level 1 is float32.
+_ACCURACY, _FLOAT32_LEVEL = "accuracy_level", 1
 
 Nodes = Iterator[onnx.NodeProto]
 
@@ -50,7 +50,9 @@ def _widen(model: onnx.ModelProto) -> None:
             tensor.CopyFrom(numpy_helper.from_array(to_array(tensor).astype(np.float32), tensor.name))
     for node in model.graph.node:
         for attribute in node.attribute:
-            if (attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALF.values()) or attribute.name == _ACCURACY:
+            if attribute.name == _ACCURACY:
+                attribute.i = _FLOAT32_LEVEL
+            elif attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALF.values():
                 attribute.i = onnx.TensorProto.FLOAT
     for value in (*model.graph.input, *model.graph.output):
         if value.type.tensor_type.elem_type in _HALF.values():

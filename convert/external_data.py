@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
@@ -25,18 +25,16 @@ def read_external_data(tensors: Iterable[onnx.TensorProto], folder: Path) -> Non
         ConversionError: A location is outside the folder, no regular file of its own, or too short.
     """
     read: dict[str, int] = {}
-    for tensor in tensors:
-        if is_external(tensor):
-            location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-            tensor.raw_data = _read(tensor, folder)
-            # Tensors may share bytes, but not so that a small file asks for much memory.
-            read[location] = read.get(location, 0) + len(tensor.raw_data)
-            if read[location] > _SHARED * (folder / location).stat().st_size:
-                raise ConversionError(
-                    f"its tensors claim the bytes of {location[:200]!r} more than {_SHARED} times over."
-                )
-            tensor.ClearField("external_data")
-            tensor.data_location = onnx.TensorProto.DEFAULT
+    for tensor in filter(is_external, tensors):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        tensor.raw_data = _read(tensor, location, entries, folder)
+        # Tensors may share bytes, but not so that a small file asks for much memory.
+        read[location] = read.get(location, 0) + len(tensor.raw_data)
+        if read[location] > _SHARED * (folder / location).stat().st_size:
+            raise ConversionError(f"its tensors claim the bytes of {location[:200]!r} more than {_SHARED} times over.")
+        tensor.ClearField("external_data")
+        tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
@@ -44,9 +42,8 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data) > 0
 
 
-def _read(tensor: onnx.TensorProto, folder: Path) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location, size = entries.get("location", ""), size_in_bytes(tensor)
+def _read(tensor: onnx.TensorProto, location: str, entries: Mapping[str, str], folder: Path) -> bytes:
+    size = size_in_bytes(tensor)
     try:
         offset = _whole_number(entries.get("offset", "0"))
         if _whole_number(entries.get("length", str(size))) != size:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -133,8 +133,7 @@ class Graph:
         self._producer: dict[str, Node] = {}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         self.nodes: list[Node] = []
-        # Some files list the initialisers among the inputs too.
-        self.inputs = [value.name for value in graph.input if value.name not in self._initializers]
+        self.inputs = input_names(model)
         self.outputs = [value.name for value in graph.output]
         self._known = {"", *self.inputs, *self._initializers}
 
@@ -151,6 +150,11 @@ class Graph:
         for name in node.inputs:
             self._consumers[name].append(node)
         self.nodes.append(node)
+
+    def declare(self, names: Iterable[str], node: Node) -> None:
+        """Makes tensors known that `node` computes, without saying how; raises ConversionError as `add` does."""
+        for name in filter(None, names):
+            self._declare(name, node)
 
     def add_constant(self, name: str, constant: Constant, node: Node) -> None:
         """Makes a tensor known by its value, which `node` computes."""
@@ -281,6 +285,12 @@ class Graph:
         if name in self._known:
             raise ConversionError(f"{node} computes {name!r}, which is there already.")
         self._known.add(name)
+
+
+def input_names(model: onnx.ModelProto) -> list[str]:
+    """Returns the names of what the caller feeds; some files list the initialisers among the inputs too."""
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name not in initializers]
 
 
 def owner(array: NDArray[Any]) -> NDArray[Any]:

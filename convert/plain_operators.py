@@ -27,7 +27,7 @@ def derive(graph: Graph, node: Node, part: str, constant: Constant) -> str:
 def rename(graph: Graph, node: Node) -> None:
     """Makes the first output of a node another name of its first input."""
     graph.rename(node.output, node.input(0), node)
-    graph.add(Node("Unused", (), node.outputs[1:]))
+    graph.declare(node.outputs[1:], node)
 
 
 def dense(graph: Graph, node: Node, x: str, kernel: Constant, bias: str = "") -> None:
@@ -71,7 +71,7 @@ def embedding_sum(
     inputs = (total, derive(graph, node, "scale", scale), derive(graph, node, "bias", bias))
     epsilon = {"epsilon": node.attribute("epsilon", 1e-12)}
     graph.add(Node("LayerNormalization", inputs, node.outputs[:1], epsilon, node.name))
-    graph.add(Node("Unused", (), node.outputs[1:]))
+    graph.declare(node.outputs[1:], node)
 
 
 def packed_attention(graph: Graph, node: Node, kernel: Constant, bias: Constant | None) -> None:

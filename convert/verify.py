@@ -13,6 +13,7 @@ from onnx import helper
 
 from convert.bert_layout import BertLayout
 from convert.exact_form import exact_form, precision
+from convert.graph import input_names
 from convert.runtime import run_graph
 from minilm_jax.batching import Batch
 from minilm_jax.config import Pooling
@@ -164,7 +165,7 @@ def _batch(model: onnx.ModelProto, layout: BertLayout) -> Batch:
 
 def _static_shape(model: onnx.ModelProto) -> dict[int, int]:
     """Returns the sizes that the graph's first input fixes, by their axis; 0 for one that is free."""
-    name = _input_names(model)[0]
+    name = input_names(model)[0]
     value = next(value for value in model.graph.input if value.name == name)
     sizes = {axis: max(0, size.dim_value) for axis, size in enumerate(value.type.tensor_type.shape.dim)}
     if math.prod(size or 1 for size in sizes.values()) > _MOST_TOKENS:
@@ -174,14 +175,9 @@ def _static_shape(model: onnx.ModelProto) -> dict[int, int]:
     return sizes
 
 
-def _input_names(model: onnx.ModelProto) -> list[str]:
-    initializers = {tensor.name for tensor in model.graph.initializer}
-    return [value.name for value in model.graph.input if value.name not in initializers]
-
-
 def _feeds(model: onnx.ModelProto, batch: Batch, layout: BertLayout) -> dict[str, Array]:
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
-    for name in _input_names(model):
+    for name in input_names(model):
         if types[name] not in _INPUT_TYPES:
             raise ConversionError(
                 f"the input {name[:80]!r} has the type {types[name]}; ids and masks are whole numbers."
@@ -198,7 +194,7 @@ def _feeds(model: onnx.ModelProto, batch: Batch, layout: BertLayout) -> dict[str
 
 def _meanings(model: onnx.ModelProto, layout: BertLayout) -> dict[str, str]:
     """Returns what every input is: the mask is the one that no rows are looked up by; names help with unused ones."""
-    names = _input_names(model)
+    names = input_names(model)
     others = [name for name in names if name not in layout.inputs]
     by_name = {
         "mask": "attention_mask",

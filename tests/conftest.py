@@ -1,5 +1,6 @@
-"""What all tests share: jax at its strictest, several fake devices, and the real model."""
+"""What all tests share: jax at its strictest, several fake devices, the real model, and the command line."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,6 +32,17 @@ TINY = mj.EncoderConfig(
     intermediate_size=40,
     max_position_embeddings=16,
 )
+
+
+def command(*arguments: object) -> list[str]:
+    """Returns what runs the command line in a process of its own."""
+    return [sys.executable, "-m", "minilm_jax", *map(str, arguments)]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Where a cache may be made; there is none yet."""
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import types
 import warnings
 from pathlib import Path
@@ -13,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from minilm_jax import __version__
-from minilm_jax.cli import main, model, signals
+from minilm_jax.cli import main, model
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.terminal import render_matrix, render_size
+from tests.conftest import command
 
 WIDTH = 5
 
@@ -241,10 +240,6 @@ def test_convert_and_demo_are_passed_on_to(monkeypatch):
 # the real process
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "minilm_jax", *map(str, arguments)]
-
-
 def test_help_and_version_import_nothing_large():
     code = "import sys; from minilm_jax.cli import main; main(['{}'], standalone_mode=False); print(*sys.modules)"
     for option in ("--help", "--version"):
@@ -258,62 +253,6 @@ def test_the_real_model_through_a_pipe(tmp_path):
     subprocess.run(command("embed", "--file", "-", "--out", out), input=b"hello world\n", check=True)
     expected = [-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]  # fastembed's, as published
     np.testing.assert_allclose(np.load(out)["embeddings"][0, :5], expected, atol=1e-5)
-
-
-def test_a_reader_that_goes_away_ends_it_quietly():
-    lines = b"hello\n" * 5_000
-    with subprocess.Popen(
-        command("embed", "--file", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        process.stdin.write(lines)
-        process.stdin.close()
-        assert json.loads(process.stdout.readline())["text"] == "hello"
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 1
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "name"), [(signal.SIGINT, 130, "out.npy"), (signal.SIGTERM, 143, "out.parquet")]
-)
-def test_a_signal_leaves_no_file(tmp_path, number, code, name):
-    source = tmp_path / "in.txt"
-    source.write_text("a few words\n" * 100_000)
-    arguments = command("embed", "--file", source, "--out", tmp_path / name)
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            wait_for_bytes(tmp_path)
-            process.send_signal(number)
-            assert process.communicate(timeout=60)[1] == ""
-        finally:
-            process.kill()
-    assert process.returncode == code
-    assert os.listdir(tmp_path) == ["in.txt"]
-
-
-def wait_for_bytes(folder: Path) -> None:
-    for _ in range(1_200):
-        if any(path.stat().st_size for path in folder.glob(".out*/out*")):
-            return
-        time.sleep(0.1)
-    pytest.fail("nothing was written in two minutes")
-
-
-def test_a_signal_whose_exception_is_lost_in_a_destructor_comes_again():
-    class Interrupted:
-        def __del__(self):
-            signal.raise_signal(signal.SIGTERM)
-
-    def run():
-        with signals.unwinding():
-            Interrupted()
-            time.sleep(10)
-
-    with pytest.raises(SystemExit, match="143"):
-        run()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")

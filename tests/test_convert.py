@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from minilm_jax.model_files import model_file
 from minilm_jax.params import Params, flatten
 from tests.conftest import TINY, random_params
 from tests.exports.hydrate import hydrate
+from tests.forms.rewrites import anonymous
 
 EXPORTS = sorted((Path(__file__).parent / "exports").glob("*.onnx.gz"))
 HUB = Path(__file__).parent / "exports" / "hub.onnx.gz"
@@ -71,26 +71,6 @@ def test_upgraded_to_opset_16_as_the_original_project_did(name: str, weights: We
     conversion = convert(upgraded)
     assert upgraded.opset_import[0].version == 16
     assert same_bits(conversion.params, weights)
-
-
-def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Gives every tensor and node a meaningless name, as some tools do."""
-    renamed = onnx.ModelProto()
-    renamed.CopyFrom(model)
-    kept = {value.name for value in (*model.graph.input, *model.graph.output)}
-    names: dict[str, str] = {"": ""}
-
-    def rename(name: str) -> str:
-        return name if name in kept else names.setdefault(name, str(len(names)))
-
-    for tensor in renamed.graph.initializer:
-        tensor.name = rename(tensor.name)
-    for node in renamed.graph.node:
-        node.name = ""
-        node.input[:] = map(rename, node.input)
-        node.output[:] = map(rename, node.output)
-    del renamed.graph.value_info[:]
-    return renamed
 
 
 @pytest.mark.parametrize("name", ["hub", "ts14-eager-pooler-unfolded", "dynamo23-sdpa"])
