@@ -1,4 +1,5 @@
 from .batching import Batch as Batch
+from .casting import cast as cast
 from .checkpoint import load_params as load_params, save_params as save_params
 from .compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
@@ -11,7 +12,6 @@ from .errors import (
     ModelFileError as ModelFileError,
 )
 from .params import init_params as init_params
-from .precision import cast as cast
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokenization import tokenize as tokenize
 

@@ -2,23 +2,32 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Row lengths that batches are padded to: finer steps pad less, fewer of them compile less.
+# Row lengths that batches may be padded to; a job uses those that pay, see `ladder`.
 LENGTH_BUCKETS = (
     *range(8, 32, 2),
-    *range(32, 64, 8),
-    *range(64, 128, 16),
-    *range(128, 256, 32),
-    *range(256, 513, 64),
+    *range(32, 64, 4),
+    *range(64, 128, 8),
+    *range(128, 256, 16),
+    *range(256, 513, 32),
 )
 
-# Tokens a call. On CPU 512 to 2,048 keep a layer's activations in cache and beat any larger batch.
-TOKEN_BUDGET = 2_048
+# Tokens a call. On CPU 512 to 1,024 keep a layer's activations in a core's cache and beat any larger batch.
+TOKEN_BUDGET = 1_024
+
+# Splitting small work further, to give every stream some, costs more than it gains.
+_SMALLEST_BUDGET = 256
+
+# What one more shape may cost, in tokens of padding. Compiling takes as long as some 8,000 tokens on CPU, but what is
+# compiled is used again: by the next job, and where programs are kept on disk by the next process.
+_COMPILE_COST = 1_024
+
+Shape = tuple[int, int]
 
 
 class Batch(NamedTuple):
@@ -51,7 +60,7 @@ class RaggedIds:
     def _starts(self) -> NDArray[np.int64]:
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
-    def pad(self, rows: NDArray[np.intp], shape: tuple[int, int]) -> Batch:
+    def pad(self, rows: NDArray[np.intp], shape: Shape) -> Batch:
         """Lays some of the texts out as one batch.
 
         Args:
@@ -59,7 +68,7 @@ class RaggedIds:
             shape: (B, T).
 
         Returns:
-            A batch of int32[B, T] arrays, token_type_ids all zeros.
+            A batch of int32[B, T] arrays; token_type_ids is None, which stands for zeros.
         """
         starts = self._starts[rows]
         lengths = np.zeros(shape[0], np.int32)
@@ -68,7 +77,7 @@ class RaggedIds:
         input_ids = np.zeros(shape, np.int32)
         positions = np.pad(starts, (0, shape[0] - len(rows)))[:, None] + np.arange(shape[1])
         input_ids[mask] = self.ids[positions[mask]]
-        return Batch(input_ids, mask.astype(np.int32), np.zeros(shape, np.int32))
+        return Batch(input_ids, mask.astype(np.int32))
 
 
 def bucket_length(length: int) -> int:
@@ -76,24 +85,13 @@ def bucket_length(length: int) -> int:
     return next((bucket for bucket in LENGTH_BUCKETS if length <= bucket), length)
 
 
-def bucket_rows(texts: int, length: int, batch_size: int | None = None) -> int:
-    """Returns the number of rows B of the next batch.
-
-    Args:
-        texts: How many are left to embed.
-        length: T.
-        batch_size: Most rows, or None for as many as the token budget allows.
-
-    Returns:
-        A full batch, or the next power of two where fewer texts are left, so that there are few shapes.
-    """
-    full = batch_size or max(1, TOKEN_BUDGET // length)
-    return min(full, 1 << (texts - 1).bit_length())
-
-
 def plan(
-    lengths: NDArray[np.int32], batch_size: int | None = None
-) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
+    lengths: NDArray[np.int32],
+    batch_size: int | None = None,
+    *,
+    streams: int = 1,
+    compiled: Collection[Shape] = (),
+) -> Iterator[tuple[NDArray[np.intp], Shape]]:
     """Groups texts of like length into batches of few shapes, the longest first.
 
     With the longest first the memory needed shows at once, and only the last batch is partly filled.
@@ -101,14 +99,54 @@ def plan(
     Args:
         lengths: int32[n], tokens of each text.
         batch_size: Most rows a batch, or None for as many as the token budget allows.
+        streams: How many batches are computed side by side.
+        compiled: The shapes that cost no compilation.
 
     Yields:
-        The texts of a batch, and its shape (B, T).
+        The texts of a batch, and its shape (B, T); B is a power of two, or batch_size.
     """
+    if len(lengths) == 0:
+        return
+    share = max(_SMALLEST_BUDGET, int(lengths.sum()) // streams)
+
+    def rows(length: int, texts: int = len(lengths)) -> int:
+        full = max(1, min(TOKEN_BUDGET, share) // length)
+        return min(batch_size or full, 1 << (full.bit_length() - 1), 1 << (texts - 1).bit_length())
+
+    ready = {length for length in LENGTH_BUCKETS if (rows(length), length) in compiled}
+    steps = ladder(lengths, ready)
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        length = bucket_length(int(lengths[order[start]]))
-        rows = bucket_rows(len(order) - start, length, batch_size)
-        yield order[start : start + rows], (rows, length)
-        start += rows
+        length = steps[np.searchsorted(steps, lengths[order[start]])]
+        shape = rows(length, len(order) - start), length
+        yield order[start : start + shape[0]], shape
+        start += shape[0]
+
+
+def ladder(lengths: NDArray[np.int32], compiled: Collection[int] = ()) -> list[int]:
+    """Chooses the row lengths with which a job is padded and compiled in the least time.
+
+    Args:
+        lengths: int32[n], tokens of each text, at least one.
+        compiled: Row lengths that need no compilation.
+
+    Returns:
+        Row lengths in ascending order, the last of which fits the longest text.
+    """
+    longest = bucket_length(int(lengths.max()))
+    buckets = [*(b for b in LENGTH_BUCKETS if b < longest), longest, *sorted(b for b in compiled if b > longest)[:1]]
+    # texts[i] are no longer than buckets[i - 1]; least[i] is the least cost of all of them.
+    texts = [0, *np.searchsorted(np.sort(lengths), buckets, side="right").tolist()]
+    least, below = [0], [0]
+    for last, bucket in enumerate(buckets, start=1):
+        compilation = 0 if bucket in compiled else _COMPILE_COST
+        costs = [least[i] + (texts[last] - texts[i]) * bucket for i in range(last)]
+        below.append(min(range(last), key=costs.__getitem__))
+        least.append(costs[below[last]] + compilation * (texts[last] > texts[below[last]]))
+    last = min((i for i, bucket in enumerate(buckets, start=1) if bucket >= longest), key=least.__getitem__)
+    steps = []
+    while last:
+        steps.append(buckets[last - 1])
+        last = below[last]
+    return steps[::-1]

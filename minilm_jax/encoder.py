@@ -14,7 +14,7 @@ from minilm_jax.attention import attention
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
-from minilm_jax.precision import dense
+from minilm_jax.precision import Quantized, dense, quantize, shared_input
 
 # `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
 _INITIALIZER = nn.initializers.zeros
@@ -81,7 +81,8 @@ def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
         value = getattr(batch, name)
         if value is not None and jnp.shape(value) != shape:
             raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
-    token_type_ids = jnp.zeros(shape, jnp.int32) if batch.token_type_ids is None else batch.token_type_ids
+    # One zero for all tokens is broadcast, where zeros would be looked up.
+    token_type_ids = jnp.zeros((1, 1), jnp.int32) if batch.token_type_ids is None else batch.token_type_ids
     return jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask).astype(bool), jnp.asarray(token_type_ids)
 
 
@@ -92,6 +93,8 @@ def gelu(x: Array) -> Array:
 
 
 _ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
+# Neither falls below this; knowing it saves int8 a pass over the widest activations.
+_LOWEST = -0.1701
 
 
 class Dense(nn.Module):
@@ -100,7 +103,7 @@ class Dense(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array | Quantized) -> Array:
         """Maps [..., D or F] to [..., features]."""
         self.param("kernel", _INITIALIZER, (x.shape[-1], self.features))
         self.param("bias", _INITIALIZER, (self.features,))
@@ -133,7 +136,7 @@ class Embeddings(nn.Module):
 
     @nn.compact
     def __call__(self, input_ids: Array, token_type_ids: Array) -> Array:
-        """Maps token ids int[B, T] to vectors [B, T, D]."""
+        """Maps token ids int[B, T] and token types int[B, T] or int[1, 1] to vectors [B, T, D]."""
         words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
         token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
         positions = self._table("position_embeddings", self.config.max_position_embeddings)
@@ -176,9 +179,8 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
         """Maps [B, T, D] to [B, T, D]."""
-        query, key, value = (
-            Dense(self.config.hidden_size, name=name)(hidden_state) for name in ("query", "key", "value")
-        )
+        x = shared_input(self.variables["params"], hidden_state)
+        query, key, value = (Dense(self.config.hidden_size, name=name)(x) for name in ("query", "key", "value"))
         return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
 
 
@@ -188,9 +190,11 @@ class Intermediate(nn.Module):
     config: EncoderConfig
 
     @nn.compact
-    def __call__(self, hidden_state: Array) -> Array:
+    def __call__(self, hidden_state: Array) -> Array | Quantized:
         """Maps [B, T, D] to [B, T, F]."""
-        return _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(hidden_state))
+        x = shared_input(self.variables["params"], hidden_state)
+        wide = _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(x))
+        return quantize(wide, lowest=_LOWEST) if isinstance(x, Quantized) else wide
 
 
 class ResidualDense(nn.Module):
@@ -199,7 +203,7 @@ class ResidualDense(nn.Module):
     config: EncoderConfig
 
     @nn.compact
-    def __call__(self, update: Array, residual: Array) -> Array:
+    def __call__(self, update: Array | Quantized, residual: Array) -> Array:
         """Maps [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
         return _layer_norm(self.config)(Dense(self.config.hidden_size, name="dense")(update) + residual)
 

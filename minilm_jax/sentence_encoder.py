@@ -1,28 +1,25 @@
 """`SentenceEncoder`: texts in, vectors out, with everything between them taken care of."""
 
-import collections
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from minilm_jax.batching import Batch, RaggedIds, plan
+from minilm_jax.casting import cast
 from minilm_jax.checkpoint import load_params
 from minilm_jax.config import EncoderConfig, read_config, read_max_seq_length
-from minilm_jax.embedding import embed
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params
-from minilm_jax.precision import Precision, cast
+from minilm_jax.precision import Precision
+from minilm_jax.programs import Programs
+from minilm_jax.streams import side_by_side, stream_count
 from minilm_jax.tokenization import DEFAULT_MAX_SEQ_LENGTH, TOKENIZER_FILE, TextTokenizer, Tokenized
-
-# Batches computed while the next one is being padded.
-_IN_FLIGHT = 2
 
 # Seconds before a progress bar appears, so that short work shows none.
 _PROGRESS_DELAY = 1.0
@@ -37,7 +34,7 @@ class Stats:
         truncated: How many of them were cut at max_seq_length.
         tokens: Their tokens, after truncation.
         computed_tokens: Tokens computed, padding included.
-        compilations: Shapes compiled by XLA.
+        compilations: Shapes that a program was made for, by XLA or from the compilation cache.
     """
 
     texts: int = 0
@@ -93,7 +90,7 @@ class SentenceEncoder:
         self.params, self.config, self.tokenizer = params, config, tokenizer
         self.max_seq_length = max_seq_length
         self.stats = Stats()
-        self._embed = jax.jit(self._count_and_embed)
+        self._programs = Programs(params, config)
 
     @classmethod
     def from_pretrained(
@@ -122,7 +119,7 @@ class SentenceEncoder:
         folder = model_folder(source, cache_dir=cache_dir)
         config = read_config(folder)
         return cls(
-            cast(load_params(folder, config), precision),
+            cast(load_params(folder, config), precision, config),
             config,
             TextTokenizer(folder / TOKENIZER_FILE),
             max_seq_length or _trained_length(folder, config),
@@ -164,29 +161,29 @@ class SentenceEncoder:
         self, tokens: RaggedIds, batch_size: int | None, show_progress_bar: bool | None
     ) -> NDArray[np.float32]:
         vectors = np.empty((len(tokens.lengths), self.config.hidden_size), np.float32)
-        pending: collections.deque[tuple[NDArray[np.intp], jax.Array]] = collections.deque()
+        streams = stream_count()
+        batches = list(plan(tokens.lengths, batch_size, streams=streams, compiled=self._programs.shapes))
         # tqdm's None shows a bar on a terminal only.
         disable = None if show_progress_bar is None else not show_progress_bar
         with tqdm(total=len(vectors), unit="text", delay=_PROGRESS_DELAY, disable=disable) as progress:
-
-            def collect() -> None:
-                rows, computed = pending.popleft()
-                vectors[rows] = np.asarray(computed)[: len(rows)]
+            computed = self.embed_batches(tokens.pad(rows, shape) for rows, shape in batches)
+            for (rows, (b, t)), found in zip(batches, computed, strict=True):
+                vectors[rows] = found[: len(rows)]
+                self.stats.computed_tokens += b * t
                 progress.update(len(rows))
-
-            for rows, shape in plan(tokens.lengths, batch_size):
-                pending.append((rows, self._embed(self.params, tokens.pad(rows, shape))))
-                self.stats.computed_tokens += shape[0] * shape[1]
-                if len(pending) > _IN_FLIGHT:
-                    collect()
-            while pending:
-                collect()
         return vectors
 
-    def _count_and_embed(self, params: Params, batch: Batch) -> jax.Array:
-        # jit runs this Python body once for each new shape.
-        self.stats.compilations += 1
-        return embed(params, batch, self.config)
+    def embed_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+        """Embeds batches of token ids, several side by side; `encode` makes such batches from texts.
+
+        Args:
+            batches: Each of int32[B, T] arrays; every new shape is compiled once.
+
+        Yields:
+            float32[B, D] for each batch, in their order.
+        """
+        yield from side_by_side(lambda batch: np.asarray(self._programs(batch)), batches, stream_count())
+        self.stats.compilations = len(self._programs.shapes)
 
     def _note(self, tokenized: Tokenized) -> None:
         if tokenized.truncated and not self.stats.truncated:

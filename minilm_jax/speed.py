@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
 from minilm_jax.batching import Batch
+from minilm_jax.casting import cast
 from minilm_jax.config import EncoderConfig
 from minilm_jax.embedding import embed
 from minilm_jax.integer_dot import dot_uint8_int8
 from minilm_jax.params import Params
-from minilm_jax.precision import Precision, cast
+from minilm_jax.precision import Precision, dot
 
 SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -64,8 +64,8 @@ def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
     """
     random = np.random.default_rng(0)
     for precision in _PRECISIONS:
-        operations_per_second = _gemm_rate(precision, config)
-        tree, compiled = cast(params, precision), jax.jit(embed)
+        operations_per_second = gemm_rate(precision, config)
+        tree, compiled = cast(params, precision, config), jax.jit(embed)
         for shape in SHAPES:
             ids = random.integers(config.vocab_size, size=shape).astype(np.int32)
             batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
@@ -81,8 +81,8 @@ def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
     return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * width)
 
 
-def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
-    """Measures the multiplications and additions a second of the layers' largest product."""
+def gemm_rate(precision: Precision, config: EncoderConfig) -> float:
+    """Measures the additions and multiplications a second of the layers' largest product."""
     rows, width, wide = _GEMM_ROWS, config.hidden_size, config.intermediate_size
     random = np.random.default_rng(0)
     left, right = (random.integers(0, 127, shape).astype(np.int8) for shape in ((rows, width), (width, wide)))
@@ -90,14 +90,9 @@ def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
         product, operands = dot_uint8_int8, (left.astype(np.uint8), right)
     else:
         dtype = jnp.dtype(precision)
-        product, operands = _dot, (left.astype(dtype), right.astype(dtype))
+        product, operands = dot, (left.astype(dtype), right.astype(dtype))
     # A ceiling is what was reached once.
     return 2 * rows * width * wide / min(_seconds(jax.jit(product), *map(jnp.asarray, operands)))
-
-
-def _dot(x: Array, kernel: Array) -> Array:
-    precision = lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
-    return jnp.matmul(x, kernel, precision=precision, preferred_element_type=jnp.float32)
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> list[float]:

@@ -164,7 +164,8 @@ def tokenize(
         raise InputError("there is no text to tokenize; a batch needs at least one row.")
     tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
     rows = np.arange(len(texts))
-    return tokens.pad(rows, (len(rows), bucket_length(int(tokens.lengths.max()))))
+    batch = tokens.pad(rows, (len(rows), bucket_length(int(tokens.lengths.max()))))
+    return batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
 
 
 _tokenizer = functools.lru_cache(maxsize=4)(TextTokenizer)

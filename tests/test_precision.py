@@ -12,8 +12,8 @@ import pytest
 import minilm_jax as mj
 from minilm_jax import integer_dot
 from minilm_jax.integer_dot import dot_uint8_int8
-from minilm_jax.params import Params
-from minilm_jax.precision import Precision, _dot_scaled, dense
+from minilm_jax.params import Params, flatten, unflatten
+from minilm_jax.precision import Precision, Quantized, _dot_scaled, dense, quantize, shared_input
 from tests.conftest import TINY
 
 TEXTS: list[str] = json.loads((Path(__file__).parent / "golden" / "texts.json").read_text("utf-8"))
@@ -64,7 +64,7 @@ def test_float32_is_the_same_tree(tiny_params: Params) -> None:
 
 def test_the_callers_tree_is_left_alone(tiny_params: Params, precision: Precision) -> None:
     before = jax.tree.map(np.array, tiny_params)
-    mj.cast(tiny_params, precision)
+    mj.cast(tiny_params, precision, TINY)
     assert jax.tree.all(jax.tree.map(np.array_equal, tiny_params, before))
 
 
@@ -100,15 +100,41 @@ def test_a_compiler_that_does_not_take_it_gets_the_portable_form(monkeypatch: py
 
 
 def test_the_form_for_accelerators_agrees(tiny_params: Params) -> None:
-    kernels = mj.cast(tiny_params, "int8")["encoder"]["layer"]["0"]["intermediate"]["dense"]
+    module = mj.cast(tiny_params, "int8", TINY)["encoder"]["layer"]["0"]["intermediate"]
     wanted = tiny_params["encoder"]["layer"]["0"]["intermediate"]["dense"]
     x = jax.random.normal(jax.random.key(0), (7, TINY.hidden_size))
-    scaled = _dot_scaled(x, kernels) + wanted["bias"][None]
+    smoothed = shared_input(module, x)
+    assert isinstance(smoothed, Quantized)
+    scaled = _dot_scaled(smoothed, module["dense"]) + wanted["bias"][None]
     np.testing.assert_allclose(scaled, dense(wanted, x), atol=0.02)
+    np.testing.assert_allclose(dense(module["dense"], smoothed), dense(wanted, x), atol=0.02)
+
+
+@pytest.mark.parametrize("lowest", [None, -0.5])
+def test_quantised_values_are_a_level_off_at_most(lowest: float | None) -> None:
+    x = jnp.maximum(jax.random.normal(jax.random.key(0), (50, 64)) * jnp.arange(50.0)[:, None], -0.5)
+    _, values, scale, zero = quantize(x, lowest=lowest)
+    assert (jnp.abs(scale * (values.astype(jnp.float32) - zero) - x) <= 1.001 * scale + 1e-30).all()
+
+
+def test_wide_channels_are_evened_out() -> None:
+    # One channel of every LayerNorm is forty times as wide as the others: alone, it takes nearly all of the 255 levels.
+    params = mj.init_params(TINY, jax.random.key(0))
+    leaves = flatten(params)
+    for path in leaves:
+        if path.endswith("LayerNorm.scale"):
+            leaves[path] = leaves[path].at[3].set(40.0)
+        elif path.endswith(("query.kernel", "key.kernel", "value.kernel", "intermediate.dense.kernel")):
+            leaves[path] = (20 * leaves[path]).at[3].divide(40.0)
+    params = unflatten(leaves)
+    cast = mj.cast(params, "int8", TINY)
+    batch = mj.Batch(np.arange(24).reshape(3, 8), np.ones((3, 8), int))
+    wanted = mj.embed(params, batch, TINY)
+    assert (mj.embed(cast, batch, TINY) * wanted).sum(axis=1).min() > 0.999
 
 
 def test_oneof_zeros_stay_finite(tiny_params: Params) -> None:
-    kernels = mj.cast(tiny_params, "int8")["encoder"]["layer"]["0"]["intermediate"]["dense"]
+    kernels = mj.cast(tiny_params, "int8", TINY)["encoder"]["layer"]["0"]["intermediate"]["dense"]
     np.testing.assert_allclose(dense(kernels, jnp.zeros((2, TINY.hidden_size))), kernels["bias"][None].repeat(2, 0))
 
 
@@ -122,4 +148,4 @@ def test_what_cannot_be_cast_is_said(tiny_params: Params) -> None:
     with pytest.raises(mj.InputError, match="precision is 'int4'; it must be one of float32, bfloat16, int8"):
         mj.cast(tiny_params, "int4")  # pyright: ignore[reportArgumentType]
     with pytest.raises(mj.InputError, match="cast starts from float32 params"):
-        mj.cast(mj.cast(tiny_params, "int8"), "bfloat16")
+        mj.cast(mj.cast(tiny_params, "int8", TINY), "bfloat16")

@@ -1,0 +1,144 @@
+"""`embed` compiled ahead of time: a program for each shape of batch, kept on disk where jax keeps compiled programs."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import threading
+from collections.abc import Set
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+from jax import Array
+from jax.experimental import serialize_executable
+
+from minilm_jax.batching import Batch, Shape
+from minilm_jax.config import EncoderConfig
+from minilm_jax.params import Params
+from minilm_jax.whole_files import replaced
+
+# On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
+_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": "512"}
+
+
+class Programs:
+    """Computes `embed` with one compiled program for each shape, from any number of threads.
+
+    Attributes:
+        params: The parameter tree, on its device.
+        config: Sizes of the encoder that params belong to.
+    """
+
+    def __init__(self, params: Params, config: EncoderConfig) -> None:
+        """Starts with no program; each is made when its shape is first met.
+
+        Args:
+            params: The parameter tree.
+            config: Sizes of the encoder that params belong to.
+        """
+        self.params, self.config = jax.device_put(params), config
+        self._made: dict[Shape, Future[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: Batch) -> Array:
+        """Embeds a batch.
+
+        Args:
+            batch: Arrays of int32[B, T].
+
+        Returns:
+            float32[B, D].
+        """
+        with self._lock:
+            shape = batch.input_ids.shape
+            first = shape not in self._made
+            program = self._made.setdefault(shape, Future())
+        if first:
+            self._fill(program, shape, batch)
+        return program.result()(self.params, batch)
+
+    @property
+    def shapes(self) -> Set[Shape]:
+        """The shapes that a program has been made for."""
+        return self._made.keys()
+
+    def _fill(self, program: Future[Any], shape: Shape, batch: Batch) -> None:
+        try:
+            program.set_result(_load(self.params, batch, self.config) or _compile(self.params, batch, self.config))
+        except BaseException as error:
+            del self._made[shape]
+            program.set_exception(error)
+
+
+def _compile(params: Params, batch: Batch, config: EncoderConfig) -> Any:
+    # Imported here, as a program from disk needs neither flax nor the encoder.
+    from minilm_jax.embedding import embed
+
+    lowered = jax.jit(embed, static_argnums=2).lower(params, batch, config)
+    compiled = None
+    if jax.default_backend() == "cpu":
+        with contextlib.suppress(Exception):  # Another XLA may not know the option, and says so in a way of its own.
+            compiled = lowered.compile(compiler_options=_CPU_OPTIONS)
+    compiled = compiled or lowered.compile()
+    _store(compiled, params, batch, config)
+    return compiled
+
+
+def _store(compiled: Any, params: Params, batch: Batch, config: EncoderConfig) -> None:
+    path = _path(params, batch, config)
+    # A program that cannot be kept is made again.
+    with contextlib.suppress(Exception):
+        if path is not None:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with replaced(path) as new:
+                new.write_bytes(serialize_executable.serialize(compiled)[0])
+
+
+def _load(params: Params, batch: Batch, config: EncoderConfig) -> Any | None:
+    path = _path(params, batch, config)
+    # One that cannot be read, for whatever reason, is made again.
+    with contextlib.suppress(Exception):
+        if path is not None and path.is_file():
+            inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
+            devices = list(jax.tree.leaves(params)[0].devices())
+            return serialize_executable.deserialize_and_load(
+                path.read_bytes(), inputs, output, execution_devices=devices
+            )
+    return None
+
+
+def _path(params: Params, batch: Batch, config: EncoderConfig) -> Path | None:
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] defined at run time
+    if folder is None or any(len(leaf.devices()) > 1 for leaf in jax.tree.leaves(params)):
+        return None
+    shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
+    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, config)
+    return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+@functools.cache
+def _machine() -> tuple[str, ...]:
+    """Returns what a compiled program depends on beside its source: versions, the device, and what the CPU can do."""
+    device = jax.devices()[0]
+    features = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = "".join(
+            dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features")))
+        )
+    settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
+    versions = jax.__version__, jaxlib.__version__, device.client.platform_version, platform.python_version()
+    hardware = device.device_kind, str(jax.device_count()), platform.machine(), features, str(os.cpu_count())
+    return *versions, *hardware, *settings, str(jax.config.values["jax_enable_x64"])
+
+
+@functools.cache
+def _sources() -> str:
+    """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
+    names = ("attention", "embedding", "encoder", "integer_dot", "pooling", "precision", "programs")
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()

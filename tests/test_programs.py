@@ -1,0 +1,103 @@
+"""Compiled programs: made once a shape, kept on disk, and never used where they do not fit."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+from minilm_jax import programs
+from minilm_jax.params import Params
+from minilm_jax.programs import Programs
+from tests.conftest import TINY
+
+BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6), np.int32))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Path]:
+    """Jax's compilation cache in an empty folder."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path / "embed"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("compiled again")
+
+
+def test_the_next_process_does_not_compile(cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = Programs(tiny_params, TINY)(BATCH)
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr(programs, "_compile", refuse)
+    np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no program", None])
+def test_a_damaged_program_is_made_again(cache: Path, tiny_params: Params, damage: bytes | None) -> None:
+    vectors = Programs(tiny_params, TINY)(BATCH)
+    (kept,) = cache.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
+    assert len(kept.read_bytes()) > len(whole) // 2
+
+
+def test_another_source_machine_or_model_has_another_program(
+    cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Programs(tiny_params, TINY)(BATCH)
+    Programs(mj.cast(tiny_params, "bfloat16"), TINY)(BATCH)
+    Programs(tiny_params, TINY)(mj.Batch(BATCH.input_ids[:1], BATCH.attention_mask[:1]))
+    for name in ("_sources", "_machine"):
+        monkeypatch.setattr(programs, name, lambda: "another")
+        Programs(tiny_params, TINY)(BATCH)
+    assert len(list(cache.iterdir())) == 5
+
+
+def test_without_a_cache_nothing_is_kept(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "replaced", refuse)
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "replaced", refuse)
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+    assert not list(cache.iterdir())
+
+
+def test_an_option_that_the_compiler_does_not_know_is_left_out(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_threads_that_meet_a_shape_at_once_compile_it_once(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    compile_ = programs._compile
+    monkeypatch.setattr(programs, "_compile", lambda *arguments: (made.append(1), compile_(*arguments))[1])
+    program = Programs(tiny_params, TINY)
+    threads = [threading.Thread(target=program, args=(BATCH,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == len(program.shapes) == 1
+
+
+def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Programs(tiny_params, TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "_compile", refuse)
+        with pytest.raises(AssertionError, match="compiled again"):
+            program(BATCH)
+    assert program(BATCH).shape == (2, TINY.hidden_size)
