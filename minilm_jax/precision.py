@@ -47,7 +47,7 @@ def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
     """
     low = jnp.minimum(x.min(axis=-1, keepdims=True), 0.0) if lowest is None else jnp.float32(lowest)
     high = jnp.maximum(x.max(axis=-1, keepdims=True), 0.0)
-    scale = jnp.maximum(high - low, jnp.finfo(x.dtype).tiny) / _LEVELS
+    scale = jnp.maximum((high - low) / _LEVELS, jnp.finfo(x.dtype).tiny)
     zero = jnp.round(-low / scale)
     values = jnp.clip(jnp.round(x / scale) + zero, 0.0, _LEVELS).astype(jnp.uint8)
     return Quantized(x, values, scale, zero)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 from jax import Array
 from jax.experimental import serialize_executable
+from jaxlib.version import __version__ as jaxlib_version
 
 from minilm_jax.batching import Batch, Shape
 from minilm_jax.config import EncoderConfig
@@ -22,7 +22,7 @@ from minilm_jax.params import Params
 from minilm_jax.whole_files import replaced
 
 # On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
-_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": "512"}
+_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
 
 
 class Programs:
@@ -131,7 +131,7 @@ def _machine() -> tuple[str, ...]:
             dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features")))
         )
     settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    versions = jax.__version__, jaxlib.__version__, device.client.platform_version, platform.python_version()
+    versions = jax.__version__, jaxlib_version, device.client.platform_version, platform.python_version()
     hardware = device.device_kind, str(jax.device_count()), platform.machine(), features, str(os.cpu_count())
     return *versions, *hardware, *settings, str(jax.config.values["jax_enable_x64"])
 
