@@ -1,65 +1,121 @@
-"""A library to measure, in a process of its own, so that no peer's threads or memory disturb another's."""
+"""A library to measure, loaded once in a process that lives until the contender is closed."""
 
+import dataclasses
 import functools
 import importlib
+import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Concatenate, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from benchmarks.peers import Ids, Model, Precision, Vectors
+from benchmarks.worker import Worker, apart
 
-from benchmarks.peers import Encode
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-class Contender:
-    """One way to embed texts, loaded once in a process that lives until the contender is closed."""
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What a contender is made of.
 
-    def __init__(self, name: str, module: str, folder: Path, **options: Any) -> None:
+    Attributes:
+        name: What the report calls it.
+        module: The file in `benchmarks.peers` that loads it.
+        precisions: What it can compute in.
+        levels: Where it takes part.
+        options: Further arguments of that file's `load`, by name.
+    """
+
+    name: str
+    module: str
+    precisions: Sequence[Precision]
+    levels: str
+    options: tuple[tuple[str, str | bool], ...] = ()
+
+
+class Contender(Worker):
+    """An entry that runs."""
+
+    def __init__(self, entry: Entry, folder: Path, precision: Precision) -> None:
         """Starts the process.
 
         Args:
-            name: What the report calls it.
-            module: The file in `benchmarks.peers` that loads it.
+            entry: What it is.
             folder: The model.
-            options: Further arguments of that file's `load`.
+            precision: What to compute in.
+
+        Raises:
+            WorkerError: The files that it needs could not be made.
         """
-        self.name = name
-        self._load = functools.partial(_encoder, module, folder, **options)
-        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        apart(_prepare, entry.module, folder, precision)  # Whose memory is not the contender's.
+        super().__init__()
+        self.name = entry.name
+        self._load = functools.partial(_load, entry.module, folder, precision, entry.options)
 
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
+    def do(self, task: Callable[Concatenate[Model, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Does something with the model, inside the process.
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Ends the process."""
-        self._process.shutdown()
+        Args:
+            task: A function of a module, which takes the model first.
+            args: Its further arguments.
+            kwargs: Its named arguments.
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embeds texts, which also warms the contender up for them."""
-        return self._process.submit(_encode, self._load, texts).result()
+        Returns:
+            What it returned.
 
-    def seconds(self, texts: Sequence[str]) -> float:
-        """Returns how long it takes to embed texts, measured inside the process."""
-        return self._process.submit(_seconds, self._load, texts).result()
+        Raises:
+            WorkerError: It raised something, or the process has ended.
+        """
+        return self(_do, self._load, task, *args, **kwargs)
+
+
+def encode(model: Model, texts: Sequence[str]) -> Vectors:
+    """Embeds texts, which also warms the model up for them."""
+    return model.encode(texts)
+
+
+def encode_seconds(model: Model, texts: Sequence[str]) -> float:
+    """Returns how long it takes to embed texts."""
+    start = time.perf_counter()
+    model.encode(texts)
+    return time.perf_counter() - start
+
+
+def embed(model: Model, batches: Sequence[Ids]) -> list[Vectors]:
+    """Embeds token ids, which also warms the model up for them."""
+    return model.embed(batches)
+
+
+def embed_seconds(model: Model, batches: Sequence[Ids], calls: int) -> float:
+    """Returns how long a call takes to embed token ids, the median of some after one batch that is not measured."""
+    model.embed(batches[:1])
+
+    def once() -> float:
+        start = time.perf_counter()
+        model.embed(batches)
+        return time.perf_counter() - start
+
+    return statistics.median(once() for _ in range(calls))
+
+
+def _do(
+    load: Callable[[], Model], task: Callable[Concatenate[Model, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs
+) -> _R:
+    return task(load(), *args, **kwargs)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"benchmarks.peers.{name}")
+
+
+def _prepare(module: str, folder: Path, precision: Precision) -> None:
+    if make := getattr(_module(module), "prepare", None):
+        make(folder, precision)
 
 
 @functools.cache
-def _encoder(module: str, folder: Path, **options: Any) -> Encode:
-    return importlib.import_module(f"benchmarks.peers.{module}").load(folder, **options)
-
-
-def _encode(load: Callable[[], Encode], texts: Sequence[str]) -> NDArray[np.float32]:
-    return load()(texts)
-
-
-def _seconds(load: Callable[[], Encode], texts: Sequence[str]) -> float:
-    encode = load()
-    start = time.perf_counter()
-    encode(texts)
-    return time.perf_counter() - start
+def _load(module: str, folder: Path, precision: Precision, options: tuple[tuple[str, str | bool], ...]) -> Model:
+    return _module(module).load(folder, precision, **dict(options))

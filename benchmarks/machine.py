@@ -4,33 +4,76 @@ import datetime
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "torch", "sentence-transformers", "transformers")
+from benchmarks.peers import THREADS
+
+_PACKAGES = (
+    "minilm-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "tokenizers",
+    "openvino",
+    "nncf",
+    "onnxruntime",
+    "ctranslate2",
+    "fastembed",
+    "torch",
+    "sentence-transformers",
+    "transformers",
+)
+# What decides how fast the precisions are beside each other.
+_INSTRUCTIONS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "i8mm",
+)
 
 
-def describe() -> dict[str, str]:
-    """Returns the lines that describe machine, versions and day, by their names."""
+def describe() -> Mapping[str, str]:
+    """Returns the lines that describe machine and versions, by their names."""
+    memory = f", {_memory()} GB memory" if hasattr(os, "sysconf") else ""
+    instructions = ", ".join(name for name in _INSTRUCTIONS if name in _cpu_info("flags").split())
     return {
-        "CPU": f"{_cpu_name()}, {os.cpu_count()} cores"
-        + (f", {_memory()} GB memory" if hasattr(os, "sysconf") else ""),
-        "load before": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
-        ),
-        "date": datetime.date.today().isoformat(),
+        "CPU": f"{_cpu_name()}, {THREADS} cores{memory}",
+        "instructions": instructions or "unknown",
+        "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
     }
 
 
+def conditions() -> Mapping[str, str]:
+    """Returns the day, and what else the machine does."""
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return {"date": datetime.date.today().isoformat(), "load before": load}
+
+
+def _versions() -> Iterator[str]:
+    for name in _PACKAGES:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:  # As it is where only minilm-jax is measured.
+            continue
+
+
 def _cpu_name() -> str:
-    if platform.system() == "Linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
     if platform.system() == "Darwin":
         return subprocess.check_output(["sysctl", "-n", "machdep.cpu.brand_string"], text=True).strip()
-    return platform.processor() or platform.machine()
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info(name: str) -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def _memory() -> int:

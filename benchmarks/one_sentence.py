@@ -1,60 +1,50 @@
-"""Embedding one sentence, as a whole process: start, import, load, compute, end."""
+"""Level c: one sentence at a time in a warm process, the usual call and the slowest of a hundred."""
 
-import functools
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-from benchmarks.comparison import Comparison, interleave
-from benchmarks.peers import ours, sbert
+import numpy as np
 
-_SENTENCE = "A man is playing a guitar on stage in front of a large audience."
-_IMPORTS = [sys.executable, "-c", "import jax, flax"]
+from benchmarks import ceiling
+from benchmarks.lineup import Plan, lineup
+from benchmarks.peers import Model, Precision
+from benchmarks.results import Result
+
+SENTENCE = "A man is playing a guitar on stage in front of a large audience."
+_CALLS = 300
+_WARM_UP = 10
 
 
-def compare(folder: Path, rounds: int) -> Iterator[Comparison]:
-    """Measures our command with an empty and a filled compilation cache, beside sentence-transformers and bare imports.
+def measure(plan: Plan) -> Iterator[Result]:
+    """Measures every contender.
 
     Args:
-        folder: The model.
-        rounds: How often each is run, after one run that fills the caches of the operating system.
+        plan: What the run was asked for.
 
     Yields:
         The lines of the report.
     """
-    command = ours.one_sentence(_SENTENCE)
-    with tempfile.TemporaryDirectory() as warm:
-        measure = {
-            "cold": functools.partial(_cold_seconds, command, folder),
-            "second": functools.partial(_seconds, command, _cache(folder, Path(warm))),
-            "imports": functools.partial(_seconds, _IMPORTS),
-            "sbert": functools.partial(_seconds, sbert.one_sentence(_SENTENCE, folder)),
-        }
-        for once in measure.values():
-            once()
-        times = interleave(measure, rounds)
-    first, second = "one sentence, whole process, first run", "one sentence, whole process, second run"
-    yield Comparison(first, "s", "sentence-transformers", times["cold"], times["sbert"])
-    yield Comparison(second, "s", "sentence-transformers", times["second"], times["sbert"])
-    yield Comparison(second, "s", '`python -c "import jax, flax"`', times["second"], times["imports"], "≤ 1.5")
+    for precision in plan.precisions:
+        yield from _in(precision, plan)
 
 
-def _cache(model: Path, cache: Path) -> Mapping[str, str]:
-    """Makes a cache that holds the model and no compiled program, and returns the environment that names it."""
-    (cache / model.name).symlink_to(model, target_is_directory=True)
-    return {"MINILM_JAX_CACHE": str(cache)}
+def _in(precision: Precision, plan: Plan) -> Iterator[Result]:
+    calls = max(plan.share(_CALLS), _WARM_UP)
+    with lineup("c", plan, precision) as contenders:
+        found, rate = ceiling.beside(contenders, plan, precision, _milliseconds, calls)
+        least = 1e3 * contenders[0](ceiling.operations_of, plan.folder, [SENTENCE]) / rate
+    for what, rank in (("median", 0), ("99th percentile", 1)):
+        for name, rounds in found.items():
+            values = [each[rank] for each in rounds]
+            yield Result(what, precision, name, "ms", values, None if rank else least / float(np.median(values)))
 
 
-def _cold_seconds(command: Sequence[str], folder: Path) -> float:
-    with tempfile.TemporaryDirectory() as cache:
-        return _seconds(command, _cache(folder, Path(cache)))
+def _milliseconds(model: Model, calls: int) -> tuple[float, float]:
+    times = [_once(model) for _ in range(_WARM_UP + calls)][_WARM_UP:]
+    return float(np.median(times)), float(np.percentile(times, 99))
 
 
-def _seconds(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
+def _once(model: Model) -> float:
     start = time.perf_counter()
-    subprocess.run(command, env=os.environ | (environment or {}), check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    model.encode([SENTENCE])
+    return (time.perf_counter() - start) * 1e3

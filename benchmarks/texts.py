@@ -1,11 +1,13 @@
-"""Texts to embed, made from the documentation that ships with Python: the same ones for the same Python."""
+"""Texts to embed, made from the prose that ships with Python: the same ones for the same Python."""
 
 import ast
+import functools
 import itertools
 import random
 import re
 import sysconfig
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -14,48 +16,88 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 # Prose only: tables and examples of code would be up to six tokens a word.
 _SENTENCE = re.compile(r"[A-Z][\w\s,;:'\"()*\-]*[.!?]")
 
-# Words a text, which come to about 15 and about 240 tokens.
+_COMMENTS = re.compile(r"(?:^[ \t]*#.*\n)+", re.MULTILINE)
+_COMMENT_SIGNS = re.compile(r"^[ \t]*#+", re.MULTILINE)
+
+# Folders of the standard library that not every Python has, or that hold no prose of its own.
+_LEFT_OUT = {"site-packages", "dist-packages", "test", "lib2to3"}
+
+# Words a text, which come to about 15, about 240, and from 5 to 256 tokens.
 _SHORT = range(6, 14)
 _LONG = range(155, 186)
+_MIXED = range(3, 186)
+_CALIBRATION = range(3, 150)
+
+# Every so manieth sentence is in no text that is measured.
+_HELD_OUT = 8
 
 
 def short_texts(count: int) -> list[str]:
     """Returns single sentences of about 15 tokens, no two alike, in random order."""
-    fitting = (text for text in map(_spaced, _sentences()) if len(text.split()) in _SHORT)
-    return _sample(fitting, count)
+    return _sample([text for text in _measured() if len(text.split()) in _SHORT], count)
+
+
+def mixed_texts(count: int) -> list[str]:
+    """Returns passages of 5 to 256 tokens, as many of each length, in random order."""
+    return _sample(_passages(_measured(), _MIXED), count)
 
 
 def long_texts(count: int) -> list[str]:
     """Returns passages of about 240 tokens, in random order."""
-    words = (word for text in _sentences() for word in text.split())
-    lengths = random.Random(0)
-
-    def passages() -> Iterator[str]:
-        while passage := list(itertools.islice(words, lengths.choice(_LONG))):
-            yield " ".join(passage)
-
-    return _sample(passages(), count)
+    return _sample(_passages(_measured(), _LONG), count)
 
 
-def _sample(texts: Iterator[str], count: int) -> list[str]:
+def calibration_texts(count: int) -> list[str]:
+    """Returns passages that share no sentence with any of the other texts, for peers that want to see some before."""
+    return _sample(_passages(_sentences()[::_HELD_OUT], _CALIBRATION), count)
+
+
+def recombined_texts(count: int) -> list[str]:
+    """Returns any number of texts of about 15 tokens, of random words."""
+    words, chosen = list(_words(_measured())), random.Random(0)
+    return [" ".join(chosen.choices(words, k=chosen.choice(_SHORT))) for _ in range(count)]
+
+
+def _passages(sentences: Iterable[str], lengths: Sequence[int]) -> list[str]:
+    words, chosen = _words(sentences), random.Random(0)
+    return list(iter(lambda: " ".join(itertools.islice(words, chosen.choice(lengths))), ""))
+
+
+def _words(sentences: Iterable[str]) -> Iterator[str]:
+    return (word for text in sentences for word in text.split())
+
+
+def _sample(texts: Iterable[str], count: int) -> list[str]:
     found = list(dict.fromkeys(texts))
     if len(found) < count:
         raise ValueError(f"this Python's documentation yields {len(found)} such texts, fewer than {count}.")
     return random.Random(0).sample(found, count)
 
 
-def _sentences() -> Iterator[str]:
-    for page in itertools.chain(topics.values(), _docstrings()):
-        yield from filter(_SENTENCE.fullmatch, _SENTENCE_END.split(page))
+def _measured() -> list[str]:
+    return [text for index, text in enumerate(_sentences()) if index % _HELD_OUT]
 
 
-def _docstrings() -> Iterator[str]:
-    """Yields the docstrings of the standard library, parsed, so that no module is imported."""
-    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
-                yield text
+@functools.cache
+def _sentences() -> Sequence[str]:
+    """Returns all sentences, no two alike."""
+    pages = itertools.chain(topics.values(), *map(_prose, _library()))
+    found = (text for page in pages for text in filter(_SENTENCE.fullmatch, _SENTENCE_END.split(page)))
+    return list(dict.fromkeys(" ".join(text.split()) for text in found))
 
 
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
+def _library() -> Iterator[str]:
+    folder = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] not in _LEFT_OUT:
+            yield path.read_text("utf-8", "replace")
+
+
+def _prose(source: str) -> Iterator[str]:
+    """Yields docstrings and comments of a file, parsed, so that nothing is imported."""
+    yield from (_COMMENT_SIGNS.sub("", found) for found in _COMMENTS.findall(source))
+    with warnings.catch_warnings(action="ignore"):  # Of what the file's own strings hold.
+        tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield text

@@ -1,79 +1,56 @@
-"""Texts a second of `encode`, on lists of short and of long texts, in processes that stay warm."""
+"""Level b: texts a second of `encode` on lists of short, mixed and long texts, and the memory that it takes."""
 
-import contextlib
-import functools
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
+from benchmarks import ceiling
+from benchmarks.contender import Contender, encode, encode_seconds
+from benchmarks.lineup import Plan, lineup
+from benchmarks.memory import megabytes
+from benchmarks.peers import Precision
+from benchmarks.results import Result
+from benchmarks.texts import long_texts, mixed_texts, short_texts
 
-from benchmarks.comparison import Comparison, interleave
-from benchmarks.contender import Contender
-from benchmarks.texts import long_texts, short_texts
-
-# Both compute in float32; more than this would be another result.
-_TOLERANCE = 1e-5
-
-# Beside sentence-transformers' own batch size, 32.
-BATCH_SIZES = (8, 16, 64)
-
-# The best of them is found on this fraction of the texts.
-_SAMPLE = 4
+# How they are made, and how many a full run takes.
+_KINDS: Mapping[str, tuple[Callable[[int], list[str]], int]] = {
+    "short": (short_texts, 4_000),
+    "mixed": (mixed_texts, 2_000),
+    "long": (long_texts, 1_000),
+}
 
 
-def compare(folder: Path, rounds: int, *, short: int = 1_000, long: int = 50) -> Iterator[Comparison]:
-    """Measures `encode` beside sentence-transformers at its default batch size and at its best one.
+def measure(plan: Plan) -> Iterator[Result]:
+    """Measures every contender on every kind of texts, and then its memory.
 
     Args:
-        folder: The model.
-        rounds: How often each is run, a few seconds at a time.
-        short: How many texts of about 15 tokens.
-        long: How many texts of about 240 tokens.
+        plan: What the run was asked for.
 
     Yields:
         The lines of the report.
     """
-    with contextlib.ExitStack() as stack:
+    for precision in plan.precisions:
+        with lineup("b", plan, precision) as contenders:
+            for kind, (make, count) in _KINDS.items():
+                yield from _on(kind, make(plan.share(count)), contenders, plan, precision)
+            yield from _memory(contenders, precision)
 
-        def start(name: str, module: str, **options: int) -> Contender:
-            return stack.enter_context(Contender(name, module, folder, **options))
 
-        us = start("minilm-jax", "ours")
-        default = start("sentence-transformers, batch_size=32", "sbert")
-        others = [start(f"sentence-transformers, batch_size={n}", "sbert", batch_size=n) for n in BATCH_SIZES]
-        yield from _against(
-            us, default, others, f"encode {short:,} texts of 15 tokens", short_texts(short), rounds, "≥ 1.3"
+def _on(
+    kind: str, texts: Sequence[str], contenders: Sequence[Contender], plan: Plan, precision: Precision
+) -> Iterator[Result]:
+    for each in contenders:
+        each.do(encode, texts)
+    seconds, rate = ceiling.beside(contenders, plan, precision, encode_seconds, texts)
+    least = contenders[0](ceiling.operations_of, plan.folder, texts) / rate
+    for name, found in seconds.items():
+        rates = [len(texts) / each for each in found]
+        yield Result(
+            f"{len(texts):,} {kind} texts", precision, name, "texts/s", rates, least / statistics.median(found)
         )
-        yield from _against(us, default, others, f"encode {long:,} texts of 240 tokens", long_texts(long), rounds)
 
 
-def _against(
-    us: Contender,
-    default: Contender,
-    others: Sequence[Contender],
-    what: str,
-    texts: Sequence[str],
-    rounds: int,
-    goal: str = "",
-) -> Iterator[Comparison]:
-    """Compares with a peer at its default and at the best of other settings, once they have given our vectors."""
-    sample = texts[: len(texts) // _SAMPLE]
-    best = min(others, key=lambda peer: _warm_seconds(peer, sample))
-    vectors = us.encode(texts)
-    for peer in (default, best):
-        _check_agreement(peer, float(np.abs(peer.encode(texts) - vectors).max()))
-    times = interleave({each.name: functools.partial(each.seconds, texts) for each in (us, default, best)}, rounds)
-    rates = {name: [len(texts) / seconds for seconds in times[name]] for name in times}
-    for peer in (default, best):
-        yield Comparison(what, "texts/s", peer.name, rates[us.name], rates[peer.name], goal)
-
-
-def _warm_seconds(contender: Contender, texts: Sequence[str]) -> float:
-    contender.encode(texts)
-    return min(contender.seconds(texts) for _ in range(3))
-
-
-def _check_agreement(peer: Contender, difference: float) -> None:
-    print(f"  {peer.name}: largest difference from our vectors {difference:.1e}", flush=True)
-    if difference > _TOLERANCE:
-        raise SystemExit(f"{peer.name} computes something else: its vectors differ by {difference:.1e} from ours.")
+def _memory(contenders: Sequence[Contender], precision: Precision) -> Iterator[Result]:
+    for each in contenders:
+        resident, peak = each(megabytes)
+        yield Result("memory afterwards", precision, each.name, "MB", [resident])
+        yield Result("peak memory", precision, each.name, "MB", [peak])

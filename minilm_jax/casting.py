@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
-from minilm_jax.encoder import Attention, encode
 from minilm_jax.errors import InputError
 from minilm_jax.params import Params, flatten, unflatten
 from minilm_jax.precision import Precision
@@ -86,6 +85,8 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
 
 def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
     """Measures the largest magnitude of each channel, [D], in the input of every module that follows a LayerNorm."""
+    from minilm_jax.encoder import Attention, encode  # Imported here, as of all precisions only int8 needs them.
+
     mask = jnp.asarray(batch.attention_mask).astype(bool)
     inputs: dict[str, Any] = {}
     for index, hidden in enumerate((encode(params, batch, config, output_hidden_states=True).hidden_states or ())[:-1]):

@@ -1,12 +1,66 @@
-"""One file for each library measured: how to load it, and how a script of one line embeds a sentence with it.
+"""One file for each library measured, set up as its own documentation says is fastest on a CPU.
 
-Each has `load(folder, **options) -> Encode`, set up as its documentation says is fastest for the same float32 result.
+Each has `load(folder, precision, **options) -> Model`; those that need the model in a form of their own also have
+`prepare(folder, precision)`, which writes it into `prepared_folder()`, once.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Texts to unit vectors, float32[n, 384].
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+# Of minilm-jax, whose words everything else is named in.
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+
+# What an engine that has streams is tuned for.
+Hint: TypeAlias = Literal["latency", "throughput"]
+
+# int32[B, T], float32[B, D].
+Ids: TypeAlias = NDArray[np.int32]
+Vectors: TypeAlias = NDArray[np.float32]
+
+# Of every contender alike.
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Model(Protocol):
+    """A loaded contender."""
+
+    def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
+        """Embeds batches of token ids without padding, which do not wait for each other; a list of one is latency."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embeds texts, cut at 256 tokens."""
+        ...
+
+
+def prepared_folder() -> Path:
+    """Returns the folder of the files that peers need, beside the models of minilm-jax."""
+    from minilm_jax.model_files import cache_folder
+
+    return cache_folder() / "benchmarks"
+
+
+def prepared(name: str, make: Callable[[Path], None]) -> Path:
+    """Returns a file or folder that is made once.
+
+    Args:
+        name: What it is called; names the version of what makes it.
+        make: Writes it to the path it is given, whose folder is there.
+
+    Returns:
+        The path, which exists only when all of it was written.
+    """
+    path = prepared_folder() / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:
+            made = Path(unfinished) / name
+            make(made)
+            made.rename(path)
+    return path
