@@ -10,7 +10,7 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-converters lint fuzz table bench bench-peers bench-convert clean
+.PHONY: help demo test test-oldest test-converters lint fuzz table bench bench-peers bench-convert quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -41,8 +41,11 @@ bench: .venv/.installed ## measure minilm-jax alone; writes build/benchmarks.md
 	@mkdir -p build
 	@$(BIN)/python -m benchmarks --levels a,b,c,e --out build/benchmarks.md
 
-bench-peers: .venv-bench/.installed ## measure minilm-jax beside its peers, for hours; writes docs/benchmarks.md
+bench-peers: .venv-bench/.installed ## measure minilm-jax beside its peers, for an hour or two; writes docs/benchmarks.md
 	@$(BENCH)/python -m benchmarks --peers
+
+quality: .venv/.tested ## measure what each precision costs in quality; writes docs/quality.md
+	@$(BIN)/python -m benchmarks.quality
 
 bench-convert: .venv/.tested ## measure conversion against reading the file alone
 	@$(BIN)/python -m benchmarks.conversion

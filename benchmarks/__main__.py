@@ -62,7 +62,8 @@ def _measure(arguments: argparse.Namespace, data: Path) -> None:
         report = before
     for level in arguments.levels:
         plan = Plan(folder, arguments.peers, arguments.precisions, arguments.rounds, arguments.fraction)
-        report.levels[level] = _level(level, plan)
+        found = _level(level, plan)
+        report.levels[level] = found.after(report.levels[level]) if level in report.levels else found
         report.save(data)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from benchmarks.goals import ceiling_goal, ratio_goal
 from benchmarks.results import OURS, LevelResults, Report, Result
 
+_PRECISIONS = ("float32", "bfloat16", "int8")
 _COLUMNS = ("", "contender", "", "of the ceiling", "minilm-jax over it, median [min – max]", "goal")
 
 _PAGE = """\
@@ -107,8 +108,7 @@ def _level(name: str, level: LevelResults) -> str:
 
 
 def _tables(name: str, results: Sequence[Result]) -> Iterator[str]:
-    precisions = list(dict.fromkeys(result.precision for result in results))
-    for precision in precisions:
+    for precision in sorted({result.precision for result in results}, key=_PRECISIONS.index):
         rows = lines(name, [result for result in results if result.precision == precision])
         yield f"### {precision}"
         yield table([_COLUMNS, *rows])

@@ -57,6 +57,13 @@ class LevelResults:
     notes: Sequence[str]
     results: Sequence[Result]
 
+    def after(self, earlier: "LevelResults") -> "LevelResults":
+        """Returns this level with those precisions of an earlier run that were not measured again."""
+        again = {result.precision for result in self.results}
+        kept = [result for result in earlier.results if result.precision not in again]
+        notes = [note for note in earlier.notes if not any(f", {precision}:" in note for precision in again)]
+        return LevelResults(self.conditions, [*notes, *self.notes], [*kept, *self.results])
+
 
 @dataclasses.dataclass
 class Report:

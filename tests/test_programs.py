@@ -10,7 +10,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax import programs
-from minilm_jax.params import Params
+from minilm_jax.params import Params, flatten
 from minilm_jax.programs import Programs
 from tests.conftest import TINY
 
@@ -101,3 +101,29 @@ def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeyp
         with pytest.raises(AssertionError, match="compiled again"):
             program(BATCH)
     assert program(BATCH).shape == (2, TINY.hidden_size)
+
+
+@pytest.mark.parametrize(("faster", "computed_in"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_multiplied_in_what_is_faster(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch, faster: bool, computed_in: str
+) -> None:
+    monkeypatch.setattr(programs, "_multiplies_bfloat16_faster", lambda: faster)
+    cast = mj.cast(tiny_params, "bfloat16")
+    program = Programs(cast, TINY)
+    kernels = {path: leaf for path, leaf in flatten(program.params).items() if path.endswith(".kernel")}
+    assert {str(leaf.dtype) for leaf in kernels.values()} == {computed_in}
+    assert (np.asarray(program(BATCH)) * np.asarray(mj.embed(cast, BATCH, TINY))).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("processor", "faster"),
+    [
+        ("vendor_id: AuthenticAMD\nflags: avx512f avx512_bf16", True),
+        ("vendor_id: AuthenticAMD\nflags: avx2", False),
+        ("vendor_id: GenuineIntel\nflags: avx512f avx512_bf16", False),
+        ("", False),
+    ],
+)
+def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, processor: str, faster: bool) -> None:
+    monkeypatch.setattr(programs, "_processor", lambda: processor)
+    assert programs._multiplies_bfloat16_faster() is faster
