@@ -20,12 +20,13 @@ LENGTH_BUCKETS = (
 # Tokens a call. On CPU 512 to 1,024 keep a layer's activations in a core's cache and beat any larger batch.
 TOKEN_BUDGET = 1_024
 
-# Splitting small work further, to give every stream some, costs more than it gains.
+# So that all streams end at about the same time; but splitting small work further costs more than it gains.
+_BATCHES_A_STREAM = 4
 _SMALLEST_BUDGET = 256
 
 # What one more shape may cost, in tokens of padding. Compiling takes as long as some 8,000 tokens on CPU, but what is
 # compiled is used again: by the next job, and where programs are kept on disk by the next process.
-_COMPILE_COST = 1_024
+_COMPILE_COST = 256
 
 Shape = tuple[int, int]
 
@@ -107,7 +108,7 @@ def plan(
     """
     if len(lengths) == 0:
         return
-    share = max(_SMALLEST_BUDGET, int(lengths.sum()) // streams)
+    share = max(_SMALLEST_BUDGET, int(lengths.sum()) // (_BATCHES_A_STREAM * streams))
 
     def rows(length: int, texts: int = len(lengths)) -> int:
         full = max(1, min(TOKEN_BUDGET, share) // length)

@@ -6,13 +6,13 @@ import hashlib
 import os
 import platform
 import threading
-from collections.abc import Set
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.experimental import serialize_executable
 from jaxlib.version import __version__ as jaxlib_version
@@ -45,36 +45,41 @@ class Programs:
             config: Sizes of the encoder that params belong to.
         """
         self.params, self.config = jax.device_put(_as_computed(params)), config
-        self._made: dict[Shape, Future[Any]] = {}
+        self._made: dict[tuple[Shape, ...], Future[Any]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, batch: Batch) -> Array:
         """Embeds a batch.
 
         Args:
-            batch: Arrays of int32[B, T].
+            batch: Arrays of int[B, T].
 
         Returns:
             float32[B, D].
+
+        Raises:
+            InputError: The shapes of the batch do not fit each other or the position table.
         """
+        # A program takes one type of array only.
+        batch = Batch(*(x if x is None else np.asarray(x, np.int32) for x in batch))
+        shapes = tuple(np.shape(x) for x in batch if x is not None)
         with self._lock:
-            shape = batch.input_ids.shape
-            first = shape not in self._made
-            program = self._made.setdefault(shape, Future())
+            first = shapes not in self._made
+            program = self._made.setdefault(shapes, Future())
         if first:
-            self._fill(program, shape, batch)
+            self._fill(program, shapes, batch)
         return program.result()(self.params, batch)
 
     @property
-    def shapes(self) -> Set[Shape]:
-        """The shapes that a program has been made for."""
-        return self._made.keys()
+    def shapes(self) -> set[Shape]:
+        """The shapes of batch that a program has been made for."""
+        return {input_ids for input_ids, *_ in list(self._made)}
 
-    def _fill(self, program: Future[Any], shape: Shape, batch: Batch) -> None:
+    def _fill(self, program: Future[Any], shapes: tuple[Shape, ...], batch: Batch) -> None:
         try:
             program.set_result(_load(self.params, batch, self.config) or _compile(self.params, batch, self.config))
         except BaseException as error:
-            del self._made[shape]
+            del self._made[shapes]
             program.set_exception(error)
 
 

@@ -53,7 +53,6 @@ class SentenceEncoder:
     """Embeds texts with one model.
 
     Attributes:
-        params: The parameter tree, on the device.
         config: Sizes and pooling of the encoder.
         tokenizer: Texts to token ids.
         max_seq_length: Most tokens a text; what is longer is cut, counted and warned of.
@@ -87,10 +86,15 @@ class SentenceEncoder:
             raise ModelFileError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; they are not a pair."
             )
-        self.params, self.config, self.tokenizer = params, config, tokenizer
+        self.config, self.tokenizer = config, tokenizer
         self.max_seq_length = max_seq_length
         self.stats = Stats()
-        self._programs = Programs(params, config)
+        self._params, self._programs = params, Programs(params, config)
+
+    @property
+    def params(self) -> Params:
+        """The parameter tree."""
+        return self._params
 
     @classmethod
     def from_pretrained(
