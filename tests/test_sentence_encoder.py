@@ -67,6 +67,27 @@ def test_at_most_one_compilation_for_each_shape(encoder: mj.SentenceEncoder) -> 
     assert counted.stats.compilations == len(shapes)
 
 
+def test_batches_of_token_ids_of_any_integer_type(encoder: mj.SentenceEncoder) -> None:
+    texts = [["The cat sits outside.", "A man is playing guitar."], ["one"], ["two", "three"]]
+    batches = [mj.tokenize(some) for some in texts]
+    found = fresh(encoder).embed_batches(
+        [
+            mj.Batch(batches[0].input_ids.astype(np.int64), batches[0].attention_mask.astype(bool)),
+            mj.Batch(batches[1].input_ids, batches[1].attention_mask),
+            batches[2],
+        ]
+    )
+    for vectors, some in zip(found, texts, strict=True):
+        np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=INVARIANCE)
+
+
+def test_a_batch_whose_shapes_do_not_fit_is_refused(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="attention_mask has shape"):
+        list(encoder.embed_batches([mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))]))
+    with pytest.raises(mj.InputError, match="600 tokens a row"):
+        list(encoder.embed_batches([mj.Batch(np.ones((1, 600), int), np.ones((1, 600), int))] * 3))
+
+
 def test_stats(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder)
     assert counted.stats.padding == 0
