@@ -114,8 +114,7 @@ def plan(
         full = max(1, min(TOKEN_BUDGET, share) // length)
         return min(batch_size or full, 1 << (full.bit_length() - 1), 1 << (texts - 1).bit_length())
 
-    ready = {length for length in LENGTH_BUCKETS if (rows(length), length) in compiled}
-    steps = ladder(lengths, ready)
+    steps = ladder(lengths, {length for full, length in compiled if full == rows(length)})
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
