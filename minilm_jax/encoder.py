@@ -179,7 +179,7 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
         """Maps [B, T, D] to [B, T, D]."""
-        x = shared_input(self.variables["params"], hidden_state)
+        x = shared_input(self.variables.get("params", {}), hidden_state)
         query, key, value = (Dense(self.config.hidden_size, name=name)(x) for name in ("query", "key", "value"))
         return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
 
@@ -192,7 +192,7 @@ class Intermediate(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array) -> Array | Quantized:
         """Maps [B, T, D] to [B, T, F]."""
-        x = shared_input(self.variables["params"], hidden_state)
+        x = shared_input(self.variables.get("params", {}), hidden_state)
         wide = _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(x))
         return quantize(wide, lowest=_LOWEST) if isinstance(x, Quantized) else wide
 

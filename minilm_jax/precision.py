@@ -87,7 +87,7 @@ def dense(params: Mapping[str, Array], x: Array | Quantized) -> Array:
 
 
 def dot(x: Array, kernel: Array) -> Array:
-    """Multiplies in the kernel's type and sums in float32.
+    """Multiplies in the kernel's type and sums in float32, or in x's type where that is wider.
 
     Args:
         x: float32[..., D].
@@ -99,9 +99,8 @@ def dot(x: Array, kernel: Array) -> Array:
     # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
     precision = lax.Precision.HIGHEST if kernel.dtype == jnp.float32 else None
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(
-        x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=jnp.float32
-    )
+    sums = jnp.promote_types(x.dtype, jnp.float32)
+    return lax.dot_general(x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=sums)
 
 
 def _dot_quantized(x: Quantized, params: Mapping[str, Array]) -> Array:
