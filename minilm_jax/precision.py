@@ -99,7 +99,7 @@ def dot(x: Array, kernel: Array) -> Array:
     # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
     precision = lax.Precision.HIGHEST if kernel.dtype == jnp.float32 else None
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
-    sums = jnp.promote_types(x.dtype, jnp.float32)
+    sums = x.dtype if x.dtype == jnp.float64 else jnp.float32
     return lax.dot_general(x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=sums)
 
 

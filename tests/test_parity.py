@@ -169,5 +169,6 @@ def hidden_states_by_onnxruntime(
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for row, length in enumerate(tokens.lengths):
         batch = tokens.pad(np.array([row]), (1, int(length)))
+        batch = batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
         feeds = {name: value.astype(np.int64) for name, value in batch._asdict().items()}
         yield row, np.concatenate([np.asarray(state) for state in session.run([*names, "last_hidden_state"], feeds)])
