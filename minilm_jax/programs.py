@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import threading
+import uuid
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -99,27 +100,42 @@ def _multiplies_bfloat16_faster() -> bool:
 
 
 def _compile(params: Params, batch: Batch, config: EncoderConfig) -> Any:
+    path = _path(params, batch, config)
+    program = _compiled("embed", params, batch, config)
+    if path is not None and not _store(program, path, params, batch):
+        # One that XLA had in a cache of its own cannot be written again. Under another name it has to be compiled.
+        program = _compiled(f"embed_{uuid.uuid4().hex}", params, batch, config)
+        _store(program, path, params, batch)
+    return program
+
+
+def _compiled(name: str, params: Params, batch: Batch, config: EncoderConfig) -> Any:
     # Imported here, as a program from disk needs neither flax nor the encoder.
     from minilm_jax.embedding import embed
 
-    lowered = jax.jit(embed, static_argnums=2).lower(params, batch, config)
-    compiled = None
+    def named(params: Params, batch: Batch) -> Array:
+        return embed(params, batch, config)
+
+    named.__name__ = name
+    lowered = jax.jit(named).lower(params, batch)
     if jax.default_backend() == "cpu":
         with contextlib.suppress(Exception):  # Another XLA may not know the option, and says so in a way of its own.
-            compiled = lowered.compile(compiler_options=_CPU_OPTIONS)
-    compiled = compiled or lowered.compile()
-    _store(compiled, params, batch, config)
-    return compiled
+            return lowered.compile(compiler_options=_CPU_OPTIONS)
+    return lowered.compile()
 
 
-def _store(compiled: Any, params: Params, batch: Batch, config: EncoderConfig) -> None:
-    path = _path(params, batch, config)
-    # A program that cannot be kept is made again.
+def _store(program: Any, path: Path, params: Params, batch: Batch) -> bool:
+    """Keeps a program if it can be read again; a cache that cannot be written is done without."""
+    try:
+        payload = serialize_executable.serialize(program)[0]
+        _read(payload, params, batch)
+    except Exception:
+        return False
     with contextlib.suppress(Exception):
-        if path is not None:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            with replaced(path) as new:
-                new.write_bytes(serialize_executable.serialize(compiled)[0])
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with replaced(path) as new:
+            new.write_bytes(payload)
+    return True
 
 
 def _load(params: Params, batch: Batch, config: EncoderConfig) -> Any | None:
@@ -127,12 +143,16 @@ def _load(params: Params, batch: Batch, config: EncoderConfig) -> Any | None:
     # One that cannot be read, for whatever reason, is made again.
     with contextlib.suppress(Exception):
         if path is not None and path.is_file():
-            inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
-            devices = list(jax.tree.leaves(params)[0].devices())
-            return serialize_executable.deserialize_and_load(
-                path.read_bytes(), inputs, output, execution_devices=devices
-            )
+            return _read(path.read_bytes(), params, batch)
     return None
+
+
+def _read(payload: bytes, params: Params, batch: Batch) -> Any:
+    inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
+    devices = list(jax.tree.leaves(params)[0].devices())
+    program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
+    jax.block_until_ready(program(params, batch))  # What is wrong with it may show only here.
+    return program
 
 
 def _path(params: Params, batch: Batch, config: EncoderConfig) -> Path | None:

@@ -1,5 +1,8 @@
 """Compiled programs: made once a shape, kept on disk, and never used where they do not fit."""
 
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +130,23 @@ def test_bfloat16_is_multiplied_in_what_is_faster(
 def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, processor: str, faster: bool) -> None:
     monkeypatch.setattr(programs, "_processor", lambda: processor)
     assert programs._multiplies_bfloat16_faster() is faster
+
+
+def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -> None:
+    # XLA cannot write such a program again: what it writes loads, and fails when it runs.
+    code = f"""if True:
+        import jax
+        import minilm_jax as mj
+        from minilm_jax import programs
+        from tests.conftest import TINY
+        from tests.test_programs import BATCH
+        mj.enable_compilation_cache({str(tmp_path)!r})
+        print(programs.Programs(mj.init_params(TINY, jax.random.key(0)), TINY)(BATCH).sum())
+    """
+    outputs = []
+    for _ in range(3):
+        outputs.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        if len(outputs) == 1:
+            shutil.rmtree(tmp_path / "embed")
+    assert len(set(outputs)) == 1
+    assert len(list((tmp_path / "embed").iterdir())) == 1
