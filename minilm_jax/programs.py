@@ -18,16 +18,15 @@ from jax import Array
 from jax.experimental import serialize_executable
 from jaxlib.version import __version__ as jaxlib_version
 
+from minilm_jax import processor
 from minilm_jax.batching import Batch, Shape
 from minilm_jax.config import EncoderConfig
+from minilm_jax.packed_dot import pack
 from minilm_jax.params import Params, flatten, unflatten
 from minilm_jax.whole_files import replaced
 
 # On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
-
-# Lines of /proc/cpuinfo.
-_TELLING = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 
 
 class Programs:
@@ -85,18 +84,17 @@ class Programs:
 
 
 def _as_computed(params: Params) -> Params:
-    """Widens bfloat16 kernels to float32 where the processor multiplies those faster."""
-    if jax.default_backend() != "cpu" or _multiplies_bfloat16_faster():
+    """Gives kernels the form that the processor multiplies fastest: some of bfloat16 in float32, and packed."""
+    if jax.default_backend() != "cpu":
         return params
     leaves = flatten(params)
-    rounded = [path for path, leaf in leaves.items() if path.endswith(".kernel") and leaf.dtype == jnp.bfloat16]
-    return unflatten(leaves | {path: leaves[path].astype(jnp.float32) for path in rounded})
-
-
-def _multiplies_bfloat16_faster() -> bool:
-    # Measured: 1.7 times as fast as float32 on an AMD EPYC (Zen 4), half as fast on an Intel Xeon with the same
-    # instruction and no AMX, by XLA and by OpenVINO alike. Elsewhere float32 is the safe choice.
-    return "AuthenticAMD" in _processor() and "avx512_bf16" in _processor()
+    widened = not processor.multiplies_bfloat16_faster()
+    for path, leaf in leaves.items():
+        if path.endswith(".kernel") and leaf.dtype == jnp.bfloat16 and widened:
+            leaves[path] = leaf.astype(jnp.float32)
+        if path.endswith(".kernel") and path.startswith("encoder."):
+            leaves[path] = pack(leaves[path])
+    return unflatten(leaves)
 
 
 def _compile(params: Params, batch: Batch, config: EncoderConfig) -> Any:
@@ -170,22 +168,13 @@ def _machine() -> tuple[str, ...]:
     device = jax.devices()[0]
     settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
     versions = jax.__version__, jaxlib_version, device.client.platform_version, platform.python_version()
-    hardware = device.device_kind, str(jax.device_count()), platform.machine(), _processor(), str(os.cpu_count())
+    hardware = device.device_kind, str(jax.device_count()), platform.machine(), processor.description(), str(os.cpu_count())
     return *versions, *hardware, *settings, str(jax.config.values["jax_enable_x64"])
-
-
-@functools.cache
-def _processor() -> str:
-    """Returns the processor's maker, name and instructions, as far as the system tells."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(dict.fromkeys(line for line in lines if line.startswith(_TELLING)))
-    return platform.processor()
 
 
 @functools.cache
 def _sources() -> str:
     """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
-    names = ("attention", "embedding", "encoder", "integer_dot", "pooling", "precision", "programs")
+    names = ("attention", "embedding", "encoder", "integer_dot", "packed_dot", "pooling", "precision", "programs")
     folder = Path(__file__).parent
     return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()
