@@ -1,13 +1,17 @@
-"""Products with a kernel that lies in memory in the order in which the CPU reads it, packed once and not at every call.
+"""Products with a kernel that lies in memory in the order in which the CPU reads it, packed once, not at every call.
 
-XLA's own product packs its kernel every time, which is most of what one sentence takes. oneDNN takes a packed one; jaxlib
-carries it for x86 processors, and `jax.ffi` calls it by its name. Where it has not been tried, kernels stay as they are.
+XLA's own product packs its kernel every time, which is most of what one sentence takes. oneDNN takes a packed one;
+jaxlib carries it for x86 processors, and `jax.ffi` calls it by its name. Where that has not been tried, kernels stay as
+they are.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
+import warnings
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +22,12 @@ from numpy.typing import NDArray
 
 from minilm_jax import processor
 
-# What has been tried: an unknown name or form would end the process, or give numbers in another order.
-_JAXLIBS = (0, 10), (0, 13)
+# What has been tried: where the name is unknown, or takes other arguments, there would be no error to go by.
+_JAXLIBS = (0, 7), (0, 13)
 _INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
-# Features side by side in a block, and the bytes of consecutive rows that one instruction multiplies.
+# Features side by side in a block, and the bytes of consecutive rows that one instruction multiplies. oneDNN chooses
+# blocks by the sizes of a product and the number of threads; these it takes for all but few rows on many cores.
 _BLOCK = 64
 _DEPTH = 4
 
@@ -53,16 +58,18 @@ class PackedKernel:
 
 
 def pack(kernel: Array) -> Array | PackedKernel:
-    """Packs a kernel, if that is known to work here.
+    """Packs a kernel.
 
     Args:
         kernel: float32, bfloat16 or int8[D, F].
 
     Returns:
-        The packed kernel, or the kernel as it is.
+        The packed kernel, or the kernel as it is if blocks do not fit it, or this processor or jaxlib is not known.
     """
-    fits = kernel.shape[0] * kernel.dtype.itemsize % _DEPTH == kernel.shape[1] % _BLOCK == 0
-    return PackedKernel(jnp.asarray(_packed(np.asarray(kernel)))) if fits and _computes(kernel.dtype) else kernel
+    # Where blocks fit in both directions, no kind of processor pads them.
+    if any(size % _BLOCK for size in kernel.shape) or len(kernel.devices()) > 1 or not _known():
+        return kernel
+    return PackedKernel(jax.device_put(_packed(np.asarray(kernel)), kernel.sharding))
 
 
 def dot_packed(x: Array, kernel: PackedKernel) -> Array:
@@ -89,18 +96,42 @@ def _packed(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.ascontiguousarray(blocks).reshape(kernel.shape)
 
 
-@functools.cache
-def _computes(dtype: np.dtype) -> bool:
-    """Whether this processor and jaxlib are known, and a product of small integers is the right one."""
+@contextlib.contextmanager
+def unkept() -> Iterator[None]:
+    """Silences jax where it tries to keep a compiled `packed…` in its cache on disk, which this one cannot be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry for 'jit_packed")
+        yield
+
+
+def _known() -> bool:
     version = tuple(map(int, jaxlib_version.split(".")[:2]))
-    known = _JAXLIBS[0] <= version < _JAXLIBS[1] and all(map(processor.runs, _INSTRUCTIONS))
-    if jax.default_backend() != "cpu" or not known:
-        return False
+    return _JAXLIBS[0] <= version < _JAXLIBS[1] and all(map(processor.runs, _INSTRUCTIONS))
+
+
+@functools.cache
+def computes(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.dtype]]) -> bool:
+    """Tries whether products with so many rows are right.
+
+    Args:
+        rows: Of the other operand, all but its last dimension together.
+        kernels: Shape and type of every packed kernel.
+
+    Returns:
+        Whether all of them are; the products are of small integers, so that they are exact or wrong.
+    """
     random = np.random.default_rng(0)
-    x, kernel = random.integers(0, 9, (3, 128)), random.integers(-9, 9, (128, 2 * _BLOCK))
-    operands = jnp.asarray(x, jnp.uint8 if dtype == jnp.int8 else dtype), _packed(kernel.astype(dtype))
-    try:
-        product = jax.jit(dot_packed)(operands[0], PackedKernel(jnp.asarray(operands[1])))
-        return np.array_equal(np.asarray(product), x @ kernel)
-    except Exception:  # A jaxlib without oneDNN says so in a way of its own.
-        return False
+    wanted, operands = [], []
+    for (depth, features), dtype in kernels:
+        x, kernel = random.integers(0, 9, (rows, depth)), random.integers(-9, 9, (depth, features))
+        wanted.append(x.astype(np.float32) @ kernel.astype(np.float32))
+        packed = PackedKernel(jnp.asarray(_packed(kernel.astype(dtype))))
+        operands.append((jnp.asarray(x, jnp.uint8 if dtype == jnp.int8 else dtype), packed))
+    with contextlib.suppress(Exception), unkept():  # A jaxlib without oneDNN says so in a way of its own.
+        return all(map(np.array_equal, jax.jit(packed_products)(operands), wanted))
+    return False
+
+
+def packed_products(operands: Sequence[tuple[Array, PackedKernel]]) -> list[Array]:
+    """Multiplies several pairs, as `dot_packed` does."""
+    return [dot_packed(x, kernel) for x, kernel in operands]

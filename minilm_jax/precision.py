@@ -111,8 +111,8 @@ def dot(x: Array, kernel: Array | PackedKernel) -> Array:
 
 def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:
     kernel = params["kernel"]
-    multiply = dot_packed if isinstance(kernel, PackedKernel) else dot_uint8_int8
-    product = multiply(x.values, kernel)
+    packed = isinstance(kernel, PackedKernel)
+    product = dot_packed(x.values, kernel) if packed else dot_uint8_int8(x.values, kernel)
     product -= x.zero.astype(jnp.int32) * _row(params["kernel_sum"], x.x)
     return product.astype(jnp.float32) * (x.scale * _row(params["kernel_scale"], x.x))
 
