@@ -19,6 +19,7 @@ from minilm_jax.precision import Precision
 _LEVELS = 127
 # How much of a channel's range goes into the kernel: all of it at 1, none at 0. From 0.5 to 0.75 all are about as good.
 _SMOOTHING = 0.6
+_ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
 # Random token ids show the same few wide channels as texts do, and as wide.
 _SAMPLE = (16, 32)
 
@@ -56,6 +57,8 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
 
 def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     name = path.rpartition(".")[2]
+    if path.endswith(_ATTENDED):  # In whose type attention multiplies what these layers return.
+        return {path: jnp.asarray(leaf, jnp.bfloat16)}
     if name == "embedding" or (name == "kernel" and (precision == "bfloat16" or not path.startswith("encoder."))):
         return {path: jnp.asarray(leaf, jnp.bfloat16)}
     if name != "kernel":

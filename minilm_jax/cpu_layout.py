@@ -8,9 +8,12 @@ from minilm_jax import processor
 from minilm_jax.packed_dot import PackedKernel, computes, pack
 from minilm_jax.params import Params, flatten, unflatten
 
+# What says in which type is multiplied: kernels, and the biases before attention.
+_MULTIPLIED = (".kernel", ".bias")
+
 
 def arranged(params: Params) -> Params:
-    """Lays query, key and value side by side, and widens bfloat16 kernels where float32 ones are multiplied faster.
+    """Lays query, key and value side by side, and widens what float32 is multiplied faster in.
 
     Args:
         params: The parameter tree, in any precision.
@@ -46,7 +49,7 @@ def suits(params: Params, rows: int) -> bool:
 
 
 def _widened(leaves: dict[str, Any]) -> dict[str, Any]:
-    rounded = [path for path, leaf in leaves.items() if path.endswith(".kernel") and leaf.dtype == jnp.bfloat16]
+    rounded = [path for path, leaf in leaves.items() if path.endswith(_MULTIPLIED) and leaf.dtype == jnp.bfloat16]
     return leaves | {path: leaves[path].astype(jnp.float32) for path in rounded}
 
 

@@ -69,25 +69,28 @@ def shared_input(params: Mapping[str, Any], x: Array) -> Array | Quantized:
 
 
 def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
-    """Computes x · kernel + bias in the precision that the kernel has.
+    """Computes x · kernel + bias in the precision that the kernel has, and returns it in that of the bias.
 
     Args:
-        params: `kernel` [D, F], `bias` float32[F], and in int8 `kernel_scale` float32[F] and `kernel_sum` int32[F].
+        params: `kernel` [D, F], `bias` float32 or bfloat16[F]; in int8 `kernel_scale` float32[F], `kernel_sum` int32[F].
         x: float32[..., D]; for int8 it may be quantised already.
 
     Returns:
-        float32[..., F].
+        float32 or bfloat16[..., F].
     """
+    product, bias = _product(params, x), params["bias"]
+    return (product + _row(bias, product).astype(product.dtype)).astype(bias.dtype)
+
+
+def _product(params: Mapping[str, Any], x: Array | Quantized) -> Array:
     kernel = params["kernel"]
     if kernel.dtype != jnp.int8:
         assert not isinstance(x, Quantized)
-        return dot(x, kernel) + _row(params["bias"], x)
+        return dot(x, kernel)
     x = x if isinstance(x, Quantized) else quantize(x)
     if isinstance(kernel, PackedKernel):
-        product = _dot_quantized(x, params)
-    else:
-        product = lax.platform_dependent(x, params, cpu=_dot_quantized, default=_dot_scaled)
-    return product + _row(params["bias"], x.x)
+        return _dot_quantized(x, params)
+    return lax.platform_dependent(x, params, cpu=_dot_quantized, default=_dot_scaled)
 
 
 def dot(x: Array, kernel: Array | PackedKernel) -> Array:
