@@ -113,6 +113,7 @@ def _json_files(
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_seq_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
             **tokenizer.special_tokens,
         },
         _SETTINGS_FILE: dataclasses.asdict(settings),

@@ -68,7 +68,8 @@ class OutputForm:
         self, tokens: RaggedIds, token_vectors: list[NDArray[np.float32]], vectors: NDArray[np.float32]
     ) -> list[dict[str, NDArray[Any]]]:
         """Puts all that there is of each text into a dict."""
-        ids = np.split(tokens.ids, np.cumsum(tokens.lengths)[:-1])
+        ends = np.cumsum(tokens.lengths, dtype=np.int64)
+        ids = [tokens.ids[end - length : end] for end, length in zip(ends, tokens.lengths, strict=True)]
         return [
             {
                 "input_ids": row,

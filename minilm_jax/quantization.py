@@ -26,7 +26,7 @@ def quantize_embeddings(
     """Rounds vectors to fewer bits, by the formulas of sentence-transformers.
 
     "int8" and "uint8" divide each dimension's range into 256 steps; a value becomes the number of its step. "binary"
-    and "ubinary" keep a bit a dimension, whether it is positive, eight to a byte. Signed forms are the unsigned less 128.
+    and "ubinary" keep a bit a dimension, whether it is positive, eight to a byte. Signed forms are unsigned less 128.
 
     Args:
         embeddings: float[n, D] or [D], or a list of [T, D] arrays, which share their ranges.
