@@ -179,8 +179,12 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
         """Maps [B, T, D] to [B, T, D]."""
-        x = shared_input(self.variables.get("params", {}), hidden_state)
-        query, key, value = (Dense(self.config.hidden_size, name=name)(x) for name in ("query", "key", "value"))
+        params, width = self.variables.get("params", {}), self.config.hidden_size
+        x = shared_input(params, hidden_state)
+        if "query_key_value" in params:
+            query, key, value = jnp.split(Dense(3 * width, name="query_key_value")(x), 3, axis=-1)
+        else:
+            query, key, value = (Dense(width, name=name)(x) for name in ("query", "key", "value"))
         return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from minilm_jax.integer_dot import dot_uint8_int8
+from minilm_jax.packed_dot import PackedKernel, dot_packed
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -67,7 +68,7 @@ def shared_input(params: Mapping[str, Any], x: Array) -> Array | Quantized:
     return quantize(x * _row(params["input_scale"], x)) if "input_scale" in params else x
 
 
-def dense(params: Mapping[str, Array], x: Array | Quantized) -> Array:
+def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
     """Computes x · kernel + bias in the precision that the kernel has.
 
     Args:
@@ -82,11 +83,14 @@ def dense(params: Mapping[str, Array], x: Array | Quantized) -> Array:
         assert not isinstance(x, Quantized)
         return dot(x, kernel) + _row(params["bias"], x)
     x = x if isinstance(x, Quantized) else quantize(x)
-    product = lax.platform_dependent(x, params, cpu=_dot_quantized, default=_dot_scaled)
+    if isinstance(kernel, PackedKernel):
+        product = _dot_quantized(x, params)
+    else:
+        product = lax.platform_dependent(x, params, cpu=_dot_quantized, default=_dot_scaled)
     return product + _row(params["bias"], x.x)
 
 
-def dot(x: Array, kernel: Array) -> Array:
+def dot(x: Array, kernel: Array | PackedKernel) -> Array:
     """Multiplies in the kernel's type and sums in float32, or in x's type where that is wider.
 
     Args:
@@ -96,6 +100,8 @@ def dot(x: Array, kernel: Array) -> Array:
     Returns:
         float32[..., F].
     """
+    if isinstance(kernel, PackedKernel):
+        return dot_packed(x.astype(kernel.dtype), kernel)
     # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
     precision = lax.Precision.HIGHEST if kernel.dtype == jnp.float32 else None
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
@@ -103,8 +109,10 @@ def dot(x: Array, kernel: Array) -> Array:
     return lax.dot_general(x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=sums)
 
 
-def _dot_quantized(x: Quantized, params: Mapping[str, Array]) -> Array:
-    product = dot_uint8_int8(x.values, params["kernel"])
+def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:
+    kernel = params["kernel"]
+    packed = isinstance(kernel, PackedKernel)
+    product = dot_packed(x.values, kernel) if packed else dot_uint8_int8(x.values, kernel)
     product -= x.zero.astype(jnp.int32) * _row(params["kernel_sum"], x.x)
     return product.astype(jnp.float32) * (x.scale * _row(params["kernel_scale"], x.x))
 

@@ -1,33 +1,35 @@
-"""`embed` compiled ahead of time: a program for each shape of batch, kept on disk where jax keeps compiled programs."""
+"""`embed` compiled ahead of time: a program for each shape of batch, from disk where jax keeps compiled programs."""
 
+import collections
 import contextlib
+import ctypes
 import functools
-import hashlib
-import os
-import platform
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.experimental import serialize_executable
-from jaxlib.version import __version__ as jaxlib_version
 
+from minilm_jax import program_store
 from minilm_jax.batching import Batch, Shape
 from minilm_jax.config import EncoderConfig
-from minilm_jax.params import Params, flatten, unflatten
-from minilm_jax.whole_files import replaced
+from minilm_jax.cpu_layout import arranged, packed, suits
+from minilm_jax.packed_dot import unkept
+from minilm_jax.params import Params
 
 # On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
 
-# Lines of /proc/cpuinfo.
-_TELLING = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
+# One of packed kernels cannot be kept on disk. So a shape begins with the program from there, which starts at once, and
+# gets a packed one when it has been computed as often as it takes to be worth compiling.
+_CALLS_THAT_PAY = 64
+
+Program: TypeAlias = Callable[[Batch], Array]
 
 
 class Programs:
@@ -45,9 +47,11 @@ class Programs:
             params: The parameter tree.
             config: Sizes of the encoder that params belong to.
         """
-        self.params, self.config = jax.device_put(_as_computed(params)), config
-        self._made: dict[tuple[Shape, ...], Future[Any]] = {}
-        self._lock = threading.Lock()
+        self._on_cpu = jax.default_backend() == "cpu"
+        self.params, self.config = jax.device_put(arranged(params) if self._on_cpu else params), config
+        self._made: dict[tuple[Shape, ...], Future[Program]] = {}
+        self._calls: collections.Counter[tuple[Shape, ...]] = collections.Counter()
+        self._lock, self._packing = threading.Lock(), threading.Lock()
 
     def __call__(self, batch: Batch) -> Array:
         """Embeds a batch.
@@ -67,46 +71,60 @@ class Programs:
         with self._lock:
             first = shapes not in self._made
             program = self._made.setdefault(shapes, Future())
+            self._calls[shapes] += 1
+            pays = self._calls[shapes] == _CALLS_THAT_PAY
         if first:
             self._fill(program, shapes, batch)
-        return program.result()(self.params, batch)
+        elif pays and self._on_cpu and program_store.path_of(self.params, batch, self.config) is not None:
+            threading.Thread(target=self._quicken, args=(shapes, batch)).start()
+        return program.result()(batch)
 
     @property
     def shapes(self) -> set[Shape]:
         """The shapes of batch that a program has been made for."""
         return {input_ids for input_ids, *_ in list(self._made)}
 
-    def _fill(self, program: Future[Any], shapes: tuple[Shape, ...], batch: Batch) -> None:
+    def _fill(self, program: Future[Program], shapes: tuple[Shape, ...], batch: Batch) -> None:
         try:
-            program.set_result(_load(self.params, batch, self.config) or _compile(self.params, batch, self.config))
+            program.set_result(self._make(batch))
         except BaseException as error:
             del self._made[shapes]
             program.set_exception(error)
 
+    def _make(self, batch: Batch) -> Program:
+        path = program_store.path_of(self.params, batch, self.config)
+        if path is None and (packed_program := self._make_packed(batch)) is not None:
+            return packed_program
+        program = self._compile(batch) if path is None else self._from_disk(path, batch)
+        return functools.partial(program, self.params)
 
-def _as_computed(params: Params) -> Params:
-    """Widens bfloat16 kernels to float32 where the processor multiplies those faster."""
-    if jax.default_backend() != "cpu" or _multiplies_bfloat16_faster():
-        return params
-    leaves = flatten(params)
-    rounded = [path for path, leaf in leaves.items() if path.endswith(".kernel") and leaf.dtype == jnp.bfloat16]
-    return unflatten(leaves | {path: leaves[path].astype(jnp.float32) for path in rounded})
+    def _from_disk(self, path: Path, batch: Batch) -> Any:
+        if (program := program_store.load(path, self.params, batch)) is None:
+            program = self._compile(batch)
+            if not program_store.store(program, path, self.params, batch):
+                # One that XLA had in a cache of its own cannot be written again, but under another name it is compiled.
+                program = self._compile(batch, f"embed_{uuid.uuid4().hex}")
+                program_store.store(program, path, self.params, batch)
+        return program
 
+    def _compile(self, batch: Batch, name: str = "embed") -> Any:
+        return _compiled(name, self.params, batch, self.config)
 
-def _multiplies_bfloat16_faster() -> bool:
-    # Measured: 1.7 times as fast as float32 on an AMD EPYC (Zen 4), half as fast on an Intel Xeon with the same
-    # instruction and no AMX, by XLA and by OpenVINO alike. Elsewhere float32 is the safe choice.
-    return "AuthenticAMD" in _processor() and "avx512_bf16" in _processor()
+    def _make_packed(self, batch: Batch) -> Program | None:
+        with self._packing:  # By one thread, once.
+            params = self._packed
+            if params is None or not suits(params, np.size(batch.input_ids)):
+                return None
+        return functools.partial(_compiled("packed_embed", params, batch, self.config), params)
 
+    @functools.cached_property
+    def _packed(self) -> Params | None:
+        return packed(self.params) if self._on_cpu else None
 
-def _compile(params: Params, batch: Batch, config: EncoderConfig) -> Any:
-    path = _path(params, batch, config)
-    program = _compiled("embed", params, batch, config)
-    if path is not None and not _store(program, path, params, batch):
-        # One that XLA had in a cache of its own cannot be written again. Under another name it has to be compiled.
-        program = _compiled(f"embed_{uuid.uuid4().hex}", params, batch, config)
-        _store(program, path, params, batch)
-    return program
+    def _quicken(self, shapes: tuple[Shape, ...], batch: Batch) -> None:
+        if (packed_program := self._make_packed(batch)) is not None:
+            self._made[shapes] = program = Future()
+            program.set_result(packed_program)
 
 
 def _compiled(name: str, params: Params, batch: Batch, config: EncoderConfig) -> Any:
@@ -118,74 +136,20 @@ def _compiled(name: str, params: Params, batch: Batch, config: EncoderConfig) ->
 
     named.__name__ = name
     lowered = jax.jit(named).lower(params, batch)
+    with unkept():
+        program = _optimised(lowered)
+    _give_back()
+    return program
+
+
+def _optimised(lowered: jax.stages.Lowered) -> Any:
     if jax.default_backend() == "cpu":
         with contextlib.suppress(Exception):  # Another XLA may not know the option, and says so in a way of its own.
             return lowered.compile(compiler_options=_CPU_OPTIONS)
     return lowered.compile()
 
 
-def _store(program: Any, path: Path, params: Params, batch: Batch) -> bool:
-    """Keeps a program if it can be read again; a cache that cannot be written is done without."""
-    try:
-        payload = serialize_executable.serialize(program)[0]
-        _read(payload, params, batch)
-    except Exception:
-        return False
-    with contextlib.suppress(Exception):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        with replaced(path) as new:
-            new.write_bytes(payload)
-    return True
-
-
-def _load(params: Params, batch: Batch, config: EncoderConfig) -> Any | None:
-    path = _path(params, batch, config)
-    # One that cannot be read, for whatever reason, is made again.
-    with contextlib.suppress(Exception):
-        if path is not None and path.is_file():
-            return _read(path.read_bytes(), params, batch)
-    return None
-
-
-def _read(payload: bytes, params: Params, batch: Batch) -> Any:
-    inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
-    devices = list(jax.tree.leaves(params)[0].devices())
-    program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
-    jax.block_until_ready(program(params, batch))  # What is wrong with it may show only here.
-    return program
-
-
-def _path(params: Params, batch: Batch, config: EncoderConfig) -> Path | None:
-    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] defined at run time
-    if folder is None or any(len(leaf.devices()) > 1 for leaf in jax.tree.leaves(params)):
-        return None
-    shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
-    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, config)
-    return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
-
-
-@functools.cache
-def _machine() -> tuple[str, ...]:
-    """Returns what a compiled program depends on beside its source: versions, the device, and what the CPU can do."""
-    device = jax.devices()[0]
-    settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    versions = jax.__version__, jaxlib_version, device.client.platform_version, platform.python_version()
-    hardware = device.device_kind, str(jax.device_count()), platform.machine(), _processor(), str(os.cpu_count())
-    return *versions, *hardware, *settings, str(jax.config.values["jax_enable_x64"])
-
-
-@functools.cache
-def _processor() -> str:
-    """Returns the processor's maker, name and instructions, as far as the system tells."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(dict.fromkeys(line for line in lines if line.startswith(_TELLING)))
-    return platform.processor()
-
-
-@functools.cache
-def _sources() -> str:
-    """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
-    names = ("attention", "embedding", "encoder", "integer_dot", "pooling", "precision", "programs")
-    folder = Path(__file__).parent
-    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()
+def _give_back() -> None:
+    """Returns to the system what compiling took: the C library would keep a third of the process's memory."""
+    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
+        ctypes.CDLL(None).malloc_trim(0)

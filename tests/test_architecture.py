@@ -19,7 +19,12 @@ ALLOWED = {
     "minilm_jax.params": {"config", "errors"},
     "minilm_jax.hub_layout": {"params"},
     "minilm_jax.integer_dot": set(),
-    "minilm_jax.precision": {"integer_dot"},
+    "minilm_jax.processor": set(),
+    "minilm_jax.packed_dot": {"processor"},
+    "minilm_jax.precision": {"integer_dot", "packed_dot"},
+    "minilm_jax.cpu_layout": {"packed_dot", "params", "processor"},
+    "minilm_jax.program_store": {"batching", "config", "params", "processor", "whole_files"},
+    "minilm_jax.programs": {"batching", "config", "cpu_layout", "embedding", "packed_dot", "params", "program_store"},
     "minilm_jax.casting": {"batching", "config", "encoder", "errors", "params", "precision"},
     "minilm_jax.encoder": {"attention", "batching", "config", "errors", "precision"},
     "minilm_jax.embedding": {"batching", "config", "encoder", "pooling"},
@@ -35,7 +40,9 @@ def imports(path: Path, *, also_inside_functions: bool) -> set[str]:
     nodes = ast.walk(tree) if also_inside_functions else tree.body
     found = set()
     for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom) and node.module == "minilm_jax":
+            found.update(f"minilm_jax.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

@@ -1,5 +1,6 @@
 """Compiled programs: made once a shape, kept on disk, and never used where they do not fit."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax import programs
+from minilm_jax import cpu_layout, processor, program_store, programs
 from minilm_jax.params import Params, flatten
+from minilm_jax.precision import Precision
 from minilm_jax.programs import Programs
-from tests.conftest import TINY
+from tests.conftest import TINY, random_params
 
+# Of which every kernel can be packed.
+PACKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
 BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6), np.int32))
+LARGE = mj.Batch(np.arange(80, dtype=np.int32).reshape(8, 10), np.ones((8, 10), np.int32))
 
 
 @pytest.fixture
@@ -29,6 +34,11 @@ def cache(tmp_path: Path) -> Iterator[Path]:
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.fixture(scope="module")
+def packable_params() -> Params:
+    return random_params(PACKABLE, seed=1)
+
+
 def refuse(*_: object) -> None:
     raise AssertionError("compiled again")
 
@@ -36,7 +46,7 @@ def refuse(*_: object) -> None:
 def test_the_next_process_does_not_compile(cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = Programs(tiny_params, TINY)(BATCH)
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr(programs, "_compile", refuse)
+    monkeypatch.setattr(programs, "_compiled", refuse)
     np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
 
 
@@ -57,20 +67,20 @@ def test_another_source_machine_or_model_has_another_program(
     Programs(mj.cast(tiny_params, "bfloat16"), TINY)(BATCH)
     Programs(tiny_params, TINY)(mj.Batch(BATCH.input_ids[:1], BATCH.attention_mask[:1]))
     for name in ("_sources", "_machine"):
-        monkeypatch.setattr(programs, name, lambda: "another")
+        monkeypatch.setattr(program_store, name, lambda: "another")
         Programs(tiny_params, TINY)(BATCH)
     assert len(list(cache.iterdir())) == 5
 
 
 def test_without_a_cache_nothing_is_kept(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "replaced", refuse)
+    monkeypatch.setattr(program_store, "replaced", refuse)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
     cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "replaced", refuse)
+    monkeypatch.setattr(program_store, "replaced", refuse)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
     assert not list(cache.iterdir())
 
@@ -86,8 +96,8 @@ def test_threads_that_meet_a_shape_at_once_compile_it_once(
     tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    compile_ = programs._compile
-    monkeypatch.setattr(programs, "_compile", lambda *arguments: (made.append(1), compile_(*arguments))[1])
+    compile_ = programs._compiled
+    monkeypatch.setattr(programs, "_compiled", lambda *arguments: (made.append(1), compile_(*arguments))[1])
     program = Programs(tiny_params, TINY)
     threads = [threading.Thread(target=program, args=(BATCH,)) for _ in range(4)]
     for thread in threads:
@@ -100,17 +110,48 @@ def test_threads_that_meet_a_shape_at_once_compile_it_once(
 def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Programs(tiny_params, TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(programs, "_compile", refuse)
+        patch.setattr(programs, "_compiled", refuse)
         with pytest.raises(AssertionError, match="compiled again"):
             program(BATCH)
     assert program(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_a_shape_that_is_often_computed_gets_packed_kernels(
+    cache: Path, packable_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
+    made: list[str] = []
+    compiled = programs._compiled
+    monkeypatch.setattr(programs, "_compiled", lambda name, *rest: (made.append(name), compiled(name, *rest))[1])
+    program = Programs(packable_params, PACKABLE)
+    vectors = [np.asarray(program(BATCH)) for _ in range(5)]
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_quicken)"):
+            thread.join()
+    vectors += [np.asarray(program(BATCH)) for _ in range(5)]
+    # Where nothing can be packed, nothing is compiled again.
+    packed = cpu_layout.packed(cpu_layout.arranged(packable_params))
+    assert made == ["embed"] + ["packed_embed"] * (
+        packed is not None and cpu_layout.suits(packed, BATCH.input_ids.size)
+    )
+    np.testing.assert_allclose(vectors, np.broadcast_to(vectors[0], (10, *vectors[0].shape)), atol=1e-6)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_the_arrangement_for_a_cpu_computes_the_same(packable_params: Params, precision: Precision) -> None:
+    params = mj.cast(packable_params, precision, PACKABLE)
+    tolerance = 1e-6 if precision == "float32" else 2e-3
+    for batch in (BATCH, LARGE):
+        vectors = np.asarray(Programs(params, PACKABLE)(batch))
+        np.testing.assert_allclose(vectors, np.asarray(mj.embed(params, batch, PACKABLE)), atol=tolerance)
 
 
 @pytest.mark.parametrize(("faster", "computed_in"), [(True, "bfloat16"), (False, "float32")])
 def test_bfloat16_is_multiplied_in_what_is_faster(
     tiny_params: Params, monkeypatch: pytest.MonkeyPatch, faster: bool, computed_in: str
 ) -> None:
-    monkeypatch.setattr(programs, "_multiplies_bfloat16_faster", lambda: faster)
+    monkeypatch.setattr(processor, "multiplies_bfloat16_faster", lambda: faster)
     cast = mj.cast(tiny_params, "bfloat16")
     program = Programs(cast, TINY)
     kernels = {path: leaf for path, leaf in flatten(program.params).items() if path.endswith(".kernel")}
@@ -119,7 +160,7 @@ def test_bfloat16_is_multiplied_in_what_is_faster(
 
 
 @pytest.mark.parametrize(
-    ("processor", "faster"),
+    ("described", "faster"),
     [
         ("vendor_id: AuthenticAMD\nflags: avx512f avx512_bf16", True),
         ("vendor_id: AuthenticAMD\nflags: avx2", False),
@@ -127,9 +168,9 @@ def test_bfloat16_is_multiplied_in_what_is_faster(
         ("", False),
     ],
 )
-def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, processor: str, faster: bool) -> None:
-    monkeypatch.setattr(programs, "_processor", lambda: processor)
-    assert programs._multiplies_bfloat16_faster() is faster
+def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, described: str, faster: bool) -> None:
+    monkeypatch.setattr(processor, "description", lambda: described)
+    assert processor.multiplies_bfloat16_faster() is faster
 
 
 def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -> None:
@@ -137,7 +178,7 @@ def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -
     code = f"""if True:
         import jax
         import minilm_jax as mj
-        from minilm_jax import programs
+        from minilm_jax import cpu_layout, processor, program_store, programs
         from tests.conftest import TINY
         from tests.test_programs import BATCH
         mj.enable_compilation_cache({str(tmp_path)!r})
