@@ -50,15 +50,15 @@ def sentence_transformers_keywords(function: _Function) -> _Function:
     def called(*args: Any, **keywords: Any) -> Any:
         renamed = {_OUR_NAMES.get(name, name): value for name, value in keywords.items()}
         for name in [name for name in renamed if name not in parameters and not passes_on]:
-            _refuse(function.__name__, name, renamed.pop(name), [*parameters])
+            _refuse(name, renamed.pop(name), [*parameters])
         return function(*args, **renamed)
 
     return called  # pyright: ignore[reportReturnType] it has the signature of the function, and more
 
 
-def _refuse(function: str, name: str, value: Any, known: list[str]) -> None:
+def _refuse(name: str, value: Any, known: list[str]) -> None:
     if name not in _NOT_HERE:
-        raise InputError(f"{function} has no keyword {name!r}.{did_you_mean(name, known)}")
+        raise InputError(f"there is no keyword {name!r} here.{did_you_mean(name, known)}")
     if value:
         raise InputError(f"{name} means nothing here: {_NOT_HERE[name]}. Leave it out.")
 

@@ -64,7 +64,7 @@ def write_hub_folder(
     max_seq_length: int,
     settings: Settings,
 ) -> None:
-    """Writes a model folder in one step; every version of sentence-transformers and transformers reads it.
+    """Writes a model folder in one step, laid out as those on the hub are.
 
     Args:
         path: The folder; an earlier model that was written to it is replaced.

@@ -87,9 +87,7 @@ def find_ranges(embeddings: ArrayLike) -> NDArray[np.floating]:
     """
     vectors = np.asarray(embeddings)
     if vectors.ndim != 2 or len(vectors) < 2:
-        raise InputError(
-            "one vector has no ranges to quantise by; give ranges, or calibration_embeddings of many texts."
-        )
+        raise InputError("one vector has no ranges to round by; give ranges, or calibration_embeddings of many texts.")
     if len(vectors) < _FEW:
         warnings.warn(
             f"the ranges to round by are those of {len(vectors)} vectors; give ranges, or calibration_embeddings"

@@ -40,7 +40,7 @@ def test_changing_the_import_line_is_enough(encoder: mj.SentenceEncoder, folder:
     [
         ({"trust_remote_code": True}, "trust_remote_code means nothing here: no code is loaded"),
         ({"model_kwargs": {"torch_dtype": "float16"}}, "precision and max_seq_length are what can be chosen"),
-        ({"cache_dri": "x"}, "no keyword 'cache_dri'. Did you mean 'cache_dir'"),
+        ({"cache_dri": "x"}, "no keyword 'cache_dri' here. Did you mean 'cache_dir'"),
         ({"device": "mps"}, "device is 'mps', but jax computes on"),
         ({"max_seq_length": 513}, "513; the model has 512 positions"),
     ],
@@ -58,7 +58,7 @@ def test_params_need_their_companions(encoder: mj.SentenceEncoder) -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"normalize": True}, "encode has no keyword 'normalize'. Did you mean 'normalize_embeddings'"),
+        ({"normalize": True}, "no keyword 'normalize' here. Did you mean 'normalize_embeddings'"),
         ({"pool": {"input": 1}}, "pool means nothing here"),
         ({"chunk_size": 5}, "chunk_size means nothing here"),
         ({"device": ["cpu", "cpu"]}, "device is "),
