@@ -4,13 +4,14 @@ BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 BENCH := .venv-bench/bin
 CONVERTERS := .venv-converters/bin
+PEERS := .venv-peers/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
 	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_sentence_encoder.py \
 	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-converters lint fuzz table bench bench-peers bench-convert quality clean
+.PHONY: help demo test test-oldest test-peers test-converters lint fuzz table bench bench-peers bench-convert quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -23,6 +24,9 @@ test: .venv/.tested ## run the tests, on the newest versions of everything
 
 test-oldest: .venv-oldest/.tested ## run the core tests on the oldest versions allowed
 	@$(OLDEST)/python -m pytest $(CORE_TESTS)
+
+test-peers: .venv-peers/.installed ## make the calls of sentence-transformers to it and to minilm-jax, and compare
+	@$(PEERS)/python -m pytest tests/peers
 
 test-converters: .venv-converters/.installed ## make all forms of ONNX file anew with the real tools, and convert them
 	@$(CONVERTERS)/python tests/forms/make.py
@@ -51,7 +55,7 @@ bench-convert: .venv/.tested ## measure conversion against reading the file alon
 	@$(BIN)/python -m benchmarks.conversion
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-peers .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -73,6 +77,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the oldest versions into .venv-oldest …"
 	@$(PYTHON) -m venv .venv-oldest
 	@$(OLDEST)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
+	@touch $@
+
+.venv-peers/.installed: pyproject.toml tests/peers/requirements.txt
+	@echo "installing sentence-transformers into .venv-peers …"
+	@$(PYTHON) -m venv .venv-peers
+	@$(PEERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/peers/requirements.txt
 	@touch $@
 
 .venv-converters/.installed: pyproject.toml tests/forms/requirements.txt

@@ -21,7 +21,13 @@ from minilm_jax.tokenization import TOKENIZER_FILE
 from minilm_jax.whole_files import replaced
 
 RECORD = "conversion.json"
-_COPIED = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json")
+_COPIED = (
+    TOKENIZER_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "onnx", "numpy")
 
 

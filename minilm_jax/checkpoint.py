@@ -74,7 +74,7 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
     """
     path = Path(path)
     leaves = {name: _plain(leaf) for name, leaf in flatten(params).items()}
-    write = {".safetensors": _write_safetensors, ".msgpack": _write_msgpack, ".orbax": _write_orbax}.get(path.suffix)
+    write = {".safetensors": write_safetensors, ".msgpack": _write_msgpack, ".orbax": _write_orbax}.get(path.suffix)
     if write is None:
         raise ModelFileError(f"{path}: params are saved as {', '.join(f'.{name}' for name in get_args(Format))}.")
     with replaced(path) as written:
@@ -129,14 +129,15 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     return tensors if is_flax else from_hub(tensors)
 
 
-def _write_safetensors(leaves: dict[str, NDArray[Any]], path: Path) -> None:
+def write_safetensors(leaves: dict[str, NDArray[Any]], path: Path, framework: str = "flax") -> None:
+    """Writes C-contiguous arrays by their names; the framework whose layout they have is noted in the file."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path.touch()
     usual = path.stat().st_mode
     try:
-        save_file(leaves, path, metadata={"format": "flax"})
+        save_file(leaves, path, metadata={"format": framework})
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from None
     path.chmod(usual)  # Some versions make a file that only its owner may read.

@@ -128,14 +128,13 @@ def read_config(path: Path) -> EncoderConfig:
     Raises:
         ModelFileError: A file is missing, is no JSON object, or describes another kind of model.
     """
-    values = _read_json(path / "config.json", dict)
+    values = read_json(path / "config.json", dict)
     pooling_file = path / "1_Pooling" / "config.json"
     if "pooling" not in values and pooling_file.exists():
-        values["pooling"] = _pooling_mode(_read_json(pooling_file, dict), pooling_file)
+        values["pooling"] = _pooling_mode(read_json(pooling_file, dict), pooling_file)
     modules_file = path / "modules.json"
     if "normalize" not in values and modules_file.exists():
-        types = [module.get("type") for module in _read_json(modules_file, list) if isinstance(module, dict)]
-        values["normalize"] = any(isinstance(name, str) and name.endswith("Normalize") for name in types)
+        values["normalize"] = "Normalize" in _modules(read_json(modules_file, list), modules_file)
     try:
         return EncoderConfig.from_dict(values)
     except ModelFileError as error:
@@ -146,27 +145,47 @@ def read_max_seq_length(path: Path) -> int | None:
     """Returns the longest text, in tokens, that a model was trained for, or None where its folder does not say.
 
     Args:
-        path: A model folder, with sentence-transformers' `sentence_bert_config.json` or without.
+        path: A model folder, with `sentence_bert_config.json` or `tokenizer_config.json`, or without.
 
     Raises:
-        ModelFileError: The file is damaged.
+        ModelFileError: A file is damaged.
     """
-    file = path / "sentence_bert_config.json"
-    length = _read_json(file, dict).get("max_seq_length") if file.exists() else None
-    if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
-        raise ModelFileError(f"{file}: max_seq_length is {_short(length)}; it must be a positive whole number.")
-    return length
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        length = read_json(path / name, dict).get(key) if (path / name).exists() else None
+        if length is None:
+            continue
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise ModelFileError(f"{path / name}: {key} is {_short(length)}; it must be a positive whole number.")
+        return length
+    return None
 
 
 def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
-    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [name for name, on in values.items() if name.startswith("pooling_mode") and on is True]
-    if len(chosen) != 1 or chosen[0] not in modes:
+    if values.get("include_prompt", True) is not True:
+        raise ModelFileError(f"{path}: include_prompt is off; prompts that are not pooled are not implemented.")
+    # Up to sentence-transformers 5 a switch for each mode, from 6 on their name or names.
+    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {m: m for m in get_args(Pooling)}
+    named = values.get("pooling_mode", [])
+    chosen = [name for name, on in values.items() if name.startswith("pooling_mode_") and on is True]
+    chosen += named if isinstance(named, list) else [named]
+    if len(chosen) != 1 or not isinstance(chosen[0], str) or chosen[0] not in modes:
         raise ModelFileError(f"{path}: pooling is {chosen!r:.200}; supported: {', '.join(modes)}, one at a time.")
     return modes[chosen[0]]
 
 
-def _read_json(path: Path, kind: type[T]) -> T:
+def _modules(modules: list[Any], path: Path) -> set[str]:
+    """Returns the kinds of module that follow one another in a model; there may be no other."""
+    types = [module.get("type") if isinstance(module, dict) else module for module in modules]
+    names = {str(name).rpartition(".")[2] for name in types}
+    if not names <= {"Transformer", "Pooling", "Normalize"}:
+        raise ModelFileError(
+            f"{path}: modules are {types!r:.200}; only Transformer, Pooling, Normalize are implemented."
+        )
+    return names
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Returns what a JSON file of a model holds; ModelFileError where it is missing, damaged, or of another kind."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -10,6 +10,8 @@ from minilm_jax.params import Params, flatten, unflatten
 
 # Buffers that older checkpoints carry beside the weights.
 _NO_PARAMETERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+# What TensorFlow called the weights of a LayerNorm; some versions of transformers write them so.
+_TENSORFLOW_NAME = {"gamma": "weight", "beta": "bias"}
 _TORCH_NAME = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
 
@@ -50,8 +52,9 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 def _flax_path(name: str) -> str:
     parent, _, leaf = name.rpartition(".")
+    leaf = _TENSORFLOW_NAME.get(leaf, leaf)
     if leaf != "weight":
-        return name
+        return f"{parent}.{leaf}" if parent else leaf
     if parent.endswith("_embeddings"):
         return f"{parent}.embedding"
     return f"{parent}.scale" if parent.endswith("LayerNorm") else f"{parent}.kernel"

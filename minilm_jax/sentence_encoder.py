@@ -1,181 +1,168 @@
-"""`SentenceEncoder`: texts in, vectors out, with everything between them taken care of."""
+"""`SentenceEncoder`: texts in, vectors out, by the calls that users of sentence-transformers know."""
 
-import dataclasses
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from minilm_jax.batching import Batch, RaggedIds, plan
-from minilm_jax.casting import cast
-from minilm_jax.checkpoint import load_params
-from minilm_jax.config import EncoderConfig, read_config, read_max_seq_length
-from minilm_jax.errors import InputError, ModelFileError
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-from minilm_jax.params import Params
-from minilm_jax.precision import Precision
-from minilm_jax.programs import Programs
-from minilm_jax.streams import side_by_side, stream_count
-from minilm_jax.tokenization import DEFAULT_MAX_SEQ_LENGTH, TOKENIZER_FILE, TextTokenizer, Tokenized
+from minilm_jax.batching import Batch, RaggedIds
+from minilm_jax.compatibility import check_device, sentence_transformers_keywords
+from minilm_jax.engine import progress_bar
+from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.outputs import OutputForm, OutputValue
+from minilm_jax.pretrained import PretrainedModel
+from minilm_jax.quantization import OutputPrecision
+from minilm_jax.tokenization import check_texts
 
-# Seconds before a progress bar appears, so that short work shows none.
-_PROGRESS_DELAY = 1.0
+# Texts of a stream that are embedded together.
+_CHUNK = 4_096
+
+# The first of these that a model has; the order is that of sentence-transformers.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+_SIMILARITIES = {"cosine": "cos_sim", "dot": "dot_score", "euclidean": "euclidean_sim", "manhattan": "manhattan_sim"}
 
 
-@dataclasses.dataclass
-class Stats:
-    """What an encoder has done so far.
+class SentenceEncoder(PretrainedModel):
+    """Embeds texts with one model, and compares their vectors.
 
-    Attributes:
-        texts: Texts embedded.
-        truncated: How many of them were cut at max_seq_length.
-        tokens: Their tokens, after truncation.
-        computed_tokens: Tokens computed, padding included.
-        compilations: Shapes that a program was made for, by XLA or from the compilation cache.
+    A text's vector does not depend on the other texts, their order or the batch size.
     """
 
-    texts: int = 0
-    truncated: int = 0
-    tokens: int = 0
-    computed_tokens: int = 0
-    compilations: int = 0
-
-    @property
-    def padding(self) -> float:
-        """Fraction of the computed tokens that was padding."""
-        return 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
-
-
-class SentenceEncoder:
-    """Embeds texts with one model.
-
-    Attributes:
-        config: Sizes and pooling of the encoder.
-        tokenizer: Texts to token ids.
-        max_seq_length: Most tokens a text; what is longer is cut, counted and warned of.
-        stats: What was done so far.
-    """
-
-    def __init__(
-        self,
-        params: Params,
-        config: EncoderConfig,
-        tokenizer: TextTokenizer,
-        max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
-    ) -> None:
-        """Puts an encoder together; `from_pretrained` finds the parts by itself.
-
-        Args:
-            params: The parameter tree of config.
-            config: Sizes and pooling of the encoder.
-            tokenizer: The model's tokenizer.
-            max_seq_length: Most tokens a text, up to the position table.
-
-        Raises:
-            InputError: max_seq_length exceeds the position table.
-            ModelFileError: The tokenizer has more tokens than the model.
-        """
-        if max_seq_length > config.max_position_embeddings:
-            raise InputError(
-                f"max_seq_length is {max_seq_length}; the model has {config.max_position_embeddings} positions."
-            )
-        if tokenizer.vocab_size > config.vocab_size:
-            raise ModelFileError(
-                f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; they are not a pair."
-            )
-        self.config, self.tokenizer = config, tokenizer
-        self.max_seq_length = max_seq_length
-        self.stats = Stats()
-        self._params, self._programs = params, Programs(params, config)
-
-    @property
-    def params(self) -> Params:
-        """The parameter tree."""
-        return self._params
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path = DEFAULT_MODEL,
-        *,
-        precision: Precision = "float32",
-        max_seq_length: int | None = None,
-        cache_dir: str | Path | None = None,
-    ) -> "SentenceEncoder":
-        """Loads a model with its tokenizer.
-
-        Args:
-            source: A model's name, or a folder: one that `python -m convert` wrote, or one from the hub.
-            precision: What to compute in: "float32", "bfloat16" or "int8", see `minilm_jax.cast`.
-            max_seq_length: Most tokens a text; by default what the model folder says, else 256.
-            cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
-
-        Returns:
-            The encoder.
-
-        Raises:
-            InputError: The precision is unknown.
-            ModelFileError: A file is missing, damaged, or of another kind of model.
-        """
-        folder = model_folder(source, cache_dir=cache_dir)
-        config = read_config(folder)
-        return cls(
-            cast(load_params(folder, config), precision, config),
-            config,
-            TextTokenizer(folder / TOKENIZER_FILE),
-            max_seq_length or _trained_length(folder, config),
-        )
-
+    @overload
     def encode(
         self,
         inputs: str | Iterable[str],
+        prompt_name: str | None = ...,
+        prompt: str | None = ...,
+        batch_size: int | None = ...,
+        show_progress_bar: bool | None = ...,
         *,
+        precision: OutputPrecision = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def encode(self, inputs: str | Iterable[str], *arguments: Any, **keywords: Any) -> Any: ...
+
+    @sentence_transformers_keywords
+    def encode(
+        self,
+        inputs: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-    ) -> NDArray[np.float32]:
+        output_value: OutputValue | None = "sentence_embedding",
+        precision: OutputPrecision = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
         """Embeds texts.
-
-        A text's vector does not depend on the other texts, their order or the batch size.
 
         Args:
             inputs: One text or several.
+            prompt_name: Which of `prompts` to put before every text; by default `default_prompt_name`.
+            prompt: What to put before every text, whatever prompt_name says.
             batch_size: Most texts a call; by default as many as a budget of tokens allows.
             show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
+            output_value: "sentence_embedding"; "token_embeddings" for a vector a token, [CLS] and [SEP] included; or
+                None for a dict of both, with input_ids, token_type_ids and attention_mask.
+            precision: What the vectors are rounded to, see `minilm_jax.search.quantize_embeddings`; int8 and uint8 find
+                their ranges in these texts.
+            convert_to_numpy: False for a list of jax arrays, one a text.
+            convert_to_tensor: True for one jax array, whatever convert_to_numpy says.
+            device: The kind of device that jax computes on, or None.
+            normalize_embeddings: Whether to scale sentence vectors to unit length, after truncate_dim.
+            truncate_dim: How many of their dimensions to keep; by default `self.truncate_dim`.
 
         Returns:
-            float32[D] for one text, float32[n, D] for several, [0, D] for none; in the order of the texts.
+            float32[D] for one text, float32[n, D] for several, [0, D] for none, in the order of the texts; of tokens a
+            list of float32[T, D].
 
         Raises:
-            InputError: A text is no string or no valid Unicode, or batch_size is not positive.
+            InputError: A text is no string or no valid Unicode, or a keyword has a value that it cannot have.
         """
+        check_device(device)
+        form = OutputForm(
+            value=output_value,
+            precision=precision,
+            convert_to_numpy=convert_to_numpy,
+            convert_to_tensor=convert_to_tensor,
+            normalize=normalize_embeddings,
+            truncate_dim=self.truncate_dim if truncate_dim is None else truncate_dim,
+        )
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
-        if isinstance(inputs, str):
-            return self.encode([inputs], batch_size=batch_size, show_progress_bar=False)[0]
-        if not isinstance(inputs, Iterable) or isinstance(inputs, bytes | Mapping):
-            raise InputError(f"inputs is {type(inputs).__name__}; it must be a string or an iterable of strings.")
-        tokenized = self.tokenizer(list(inputs), self.max_seq_length)
-        self._note(tokenized)
-        return self._embed_all(tokenized.tokens, batch_size, show_progress_bar)
+        one = isinstance(inputs, str)
+        tokens = self._tokenized([inputs] if one else list(_several(inputs)), self._prompt(prompt, prompt_name))
+        results = form.converted(self._results(tokens, form, batch_size, False if one else show_progress_bar))
+        return results[0] if one else results
 
-    def _embed_all(
-        self, tokens: RaggedIds, batch_size: int | None, show_progress_bar: bool | None
-    ) -> NDArray[np.float32]:
-        vectors = np.empty((len(tokens.lengths), self.config.hidden_size), np.float32)
-        streams = stream_count()
-        batches = list(plan(tokens.lengths, batch_size, streams=streams, compiled=self._programs.shapes))
-        # tqdm's None shows a bar on a terminal only.
-        disable = None if show_progress_bar is None else not show_progress_bar
-        with tqdm(total=len(vectors), unit="text", delay=_PROGRESS_DELAY, disable=disable) as progress:
-            computed = self.embed_batches(tokens.pad(rows, shape) for rows, shape in batches)
-            for (rows, (b, t)), found in zip(batches, computed, strict=True):
-                vectors[rows] = found[: len(rows)]
-                self.stats.computed_tokens += b * t
-                progress.update(len(rows))
-        return vectors
+    @sentence_transformers_keywords
+    def encode_query(
+        self,
+        inputs: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *arguments: Any,
+        **keywords: Any,
+    ) -> Any:
+        """Embeds queries: `encode` with the prompt named "query", unless one is given."""
+        if prompt is None and prompt_name is None and "query" in self.prompts:
+            prompt_name = "query"
+        return self.encode(inputs, prompt_name, prompt, *arguments, **keywords)
+
+    @sentence_transformers_keywords
+    def encode_document(
+        self,
+        inputs: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *arguments: Any,
+        **keywords: Any,
+    ) -> Any:
+        """Embeds documents: `encode` with the prompt named "document", "passage" or "corpus", unless one is given."""
+        if prompt is None and prompt_name is None:
+            prompt_name = next((name for name in _DOCUMENT_PROMPTS if name in self.prompts), None)
+        return self.encode(inputs, prompt_name, prompt, *arguments, **keywords)
+
+    def encode_stream(
+        self, inputs: Iterable[str], *, show_progress_bar: bool | None = None, **keywords: Any
+    ) -> Iterator[NDArray[Any]]:
+        """Embeds texts as they come, some thousands at a time, so that neither they nor their vectors fill the memory.
+
+        Args:
+            inputs: Any number of texts; they are taken as vectors are.
+            show_progress_bar: As in `encode`.
+            **keywords: Those of `encode`.
+
+        Returns:
+            An iterator over the vectors, float32[D] each, in the order of the texts.
+
+        Raises:
+            InputError: As in `encode`, or the precision would need ranges that only all texts together have.
+        """
+        if keywords.get("precision") in ("int8", "uint8"):
+            raise InputError(
+                "a stream is never seen whole, so it has no ranges to round to int8 by; take float32 and use"
+                " minilm_jax.search.quantize_embeddings with ranges of your own."
+            )
+        return self._stream(iter(_several(inputs)), show_progress_bar, keywords)
+
+    def _stream(self, texts: Iterator[str], show: bool | None, keywords: Mapping[str, Any]) -> Iterator[NDArray[Any]]:
+        with progress_bar(None, show) as progress:
+            while chunk := list(itertools.islice(texts, _CHUNK)):
+                yield from self.encode(chunk, show_progress_bar=False, **keywords)
+                progress.update(len(chunk))
 
     def embed_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """Embeds batches of token ids, several side by side; `encode` makes such batches from texts.
@@ -186,21 +173,83 @@ class SentenceEncoder:
         Yields:
             float32[B, D] for each batch, in their order.
         """
-        yield from side_by_side(lambda batch: np.asarray(self._programs(batch)), batches, stream_count())
-        self.stats.compilations = len(self._programs.shapes)
+        return self._engine.embed_batches(batches)
 
-    def _note(self, tokenized: Tokenized) -> None:
+    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
+        """Compares every vector with every other by `similarity_fn_name`, see `minilm_jax.search`.
+
+        Args:
+            embeddings1: float[n, D], or one vector [D].
+            embeddings2: float[m, D], or one vector [D].
+
+        Returns:
+            float32[n, m].
+
+        Raises:
+            InputError: The vectors differ in their dimensions, or similarity_fn_name is unknown.
+        """
+        return self._compare("", embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
+        """Compares each vector with the one in the same place by `similarity_fn_name`.
+
+        Args:
+            embeddings1: float[n, D], or one vector [D].
+            embeddings2: Of the same shape.
+
+        Returns:
+            float32[n], or a scalar for two vectors.
+
+        Raises:
+            InputError: The shapes differ, or similarity_fn_name is unknown.
+        """
+        return self._compare("pairwise_", embeddings1, embeddings2)
+
+    def _compare(self, prefix: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
+        from minilm_jax.search import similarity
+
+        name = self.similarity_fn_name
+        if name not in _SIMILARITIES:
+            near = did_you_mean(name, _SIMILARITIES)
+            raise InputError(f"similarity_fn_name is {name!r}; it must be one of {', '.join(_SIMILARITIES)}.{near}")
+        return getattr(similarity, prefix + _SIMILARITIES[name])(embeddings1, embeddings2)
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        name = prompt_name or self.default_prompt_name
+        if prompt is not None or name is None:
+            return prompt or ""
+        if name not in self.prompts:
+            known = ", ".join(map(repr, self.prompts))
+            raise InputError(f"no prompt is named {name!r}; there are {known}.{did_you_mean(name, self.prompts)}")
+        return self.prompts[name]
+
+    def _tokenized(self, texts: list[str], prompt: str) -> RaggedIds:
+        if prompt:
+            check_texts(texts)
+            texts = [prompt + text for text in texts]
+        tokenized = self.tokenizer(texts, self.max_seq_length)
         if tokenized.truncated and not self.stats.truncated:
             warnings.warn(
-                f"{tokenized.truncated} of {len(tokenized.tokens.lengths)} texts are longer than {self.max_seq_length}"
-                f" tokens (the longest has {tokenized.longest}) and were cut there. Raise max_seq_length (at most"
+                f"{tokenized.truncated} of {len(texts)} texts are longer than {self.max_seq_length} tokens (the longest"
+                f" has {tokenized.longest}) and were cut there. Raise max_seq_length (at most"
                 f" {self.config.max_position_embeddings}) or split them; stats.truncated counts them from here on.",
-                stacklevel=3,
+                stacklevel=4,
             )
-        self.stats.texts += len(tokenized.tokens.lengths)
+        self.stats.texts += len(texts)
         self.stats.truncated += tokenized.truncated
         self.stats.tokens += len(tokenized.tokens.ids)
+        return tokenized.tokens
+
+    def _results(self, tokens: RaggedIds, form: OutputForm, *how: Any) -> Any:
+        if form.value == "token_embeddings":
+            return form.tokens(self._engine.token_vectors(tokens, *how))
+        vectors = self._engine.sentence_vectors(tokens, *how)
+        if form.value is None:
+            return form.everything(tokens, self._engine.token_vectors(tokens, *how), vectors)
+        return form.sentences(vectors)
 
 
-def _trained_length(folder: Path, config: EncoderConfig) -> int:
-    return min(read_max_seq_length(folder) or DEFAULT_MAX_SEQ_LENGTH, config.max_position_embeddings)
+def _several(inputs: Iterable[str]) -> Iterable[str]:
+    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | Mapping):
+        raise InputError(f"inputs is {type(inputs).__name__}; it must be a string or an iterable of strings.")
+    return inputs

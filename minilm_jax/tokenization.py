@@ -110,6 +110,19 @@ class TextTokenizer:
         ids = itertools.chain.from_iterable(_truncate(encoding.ids, limit) for encoding in encodings)
         return lengths, np.fromiter(ids, np.int32, int(np.minimum(lengths, limit).sum()))
 
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """The tokens of BERT's that have a part to play, by the names that transformers gives them."""
+        cls, sep = self._tokenizer.encode("").tokens
+        # Row 0 of the word embeddings is padding's.
+        tokens = {"cls_token": cls, "sep_token": sep, "pad_token": self._tokenizer.id_to_token(0)}
+        tokens |= {"unk_token": getattr(self._tokenizer.model, "unk_token", None), "mask_token": "[MASK]"}
+        return {part: token for part, token in tokens.items() if self._tokenizer.token_to_id(token or "") is not None}
+
+    def save(self, path: Path) -> None:
+        """Writes a `tokenizer.json`, with neither truncation nor padding in it."""
+        path.write_text(self._tokenizer.to_str(pretty=True), "utf-8")
+
     @contextlib.contextmanager
     def _failures_named(self, what: str) -> Iterator[None]:
         try:
@@ -163,8 +176,13 @@ def tokenize(
     if len(texts) == 0:
         raise InputError("there is no text to tokenize; a batch needs at least one row.")
     tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
-    rows = np.arange(len(texts))
-    batch = tokens.pad(rows, (len(rows), bucket_length(int(tokens.lengths.max()))))
+    return one_batch(tokens, bucket_length(int(tokens.lengths.max())))
+
+
+def one_batch(tokens: RaggedIds, length: int) -> Batch:
+    """Lays texts out as one batch of int32[n, length] arrays, with their token types."""
+    rows = np.arange(len(tokens.lengths))
+    batch = tokens.pad(rows, (len(rows), length))
     return batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
 
 

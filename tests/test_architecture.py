@@ -32,6 +32,10 @@ ALLOWED = {
     "minilm_jax.model_files": {"errors", "model_sources"},
     "minilm_jax.tokenization": {"batching", "errors", "model_files"},
     "minilm_jax.compilation_cache": {"model_files"},
+    "minilm_jax.quantization": {"errors"},
+    "minilm_jax.outputs": {"batching", "errors", "quantization"},
+    "minilm_jax.compatibility": {"errors"},
+    "minilm_jax.engine": {"batching", "config", "encoder", "params", "programs", "streams"},
 }
 
 

@@ -123,7 +123,7 @@ def test_what_is_no_list_of_strings_is_refused(encoder: mj.SentenceEncoder, inpu
 
 def test_a_bad_text_is_named_by_its_place(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="text 1 is NoneType"):
-        encoder.encode(["fine", None])  # pyright: ignore[reportArgumentType]
+        encoder.encode(["fine", None])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
@@ -135,7 +135,7 @@ def test_batch_size_must_be_positive(encoder: mj.SentenceEncoder, batch_size: in
 def test_progress_only_when_asked_or_on_a_terminal(
     encoder: mj.SentenceEncoder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minilm_jax.sentence_encoder._PROGRESS_DELAY", 0)
+    monkeypatch.setattr("minilm_jax.engine._PROGRESS_DELAY", 0)
     encoder.encode(["a", "b"])
     encoder.encode(["a", "b"], show_progress_bar=False)
     assert capsys.readouterr().err == ""

@@ -1,0 +1,8 @@
+"""Search over vectors: how alike they are, which are nearest, which belong together, and an index of texts.
+
+The public names are listed in `__init__.pyi`; each is imported when first used (SPEC 1).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
