@@ -45,6 +45,22 @@ class Batch(NamedTuple):
     token_type_ids: Any = None
 
 
+def pieces(batch: Batch) -> list[Batch]:
+    """Cuts a batch of more tokens than the budget into equal parts of fewer, where its rows can be halved so often.
+
+    Args:
+        batch: Arrays of int[B, T].
+
+    Returns:
+        The parts, in the order of their rows.
+    """
+    rows, parts = len(batch.input_ids), 1
+    while rows % (2 * parts) == 0 and np.size(batch.input_ids) > parts * TOKEN_BUDGET:
+        parts *= 2
+    cut = [[None] * parts if x is None else np.split(np.asarray(x), parts) for x in batch]
+    return [Batch(*part) for part in zip(*cut, strict=True)]
+
+
 @dataclasses.dataclass(frozen=True)
 class RaggedIds:
     """Token ids of many texts end to end.

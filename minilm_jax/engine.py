@@ -1,6 +1,8 @@
 """Many texts' token ids to their vectors: planned into batches, computed side by side, counted, with a progress bar."""
 
+import collections
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
@@ -10,7 +12,7 @@ from jax import Array
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from minilm_jax.batching import Batch, RaggedIds, plan
+from minilm_jax.batching import Batch, RaggedIds, pieces, plan
 from minilm_jax.config import EncoderConfig
 from minilm_jax.params import Params
 from minilm_jax.programs import Programs
@@ -63,7 +65,19 @@ class Engine:
 
     def embed_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
         """Embeds batches of token ids, several side by side, in their order: float32[B, D] each."""
-        yield from side_by_side(lambda batch: np.asarray(self._programs(batch)), batches, stream_count())
+        counts: collections.deque[int] = collections.deque()
+
+        def parts() -> Iterator[Batch]:
+            for batch in batches:
+                # A CPU's caches hold so much of a batch; an accelerator takes it whole.
+                cut = pieces(batch) if jax.default_backend() == "cpu" else [batch]
+                counts.append(len(cut))
+                yield from cut
+
+        computed = side_by_side(lambda batch: np.asarray(self._programs(batch)), parts(), stream_count())
+        for first in computed:
+            rest = list(itertools.islice(computed, counts.popleft() - 1))
+            yield np.concatenate([first, *rest]) if rest else first
         self.stats.compilations = len(self._programs.shapes)
 
     def sentence_vectors(

@@ -72,7 +72,8 @@ def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
     """Computes x · kernel + bias in the precision that the kernel has, and returns it in that of the bias.
 
     Args:
-        params: `kernel` [D, F], `bias` float32 or bfloat16[F]; in int8 `kernel_scale` float32[F], `kernel_sum` int32[F].
+        params: `kernel` [D, F], `bias` float32 or bfloat16[F]; in int8 `kernel_scale` float32[F] and `kernel_sum`
+            int32[F].
         x: float32[..., D]; for int8 it may be quantised already.
 
     Returns:

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from minilm_jax import batching
-from minilm_jax.batching import LENGTH_BUCKETS, TOKEN_BUDGET, RaggedIds, Shape, bucket_length, ladder, plan
+from minilm_jax.batching import (
+    LENGTH_BUCKETS,
+    TOKEN_BUDGET,
+    Batch,
+    RaggedIds,
+    Shape,
+    bucket_length,
+    ladder,
+    pieces,
+    plan,
+)
 
 
 def ragged(lengths: list[int]) -> RaggedIds:
@@ -104,3 +114,14 @@ def test_pad_lays_the_ids_out() -> None:
 @pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 10), (25, 26), (256, 256), (512, 512), (600, 600)])
 def test_bucket_length(length: int, bucket: int) -> None:
     assert bucket_length(length) == bucket
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"), [((4, 16), 1), ((8, 256), 2), ((16, 512), 8), ((12, 512), 4), ((7, 512), 1), ((1, 512), 1)]
+)
+def test_a_large_batch_is_cut_by_its_rows(shape: Shape, parts: int) -> None:
+    ids = np.arange(shape[0] * shape[1]).reshape(shape)
+    cut = pieces(Batch(ids, np.ones_like(ids)))
+    assert [part.input_ids.shape for part in cut] == [(shape[0] // parts, shape[1])] * parts
+    assert all(part.token_type_ids is None for part in cut)
+    np.testing.assert_array_equal(np.vstack([part.input_ids for part in cut]), ids)

@@ -81,6 +81,15 @@ def test_batches_of_token_ids_of_any_integer_type(encoder: mj.SentenceEncoder) -
         np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=INVARIANCE)
 
 
+def test_a_large_batch_comes_back_as_one(encoder: mj.SentenceEncoder) -> None:
+    ids = np.random.default_rng(0).integers(1_000, 30_000, (80, 16)).astype(np.int32)
+    batches = [mj.Batch(ids[rows], np.ones_like(ids[rows])) for rows in (slice(80), slice(3), slice(64, 80))]
+    large, small, last = fresh(encoder).embed_batches(batches)
+    assert len(large) == 80
+    np.testing.assert_allclose(small, large[:3], rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(last, large[64:], rtol=0, atol=INVARIANCE)
+
+
 def test_a_batch_whose_shapes_do_not_fit_is_refused(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="attention_mask has shape"):
         list(encoder.embed_batches([mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))]))
