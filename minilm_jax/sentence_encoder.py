@@ -150,6 +150,15 @@ class SentenceEncoder:
 
         Raises:
             InputError: A text is no string or no valid Unicode, or batch_size is not positive.
+
+        Examples:
+            >>> import minilm_jax as mj
+            >>> encoder = mj.SentenceEncoder.from_pretrained()
+            >>> encoder.encode("Hello world").shape
+            (384,)
+            >>> vectors = encoder.encode(["A cat sleeps.", "A kitten naps."])
+            >>> f"{vectors[0] @ vectors[1]:.2f}"
+            '0.71'
         """
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")

@@ -79,7 +79,7 @@ def embed(
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
         first = next(chunks)  # What is wrong with a file shows before the model is loaded.
         encoder = shared.load_encoder(model, precision, max_seq_length)
-        with _progress(None if file == "-" else source) as advance:
+        with _progress(None if file == "-" else source, few=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, shared.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
@@ -103,7 +103,7 @@ def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | No
 
 
 @contextlib.contextmanager
-def _progress(file: BinaryIO | None) -> Iterator[Callable[[int], None]]:
+def _progress(file: BinaryIO | None, *, few: bool) -> Iterator[Callable[[int], None]]:
     """Shows on a terminal how much of a file is done, or how many texts where that cannot be told, and the speed."""
     from tqdm import tqdm
 
@@ -111,9 +111,9 @@ def _progress(file: BinaryIO | None) -> Iterator[Callable[[int], None]]:
     layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]" if size else None
     started, texts = time.perf_counter(), 0
     # tqdm's None shows the bar on a terminal only.
-    disable = progress.silenced() or None
+    disable = few or progress.silenced() or None
     unit = "B" if size else " texts"
-    bar = tqdm(total=size, unit=unit, unit_scale=True, bar_format=layout, disable=disable, delay=1)
+    bar = tqdm(total=size, unit=unit, unit_scale=True, bar_format=layout, disable=disable)
 
     def advance(more: int) -> None:
         nonlocal texts

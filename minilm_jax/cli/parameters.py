@@ -38,5 +38,5 @@ def _suggesting(given: str, possible: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except click.BadParameter as error:
-        error.message += did_you_mean(given, possible)
-        raise
+        message = error.message + did_you_mean(given, possible)
+        raise click.BadParameter(message, error.ctx, error.param, error.param_hint) from None
