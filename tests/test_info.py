@@ -65,8 +65,11 @@ MISSING = {"model_files": [{"state": "missing"}]}
     [
         ({}, "Ready: m on cpu: cpu."),
         ({"devices": [], "no_devices_because": "Why."}, "Not ready: Why."),
-        ({"outdated": ["jax is 0.4.1, not >=0.7.2"]}, "Not ready: jax is 0.4.1, not >=0.7.2; run `pip install"),
-        ({"unused": [("a TPU", "x[tpu]")]}, "Ready, on the CPU only: there is a TPU, but this jax cannot use it"),
+        (
+            {"outdated": [("jax>=9", "0.4.1")]},
+            "Not ready: jax>=9 is needed, and 0.4.1 is there; run `pip install 'jax>=9'`.",
+        ),
+        ({"unused": [("a TPU", "jax[tpu]")]}, "Ready, on the CPU only: there is a TPU, but this jax cannot use it"),
         (MISSING, "it is obtained when first needed (91 MB)."),
         ({**MISSING, "free_bytes": 10**7}, "takes 180 MB free, and there are 10 in /c; MINILM_JAX_CACHE names another"),
         ({**MISSING, "cache_writable": False}, "/c cannot be written to; MINILM_JAX_CACHE names another folder."),
@@ -82,8 +85,8 @@ def test_what_is_off_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     versions = {"jax": "0.4.1", "minilm-jax": "1"}
     monkeypatch.setattr(installation.metadata, "version", lambda name: versions.get(name, "999"))
     facts = installation.gather(tmp_path)
-    assert facts["outdated"] == ["jax is 0.4.1, not >=0.7.2"]
-    assert facts["unused"] == [("an NVIDIA GPU", "minilm-jax[cuda12]")]
+    assert facts["outdated"] == [("jax>=0.7.2", "0.4.1")]
+    assert facts["unused"] == [("an NVIDIA GPU", "jax[cuda12]")]
 
 
 def test_a_platform_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from minilm_jax.model_files import DEFAULT_MODEL, FILES_FOR_INFERENCE, cache_fol
 from minilm_jax.model_sources import PINNED_ALL_MINILM_L6_V2, sha256_of
 
 _PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "tokenizers")
-# Where Linux shows an accelerator: the pattern of its devices, the platform that jax calls it, and our extra for it.
+# Where Linux shows an accelerator, the platform that jax calls it, and what makes jax use it.
 _ACCELERATORS = (
-    ("an NVIDIA GPU", "nvidia[0-9]*", "gpu", "minilm-jax[cuda12]"),
-    ("a TPU", "accel[0-9]*", "tpu", "minilm-jax[tpu]"),
+    ("an NVIDIA GPU", "nvidia[0-9]*", "gpu", "jax[cuda12]"),
+    ("a TPU", "accel[0-9]*", "tpu", "jax[tpu]"),
 )
 # The model, and for a while the wheel that it may come in, twice.
 _ROOM_TO_OBTAIN = 180_000_000
@@ -51,13 +51,14 @@ def verdict(facts: Mapping[str, Any]) -> str:
     if not facts["devices"]:
         return f"Not ready: {facts['no_devices_because']}"
     if facts["outdated"]:
-        return f"Not ready: {facts['outdated'][0]}; run `pip install --upgrade minilm-jax`."
+        requirement, version = facts["outdated"][0]
+        return f"Not ready: {requirement} is needed, and {version} is there; run `pip install '{requirement}'`."
     states = {file["state"] for file in facts["model_files"]}
     if "damaged" in states or "missing" in states:
         return f"Ready but for the model: {_about_the_model(facts, damaged='damaged' in states)}"
     if facts["unused"]:
-        name, extra = facts["unused"][0]
-        return f"Ready, on the CPU only: there is {name}, but this jax cannot use it; run `pip install '{extra}'`."
+        name, package = facts["unused"][0]
+        return f"Ready, on the CPU only: there is {name}, but this jax cannot use it; run `pip install '{package}'`."
     return f"Ready: {facts['model']} on {facts['devices'][0]}."
 
 
@@ -68,11 +69,9 @@ def _about_the_model(facts: Mapping[str, Any], *, damaged: bool) -> str:
     if facts["free_bytes"] < _ROOM_TO_OBTAIN:
         room = f"{_ROOM_TO_OBTAIN / 1e6:.0f} MB free, and there are {facts['free_bytes'] / 1e6:.0f}"
         return f"obtaining it takes {room} in {folder}; MINILM_JAX_CACHE names another folder."
-    return (
-        "a file of it is damaged, and is obtained again when first needed."
-        if damaged
-        else ("it is obtained when first needed (91 MB).")
-    )
+    if damaged:
+        return "a file of it is damaged, and is obtained again when first needed."
+    return "it is obtained when first needed (91 MB)."
 
 
 def _version(package: str) -> str | None:
@@ -82,15 +81,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _outdated() -> Iterator[str]:
-    """Yields what is installed in another version than minilm-jax asks for, such as "jax is 0.4.1, not >=0.7.2"."""
+def _outdated() -> Iterator[tuple[str, str]]:
+    """Yields what minilm-jax asks for, such as "jax>=0.7.2", where another version is installed; and that."""
     from packaging.requirements import Requirement
 
     wanted = metadata.requires("minilm-jax") if _version("minilm-jax") else None
     for requirement in map(Requirement, wanted or ()):
         version = None if requirement.marker else _version(requirement.name)
         if version and not requirement.specifier.contains(version, prereleases=True):
-            yield f"{requirement.name} is {version}, not {requirement.specifier}"
+            yield str(requirement), version
 
 
 def _devices() -> tuple[list[str], str | None]:
@@ -108,9 +107,9 @@ def _devices() -> tuple[list[str], str | None]:
 def _unused(devices: list[str], folder: Path) -> Iterator[tuple[str, str]]:
     """Yields accelerators that are there and that jax, left to choose, does not compute on; and what would help."""
     used = {device.partition(":")[0] for device in devices}
-    for name, pattern, kind, extra in _ACCELERATORS:
+    for name, pattern, kind, package in _ACCELERATORS:
         if not os.environ.get("JAX_PLATFORMS") and kind not in used and any(folder.glob(pattern)):
-            yield name, extra
+            yield name, package
 
 
 def _model_files(folder: Path) -> Iterator[dict[str, Any]]:
