@@ -29,7 +29,7 @@ def in_page(path: Path) -> doctest.DocTest:
 
 TESTS = [
     *(test for path in with_examples(MODULES) for test in in_docstrings(path)),
-    *map(in_page, with_examples([*(ROOT / "docs").glob("*.md")])),
+    *map(in_page, with_examples([*(ROOT / "docs").rglob("*.md")])),
 ]
 
 
