@@ -56,9 +56,8 @@ def convert_to_folder(
         ConversionError: The file is no BERT encoder, has no tokenizer, or could not be proved; nothing is written.
     """
     path = model or default_onnx_file()
-    with progress.stages(path.stat().st_size, ("reading", "proving", "writing")) as done:
-        source = read_onnx(path)
-        done()
+    source = read_onnx(path)
+    with progress.stages(path.stat().st_size, ("proving", "writing")) as done:
         try:
             conversion = convert(source.model, vouched=model is None or source.sha256 in KNOWN_FILES)
         except ConversionError as error:
