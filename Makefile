@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 BENCH := .venv-bench/bin
+DOCS := .venv-docs/bin
 CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
@@ -11,7 +12,7 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters lint fuzz table bench bench-peers bench-convert quality clean
+.PHONY: help demo test test-oldest test-peers test-converters lint docs fuzz table bench bench-peers bench-convert quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -41,6 +42,9 @@ fuzz: .venv/.tested ## ten thousand damaged ONNX files, none of which may do har
 lint: .venv/.linted ## ruff and pyright
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: .venv-docs/.installed ## build the documentation; begins at build/docs/index.html
+	@$(DOCS)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
 bench: .venv/.installed ## measure minilm-jax alone; writes build/benchmarks.md
 	@mkdir -p build
 	@$(BIN)/python -m benchmarks --levels a,b,c,e --out build/benchmarks.md
@@ -55,7 +59,7 @@ bench-convert: .venv/.tested ## measure conversion against reading the file alon
 	@$(BIN)/python -m benchmarks.conversion
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-peers .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -89,6 +93,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the exporters, optimisers and quantisers …"
 	@$(PYTHON) -m venv .venv-converters
 	@$(CONVERTERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/forms/requirements.txt
+	@touch $@
+
+.venv-docs/.installed: pyproject.toml
+	@echo "installing Sphinx into .venv-docs …"
+	@$(PYTHON) -m venv .venv-docs
+	@$(DOCS)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt

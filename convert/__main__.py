@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minilm_jax.cli.model import start_compilation_cache
-from minilm_jax.cli.program import SETTINGS, Program
+from minilm_jax.cli.parameters import Choice, Existing
+from minilm_jax.cli.program import SETTINGS, Program, quiet_option
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 
 if TYPE_CHECKING:
     from convert.flax_to_onnx import Precision
     from minilm_jax.checkpoint import Format
 
-_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = Existing(dir_okay=False, path_type=Path)
+_FOLDER = Existing(file_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
-_FORMAT = click.Choice(["safetensors", "msgpack", "orbax"])
+_FORMAT = Choice(["safetensors", "msgpack", "orbax"])
 
 
 @click.group(cls=Program, context_settings=SETTINGS)
@@ -31,15 +33,19 @@ def main(**_: bool) -> None:
 
 
 @main.command("onnx_to_flax")
-@click.argument("model", type=_EXISTING, required=False)
+@click.argument("model", type=_FILE, required=False)
 @click.option("--out", type=_NEW, help="Folder to write; by default the file's name with -flax, here.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
-@click.option(
-    "--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with its tokenizer.json."
-)
+@click.option("--tokenizer", type=_FOLDER, help="Folder with its tokenizer.json.")
 @click.option("--report", is_flag=True, help="Print where every weight came from.")
+@quiet_option
 def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokenizer: Path | None, report: bool) -> None:
     """Turn the weights of an ONNX file into Flax params, and prove them against its graph.
+
+    \b
+    python -m convert onnx_to_flax                        all-MiniLM-L6-v2
+    python -m convert onnx_to_flax model.onnx --out DIR   a file with its tokenizer.json beside it
+    python -m convert onnx_to_flax model.onnx --tokenizer HUB_FOLDER
 
     Without MODEL the default, all-MiniLM-L6-v2, is obtained. The folder that is written is all that is needed to load
     the model later; nothing is written unless the params compute what the graph does.
@@ -58,8 +64,13 @@ def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokeniz
 @click.argument("source", default=DEFAULT_MODEL)
 @click.option("--out", type=_NEW, help="Folder to write; by default the folder's name with -flax, here.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
+@quiet_option
 def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None:
-    """Turn a Hugging Face folder, or a model by its name, into Flax params."""
+    """Turn a Hugging Face folder, or a model by its name, into Flax params.
+
+    \b
+    python -m convert safetensors_to_flax bge-small-en-v1.5 --out DIR
+    """
     from convert.pipeline import hub_to_folder
 
     written, record = hub_to_folder(model_folder(source), out, format=format)
@@ -67,12 +78,19 @@ def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None
 
 
 @main.command("flax_to_onnx")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=_FOLDER)
 @click.option("--out", type=_NEW, required=True, help="ONNX file to write.")
-@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
-@click.option("--like", type=_EXISTING, help="ONNX file whose graph to keep, with the params of FOLDER in it.")
+@click.option("--precision", type=Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
+@click.option("--like", type=_FILE, help="ONNX file whose graph to keep, with the params of FOLDER in it.")
+@quiet_option
 def flax_to_onnx(folder: Path, out: Path, precision: "Precision", like: Path | None) -> None:
-    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length), or into a graph you have."""
+    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length), or into a graph you have.
+
+    \b
+    python -m convert flax_to_onnx DIR --out model.onnx
+    python -m convert flax_to_onnx DIR --out model.int8.onnx --precision int8
+    python -m convert flax_to_onnx DIR --out new.onnx --like model.onnx
+    """
     from convert.pipeline import folder_to_onnx
 
     if like is not None and precision != "float32":

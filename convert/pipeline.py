@@ -18,6 +18,7 @@ from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import Conversion, convert
 from convert.verify import Agreement, agreement
 from convert.write_back import write_back
+from minilm_jax import progress
 from minilm_jax.checkpoint import HUB_FILE, Format, load_params
 from minilm_jax.config import ALL_MINILM_L6_V2, read_config
 from minilm_jax.errors import ConversionError
@@ -56,17 +57,20 @@ def convert_to_folder(
     """
     path = model or default_onnx_file()
     source = read_onnx(path)
-    try:
-        conversion = convert(source.model, vouched=model is None or source.sha256 in KNOWN_FILES)
-    except ConversionError as error:
-        raise ConversionError(f"{path}: {error}") from error.__cause__
-    if model is None:
-        conversion = _with_pooler(conversion)
-    companions = tokenizer or (model and companion_folder(model)) or _default_companions(path, conversion)
-    record = describe(source, conversion) | {"tokenizer_from": companions.name}
-    out = out or Path(f"{path.stem}-flax")
-    config = conversion.config if conversion.pools else with_pooling_of(conversion.config, companions)
-    write_folder(out, conversion.params, config, companions=companions, record=record, format=format)
+    with progress.stages(path.stat().st_size, ("proving", "writing")) as done:
+        try:
+            conversion = convert(source.model, vouched=model is None or source.sha256 in KNOWN_FILES)
+        except ConversionError as error:
+            raise ConversionError(f"{path}: {error}") from error.__cause__
+        done()
+        if model is None:
+            conversion = _with_pooler(conversion)
+        companions = tokenizer or (model and companion_folder(model)) or _default_companions(path, conversion)
+        record = describe(source, conversion) | {"tokenizer_from": companions.name}
+        out = out or Path(f"{path.stem}-flax")
+        config = conversion.config if conversion.pools else with_pooling_of(conversion.config, companions)
+        write_folder(out, conversion.params, config, companions=companions, record=record, format=format)
+        done()
     return out, record
 
 
@@ -114,10 +118,17 @@ def folder_to_onnx(
     """
     config = read_config(folder)
     params = load_params(folder, config)
-    model = to_onnx(params, config, precision=precision) if like is None else write_back(params, read_onnx(like).model)
-    agreements = _checked(model, jax.tree.map(np.asarray, params), vouched=like is None)
-    with replaced(out) as written:
-        written.write_bytes(model.SerializeToString(deterministic=True))
+    arrays = jax.tree.map(np.asarray, params)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    with progress.stages(size, ("building", "proving", "writing")) as done:
+        graph = None if like is None else read_onnx(like).model
+        model = to_onnx(params, config, precision=precision) if graph is None else write_back(params, graph)
+        done()
+        agreements = _checked(model, arrays, vouched=like is None)
+        done()
+        with replaced(out) as written:
+            written.write_bytes(model.SerializeToString(deterministic=True))
+        done()
     return agreements
 
 

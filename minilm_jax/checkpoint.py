@@ -48,6 +48,14 @@ def load_params(
     Raises:
         ModelFileError: The weights cannot be found or read, or are not those of the config.
         ConversionError: An ONNX graph cannot be converted.
+
+    Examples:
+        >>> import minilm_jax as mj
+        >>> params = mj.load_params("all-MiniLM-L6-v2")
+        >>> sorted(params)
+        ['embeddings', 'encoder', 'pooler']
+        >>> params["embeddings"]["word_embeddings"]["embedding"].shape
+        (30522, 384)
     """
     path = _weights_path(source, cache_dir)
     if config is None:

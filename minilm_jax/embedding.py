@@ -26,6 +26,17 @@ def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -
 
     Raises:
         InputError: The shapes of the batch do not fit each other or the position table.
+
+    Examples:
+        >>> import jax
+        >>> import minilm_jax as mj
+        >>> params = mj.load_params()
+        >>> batch = mj.tokenize(["A cat sleeps.", "A kitten naps.", "The central bank raised rates."])
+        >>> vectors = jax.jit(mj.embed)(params, batch)
+        >>> vectors.shape
+        (3, 384)
+        >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
+        ['1.00', '0.71', '-0.02']
     """
     hidden_state = encode(params, batch, config).last_hidden_state
     pooled = pool(hidden_state, jnp.asarray(batch.attention_mask).astype(bool), config.pooling)

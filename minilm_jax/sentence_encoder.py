@@ -90,6 +90,15 @@ class SentenceEncoder(PretrainedModel):
 
         Raises:
             InputError: A text is no string or no valid Unicode, or a keyword has a value that it cannot have.
+
+        Examples:
+            >>> import minilm_jax as mj
+            >>> encoder = mj.SentenceEncoder.from_pretrained()
+            >>> encoder.encode("Hello world").shape
+            (384,)
+            >>> vectors = encoder.encode(["A cat sleeps.", "A kitten naps."])
+            >>> f"{vectors[0] @ vectors[1]:.2f}"
+            '0.71'
         """
         check_device(device)
         form = OutputForm(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 
-from minilm_jax.errors import InputError
+from minilm_jax.errors import InputError, did_you_mean
 
 Format = Literal["txt", "jsonl", "csv"]
 FORMATS: Mapping[str, Format] = {".txt": "txt", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
@@ -138,11 +138,8 @@ def _csv_texts(file: BinaryIO, field: str) -> Iterator[str]:
 
 
 def _no_such(kind: str, field: str, names: Sequence[str]) -> str:
-    import difflib
-
     there = ", ".join(map(repr, names)) or "none"
-    near = difflib.get_close_matches(field, names, n=1)
-    return f"no {kind} {field!r}; there is {there}.{f' Did you mean --field {near[0]}?' if near else ''}"
+    return f"no {kind} {field!r}; there is {there}.{did_you_mean(field, names)}"
 
 
 def _error(file: BinaryIO, line: int, reason: str) -> InputError:

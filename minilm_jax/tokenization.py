@@ -171,6 +171,14 @@ def tokenize(
     Raises:
         InputError: There is no text, or one that is no valid string.
         ModelFileError: The tokenizer cannot be found or read.
+
+    Examples:
+        >>> import minilm_jax as mj
+        >>> batch = mj.tokenize(["Hello world"])
+        >>> batch.input_ids
+        array([[ 101, 7592, 2088,  102,    0,    0,    0,    0]], dtype=int32)
+        >>> batch.attention_mask
+        array([[1, 1, 1, 1, 0, 0, 0, 0]], dtype=int32)
     """
     texts = [texts] if isinstance(texts, str) else texts
     if len(texts) == 0:

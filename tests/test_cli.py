@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -13,7 +14,6 @@ from click.testing import CliRunner
 from minilm_jax import __version__
 from minilm_jax.cli import main, model
 from minilm_jax.errors import InputError, ModelFileError
-from minilm_jax.terminal import render_matrix, render_size
 from tests.conftest import command
 
 WIDTH = 5
@@ -112,7 +112,9 @@ def test_truncation_is_reported_once_with_the_total(encoder, tmp_path):
     [
         (["embed"], "give either TEXTs or --file"),
         (["embed", "a", "--file", "in.txt"], "give either TEXTs or --file"),
-        (["embed", "--file", "none.txt"], "'none.txt' does not exist"),
+        (["embed", "--file", "none.txt"], "'none.txt' does not exist."),
+        (["embed", "--file", "inn.txt"], "does not exist. Did you mean 'in.txt'?"),
+        (["embed", "a", "--precision", "float23"], "Did you mean 'float32'?"),
         (["embed", "--file", "in.log"], "none of .txt, .jsonl, .ndjson, .csv; name the format with --from"),
         (["embed", "a", "--out", "x.bin"], "none of .npy, .npz, .parquet, .jsonl, .csv; name the format with --to"),
         (["embed", "a", "--to", "npy"], "npy cannot go to standard output"),
@@ -120,6 +122,9 @@ def test_truncation_is_reported_once_with_the_total(encoder, tmp_path):
         (["embed", "a", "--batch-size", "0"], "--batch-size"),
         (["similarity", "a"], "two texts or more"),
         (["nonsense"], "No such command"),
+        (["embd"], "Did you mean 'embed'?"),
+        (["embed", "--precison", "int8", "a"], "Did you mean '--precision'?"),
+        (["embed", "a", "--out", "x.parqet"], "Did you mean '.parquet'?"),
         (["completion", "cmd"], "is not one of"),
     ],
 )
@@ -168,57 +173,19 @@ def test_a_bug_shows_its_traceback(monkeypatch):
 # the other commands
 
 
+@pytest.mark.parametrize("arguments", [(), ("convert",), ("--help",)])
+def test_help_teaches_by_examples(arguments):
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.search(r"\n +(minilm-jax|python -m convert) \w+ .*model\.onnx", result.stdout)
+
+
 def test_similarity(encoder):
     assert run("similarity", "ab", "ab").stdout == "1.0000\n"
     assert len(run("similarity", "a", "b", "c").stdout.splitlines()) == 4
     result = json.loads(run("similarity", "a", "b", "--json").stdout)
     assert result["texts"] == ["a", "b"]
     assert np.diag(result["similarity"]) == pytest.approx([1, 1])
-
-
-def test_a_matrix_in_a_terminal():
-    texts = ["A cat sleeps on the sofa", "犬が走る", "line\nend \x1b[31m"]
-    matrix = np.eye(3) - 0.25
-    assert render_matrix(texts, matrix, 44) == (
-        "                             1      2      3\n"
-        "1  A cat sleeps on the…  0.750 -0.250 -0.250\n"
-        "2  犬が走る             -0.250  0.750 -0.250\n"
-        "3  line end [31m        -0.250 -0.250  0.750"
-    )
-
-
-@pytest.mark.parametrize("count", [1, 3, 9, 40, 100])
-def test_a_matrix_fits_its_width(count):
-    lines = render_matrix(["word " * 40] * count, np.ones((count, count))).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert sum(line.count("1.000") for line in lines) == count**2
-
-
-def test_sizes():
-    sizes = [render_size(size) for size in (0, 999, 1_000, 90_868_376, 2 * 10**9, 10**13)]
-    assert sizes == ["0 B", "999 B", "1 kB", "90.9 MB", "2 GB", "1e+04 GB"]
-
-
-def test_info_on_an_empty_cache_downloads_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINILM_JAX_CACHE", str(tmp_path / "cache"))
-    facts = json.loads(run("info", "--json").stdout)
-    assert facts["versions"]["minilm-jax"] == __version__
-    assert {file["state"] for file in facts["model_files"]} == {"missing"}
-    assert "obtained when first needed" in facts["verdict"]
-    assert not (tmp_path / "cache").exists()
-
-
-def test_info_tells_damaged_files(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINILM_JAX_CACHE", str(tmp_path))
-    folder = tmp_path / "all-minilm-l6-v2"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "own.onnx").write_bytes(b"12345")
-    result = run("info")
-    assert result.exit_code == 0
-    assert "damaged       2 B  config.json" in result.stdout
-    assert "extra         5 B  own.onnx" in result.stdout
-    assert "damaged, and is obtained again" in result.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

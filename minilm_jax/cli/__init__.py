@@ -9,6 +9,7 @@ from minilm_jax.cli.bench import bench
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
+from minilm_jax.cli.parameters import Choice
 from minilm_jax.cli.program import SETTINGS, Program
 from minilm_jax.cli.similarity import similarity
 
@@ -22,13 +23,16 @@ def main(**_: bool) -> None:
     """Sentence embeddings with all-MiniLM-L6-v2, on JAX.
 
     \b
+      minilm-jax demo                                   everything once, in a few seconds
       minilm-jax embed "Hello world"                    a vector, as a line of JSON
       minilm-jax embed --file lines.txt --out all.npy   a vector for each line
+      minilm-jax embed --file a.csv --field review --precision int8 --out a.parquet
+      cat lines.txt | minilm-jax embed - > all.jsonl    the same through a pipe
       minilm-jax similarity "A cat." "A dog." "A car."  how alike they are
-      minilm-jax bench                                  how fast it is here
-      minilm-jax info                                   what is installed and cached
+      minilm-jax convert onnx_to_flax model.onnx        Flax params out of an ONNX file
+      minilm-jax info                                   what is installed, and what is off
 
-    The first run obtains the model, 91 MB; `minilm-jax COMMAND -h` says more of each command.
+    The first run obtains the model, 91 MB; `minilm-jax COMMAND -h` shows examples of each command.
     """
 
 
@@ -52,7 +56,7 @@ def demo() -> None:
 
 
 @main.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script that makes Tab complete commands and options.
 

@@ -3,6 +3,7 @@
 import click
 
 from minilm_jax.cli import model as shared
+from minilm_jax.cli.program import quiet_option
 
 _HEAD = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms a call", "of the ceiling")
 _ROW = "{:<10} {:>14} {:>10} {:>9} {:>10} {:>15}"
@@ -10,8 +11,13 @@ _ROW = "{:<10} {:>14} {:>10} {:>9} {:>10} {:>15}"
 
 @click.command()
 @click.option("--model", default="all-minilm-l6-v2", show_default=True, help="A name, or a folder.")
+@quiet_option
 def bench(model: str) -> None:
     """Measure this machine: how fast it embeds in each precision.
+
+    \b
+      minilm-jax bench                    all-MiniLM-L6-v2
+      minilm-jax bench --model DIR        a model of your own
 
     Takes under a minute. The ceiling is the rate of the layers' largest matrix multiplication, measured beside it.
     """

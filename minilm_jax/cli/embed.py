@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import click
 
-from minilm_jax import text_files
+from minilm_jax import progress, text_files
 from minilm_jax.cli import model as shared
+from minilm_jax.cli.parameters import Choice, Existing
+from minilm_jax.cli.program import quiet_option
+from minilm_jax.errors import did_you_mean
 
 if TYPE_CHECKING:
     from minilm_jax import vector_files
@@ -25,18 +28,16 @@ _OUTPUTS = ("npy", "npz", "parquet", "jsonl", "csv")
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option(
-    "--file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -."
-)
+@click.option("--file", type=Existing(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
 @click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
-@click.option("--from", "input_format", type=click.Choice(_INPUTS), help="The format of --file.  [default: by suffix]")
+@click.option("--from", "input_format", type=Choice(_INPUTS), help="The format of --file.  [default: by suffix]")
 @click.option(
     "--out", type=click.Path(dir_okay=False), default="-", help="Write .npy, .npz, .parquet, .jsonl, .csv or -."
 )
-@click.option("--to", "output_format", type=click.Choice(_OUTPUTS), help="The format of --out.  [default: by suffix]")
+@click.option("--to", "output_format", type=Choice(_OUTPUTS), help="The format of --out.  [default: by suffix]")
 @shared.model_options
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most texts a call.  [default: by their length]")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+@quiet_option
 def embed(
     texts: Sequence[str],
     file: str | None,
@@ -48,7 +49,6 @@ def embed(
     precision: "Precision",
     max_seq_length: int | None,
     batch_size: int | None,
-    quiet: bool,
 ) -> None:
     """Embed texts, given here or in a file of any size.
 
@@ -79,18 +79,20 @@ def embed(
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
         first = next(chunks)  # What is wrong with a file shows before the model is loaded.
         encoder = shared.load_encoder(model, precision, max_seq_length)
-        with _progress(None if file == "-" else source, quiet) as advance:
+        with _progress(None if file == "-" else source, few=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, shared.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
-    if not quiet:
-        shared.report_truncation(encoder)
+    shared.report_truncation(encoder)
 
 
 def _by_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
-        raise click.UsageError(f"{path}: the suffix is none of {', '.join(formats)}; name the format with {option}.")
+        near = did_you_mean(suffix, formats)
+        raise click.UsageError(
+            f"{path}: the suffix is none of {', '.join(formats)}; name the format with {option}.{near}"
+        )
     return formats[suffix]
 
 
@@ -101,7 +103,7 @@ def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | No
 
 
 @contextlib.contextmanager
-def _progress(file: BinaryIO | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+def _progress(file: BinaryIO | None, *, few: bool) -> Iterator[Callable[[int], None]]:
     """Shows on a terminal how much of a file is done, or how many texts where that cannot be told, and the speed."""
     from tqdm import tqdm
 
@@ -109,9 +111,9 @@ def _progress(file: BinaryIO | None, quiet: bool) -> Iterator[Callable[[int], No
     layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]" if size else None
     started, texts = time.perf_counter(), 0
     # tqdm's None shows the bar on a terminal only.
-    bar = tqdm(
-        total=size, unit="B" if size else " texts", unit_scale=True, bar_format=layout, disable=quiet or None, delay=1
-    )
+    disable = few or progress.silenced() or None
+    unit = "B" if size else " texts"
+    bar = tqdm(total=size, unit=unit, unit_scale=True, bar_format=layout, disable=disable)
 
     def advance(more: int) -> None:
         nonlocal texts

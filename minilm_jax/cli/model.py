@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from minilm_jax import progress
+from minilm_jax.cli.parameters import Choice
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,7 +26,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--precision",
-            type=click.Choice(["float32", "bfloat16", "int8"]),
+            type=Choice(["float32", "bfloat16", "int8"]),
             default="float32",
             show_default=True,
             help="What to compute in; int8 is fastest on a CPU, bfloat16 on a GPU or TPU.",
@@ -72,9 +75,9 @@ def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | N
 
 
 def report_truncation(encoder: "SentenceEncoder") -> None:
-    """Says on stderr how many texts were cut, if any was."""
+    """Says on stderr how many texts were cut, if any was, unless nothing is to be said."""
     stats = encoder.stats
-    if stats.truncated:
+    if stats.truncated and not progress.silenced():
         click.echo(
             f"{stats.truncated:,} of {stats.texts:,} texts were longer than {encoder.max_seq_length} tokens and were"
             " cut there; --max-seq-length raises the limit.",

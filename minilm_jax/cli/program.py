@@ -1,6 +1,9 @@
-"""What `minilm-jax` and `python -m convert` have in common: failures become exit codes, and two options."""
+"""What `minilm-jax` and `python -m convert` have in common: failures become exit codes, and three options."""
 
+import functools
 import gc
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -23,6 +26,10 @@ class Program(click.Group):
             click.Option(["--compilation-cache/--no-compilation-cache"], default=True, help=cache_help),
         ]
 
+    def parse_args(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
+        """Takes no arguments at all for a question, not for a mistake."""
+        return super().parse_args(ctx, [*args] or ["--help"])
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
         # Importing and tracing make a million lasting objects, which Python would look through again and again.
@@ -41,3 +48,16 @@ class Program(click.Group):
             ctx.exit(1)
         finally:
             gc.freeze()  # Else the last thing that Python does is to look through them once more.
+
+
+def quiet_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --quiet to a command: no progress, no warnings."""
+    help = "Say nothing but errors."
+    return click.option("--quiet", "-q", is_flag=True, expose_value=False, callback=_silence, help=help)(command)
+
+
+def _silence(ctx: click.Context, _: click.Parameter, quiet: bool) -> None:
+    log = logging.getLogger("minilm_jax")
+    if quiet:
+        ctx.call_on_close(functools.partial(log.setLevel, log.level))
+        log.setLevel(logging.ERROR)

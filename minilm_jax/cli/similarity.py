@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from minilm_jax.cli import model as shared
+from minilm_jax.cli.program import quiet_option
 
 if TYPE_CHECKING:
     from minilm_jax.precision import Precision
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 @click.argument("texts", nargs=-1, metavar="TEXT TEXT...")
 @shared.model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the texts and the matrix.")
+@quiet_option
 def similarity(
     texts: Sequence[str], model: str, precision: "Precision", max_seq_length: int | None, as_json: bool
 ) -> None:
-    """Print the cosine of texts: 1 for the same, about 0 for unrelated ones.
+    """Print how alike texts are: cosines, 1 for the same.
 
     \b
       minilm-jax similarity "A cat sleeps." "A kitten naps."      one number
