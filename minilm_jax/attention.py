@@ -24,7 +24,7 @@ def attention(query: Array, key: Array, value: Array, mask: Array, *, num_heads:
         float[B, T, D], the heads side by side again; float32 where the arguments, which are multiplied as they are, are
         bfloat16.
     """
-    sums = jnp.promote_types(query.dtype, jnp.float32)
+    sums = jnp.float32 if query.dtype == jnp.bfloat16 else query.dtype
     query = (query.astype(sums) * (query.shape[-1] // num_heads) ** -0.5).astype(query.dtype)
     bias = jnp.where(mask, 0.0, jnp.finfo(sums).min).astype(sums)[:, None, :]
     at_once, one_by_one = (functools.partial(form, num_heads=num_heads) for form in (_at_once, _one_by_one))

@@ -113,10 +113,13 @@ def dot(x: Array, kernel: Array | PackedKernel) -> Array:
     return lax.dot_general(x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=sums)
 
 
+def dot_integers(x: Array, kernel: Array | PackedKernel) -> Array:
+    """Multiplies uint8[..., D] with int8[D, F], exactly, to int32[..., F]."""
+    return dot_packed(x, kernel) if isinstance(kernel, PackedKernel) else dot_uint8_int8(x, kernel)
+
+
 def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:
-    kernel = params["kernel"]
-    packed = isinstance(kernel, PackedKernel)
-    product = dot_packed(x.values, kernel) if packed else dot_uint8_int8(x.values, kernel)
+    product = dot_integers(x.values, params["kernel"])
     product -= x.zero.astype(jnp.int32) * _row(params["kernel_sum"], x.x)
     return product.astype(jnp.float32) * (x.scale * _row(params["kernel_scale"], x.x))
 

@@ -9,16 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jax import Array
 
 from minilm_jax.batching import Batch, Shape
 from minilm_jax.casting import cast
 from minilm_jax.config import EncoderConfig
-from minilm_jax.integer_dot import dot_uint8_int8
+from minilm_jax.engine import Engine
+from minilm_jax.packed_dot import PackedKernel, computes, pack
 from minilm_jax.params import Params
-from minilm_jax.precision import Precision, dot
-from minilm_jax.programs import Programs
-from minilm_jax.streams import side_by_side, stream_count
+from minilm_jax.precision import Precision, dot, dot_integers
+from minilm_jax.streams import stream_count
 
 SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -66,23 +66,18 @@ def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
     """
     for precision in _PRECISIONS:
         operations_per_second = gemm_rate(precision, config)
-        programs = Programs(cast(params, precision, config), config)
+        engine = Engine(cast(params, precision, config), config)
         for shape in SHAPES:
-            seconds = _seconds_a_call(programs, shape, config)
+            seconds = _seconds_a_call(engine, shape, config)
             ideal = operations(config, *shape) / operations_per_second
             yield Speed(precision, shape, seconds, ideal / seconds)
 
 
-def _seconds_a_call(programs: Programs, shape: Shape, config: EncoderConfig) -> float:
+def _seconds_a_call(engine: Engine, shape: Shape, config: EncoderConfig) -> float:
     """Measures batches on all streams, or one text by itself."""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
-    streams = stream_count()
-    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * streams)
-
-    def compute() -> list[NDArray[np.float32]]:
-        return list(side_by_side(lambda batch: np.asarray(programs(batch)), batches, streams))
-
-    return statistics.median(_seconds(compute)) / len(batches)
+    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * stream_count())
+    return statistics.median(_seconds(lambda: list(engine.embed_batches(batches)))) / len(batches)
 
 
 def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
@@ -103,13 +98,16 @@ def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
     rows, width, wide = _GEMM_ROWS, config.hidden_size, config.intermediate_size
     random = np.random.default_rng(0)
     left, right = (random.integers(0, 127, shape).astype(np.int8) for shape in ((rows, width), (width, wide)))
-    if precision == "int8":
-        product, operands = dot_uint8_int8, (left.astype(np.uint8), right)
-    else:
-        dtype = jnp.dtype(precision)
-        product, operands = dot, (left.astype(dtype), right.astype(dtype))
+    dtype = jnp.dtype(precision)
+    x = jnp.asarray(left, jnp.uint8 if precision == "int8" else dtype)
+    product = jax.jit(dot_integers if precision == "int8" else dot)
+    kernel = jnp.asarray(right, dtype)
+    forms: list[Array | PackedKernel] = [kernel]
+    packed = pack(kernel)
+    if isinstance(packed, PackedKernel) and computes(rows, frozenset([(packed.shape, packed.dtype)])):
+        forms.append(packed)
     # A ceiling is what was reached once.
-    return 2 * rows * width * wide / min(_seconds(jax.jit(product), *map(jnp.asarray, operands)))
+    return 2 * rows * width * wide / min(second for form in forms for second in _seconds(product, x, form))
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> list[float]:

@@ -2,7 +2,6 @@
 
 import click
 
-from minilm_jax.cli import model as shared
 from minilm_jax.cli.program import quiet_option
 
 _HEAD = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms a call", "of the ceiling")
@@ -19,14 +18,14 @@ def bench(model: str) -> None:
       minilm-jax bench                    all-MiniLM-L6-v2
       minilm-jax bench --model DIR        a model of your own
 
-    Takes under a minute. The ceiling is the rate of the layers' largest matrix multiplication, measured beside it.
+    Takes about a minute, much of it to compile. The ceiling is the rate of the layers' largest matrix multiplication,
+    measured beside it.
     """
     import jax
 
     from minilm_jax.sentence_encoder import SentenceEncoder
     from minilm_jax.speed import measure
 
-    shared.start_compilation_cache()
     encoder = SentenceEncoder.from_pretrained(model)
     click.echo(f"{jax.devices()[0].device_kind}, {jax.device_count()} device(s), jax {jax.__version__}\n")
     click.echo(_ROW.format(*_HEAD))
