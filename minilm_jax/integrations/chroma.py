@@ -33,7 +33,11 @@ class MinilmJaxEmbeddingFunction(EmbeddingFunction[Documents]):
         """
         if len(input) == 0:
             raise InputError("there is no text to embed; Chroma takes no empty list of embeddings.")
-        return list(embed_texts(input, self.model, self.precision))
+        return list(embed_texts(input, self.model, self.precision, "document"))
+
+    def embed_query(self, input: Documents) -> Embeddings:
+        """Embeds queries, each as float32[D]."""
+        return list(embed_texts(input, self.model, self.precision, "query"))
 
     @staticmethod
     def name() -> str:

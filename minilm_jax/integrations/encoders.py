@@ -6,6 +6,7 @@ An adapter holds only what names its encoder, so it is cheap to make and can be 
 import functools
 import threading
 from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from minilm_jax.errors import InputError
 from minilm_jax.model_files import model_folder
 from minilm_jax.precision import Precision
 from minilm_jax.sentence_encoder import SentenceEncoder
+
+Role = Literal["query", "document"]
 
 _lock = threading.Lock()
 
@@ -42,13 +45,17 @@ def _loaded(model: str, precision: Precision) -> SentenceEncoder:
     return SentenceEncoder.from_pretrained(model, precision=precision)
 
 
-def embed_texts(texts: Iterable[str], model: str, precision: Precision) -> NDArray[np.float32]:
+def embed_texts(
+    texts: Iterable[str], model: str, precision: Precision, role: Role | None = None, **options: Any
+) -> NDArray[np.float32]:
     """Embeds texts, of which there may be none.
 
     Args:
         texts: The texts.
         model: A model's name, or a folder.
         precision: What to compute in.
+        role: What the texts are to a search, for models that put a prompt before one or the other.
+        options: Further keywords of `SentenceEncoder.encode`.
 
     Returns:
         float32[n, D].
@@ -58,16 +65,18 @@ def embed_texts(texts: Iterable[str], model: str, precision: Precision) -> NDArr
     """
     if isinstance(texts, str):
         raise InputError(f"a list of texts is needed; this is one string: {texts!r:.60}")
-    return shared_encoder(model, precision).encode(texts)
+    encoder = shared_encoder(model, precision)
+    encode = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}[role]
+    return encode(texts, **options)
 
 
-def embed_text(text: str, model: str, precision: Precision) -> list[float]:
-    """Embeds one text, see `embed_texts`.
+def embed_query(text: str, model: str, precision: Precision) -> list[float]:
+    """Embeds one query, see `embed_texts`.
 
     Returns:
         D plain floats.
     """
-    return embed_texts([text], model, precision)[0].tolist()
+    return embed_texts([text], model, precision, "query")[0].tolist()
 
 
 def embedding_size(model: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from haystack import Document, component
 
 from minilm_jax.errors import InputError
-from minilm_jax.integrations.encoders import embed_text, embed_texts, shared_encoder
+from minilm_jax.integrations.encoders import embed_query, embed_texts, shared_encoder
 from minilm_jax.model_files import DEFAULT_MODEL
 from minilm_jax.precision import Precision
 
@@ -38,7 +38,7 @@ class MinilmJaxTextEmbedder(_Embedder):
         Raises:
             InputError: `text` is no valid string.
         """
-        return {"embedding": embed_text(text, self.model, self.precision), "meta": {"model": self.model}}
+        return {"embedding": embed_query(text, self.model, self.precision), "meta": {"model": self.model}}
 
 
 @component
@@ -70,7 +70,7 @@ class MinilmJaxDocumentEmbedder(_Embedder):
         """
         if not all(isinstance(document, Document) for document in documents):
             raise InputError("a list of Documents is needed; MinilmJaxTextEmbedder takes a text.")
-        vectors = embed_texts(map(self._text, documents), self.model, self.precision).tolist()
+        vectors = embed_texts(map(self._text, documents), self.model, self.precision, "document").tolist()
         return {"documents": [dataclasses.replace(d, embedding=v) for d, v in zip(documents, vectors, strict=True)]}
 
     def _text(self, document: Document) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 from langchain_core.embeddings import Embeddings
 
-from minilm_jax.integrations.encoders import embed_text, embed_texts
+from minilm_jax.integrations.encoders import embed_query, embed_texts
 from minilm_jax.model_files import DEFAULT_MODEL
 from minilm_jax.precision import Precision
 
@@ -27,7 +27,7 @@ class MinilmJaxEmbeddings(Embeddings):
         Raises:
             InputError: `texts` is one string, or has an item that is no valid string.
         """
-        return embed_texts(texts, self.model, self.precision).tolist()
+        return embed_texts(texts, self.model, self.precision, "document").tolist()
 
     def embed_query(self, text: str) -> list[float]:
         """Embeds one text as D floats.
@@ -35,4 +35,4 @@ class MinilmJaxEmbeddings(Embeddings):
         Raises:
             InputError: `text` is no valid string.
         """
-        return embed_text(text, self.model, self.precision)
+        return embed_query(text, self.model, self.precision)

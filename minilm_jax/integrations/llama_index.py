@@ -5,7 +5,7 @@ import asyncio
 from llama_index.core.embeddings import BaseEmbedding
 from pydantic import Field
 
-from minilm_jax.integrations.encoders import embed_text, embed_texts
+from minilm_jax.integrations.encoders import embed_query, embed_texts
 from minilm_jax.model_files import DEFAULT_MODEL
 from minilm_jax.precision import Precision
 
@@ -29,13 +29,13 @@ class MinilmJaxEmbedding(BaseEmbedding):
         return "MinilmJaxEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return embed_text(query, self.model_name, self.precision)
+        return embed_query(query, self.model_name, self.precision)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return embed_text(text, self.model_name, self.precision)
+        return self._get_text_embeddings([text])[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return embed_texts(texts, self.model_name, self.precision).tolist()
+        return embed_texts(texts, self.model_name, self.precision, "document").tolist()
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await asyncio.to_thread(self._get_query_embedding, query)

@@ -12,7 +12,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ScoringFunction
 from numpy.typing import NDArray
 
-from minilm_jax.integrations.encoders import shared_encoder
+from minilm_jax.integrations.encoders import embed_texts, shared_encoder
 from minilm_jax.model_files import DEFAULT_MODEL
 from minilm_jax.params import Params, flatten
 from minilm_jax.precision import Precision
@@ -36,15 +36,16 @@ class MinilmJaxEncoder(AbsEncoder):
 
         Args:
             inputs: MTEB's data loader, batches with `text`; the encoder forms batches of its own from all of them.
-            options: What MTEB says of the task, which changes no vector, and `encode_kwargs` of `mteb.evaluate`: its
-                `show_progress_bar` and `precision` are passed on.
+            options: What MTEB says of the task, of which `prompt_type` is heeded, and `encode_kwargs` of
+                `mteb.evaluate`, of which `show_progress_bar` and `precision` are.
 
         Returns:
             float32[n, D].
         """
         texts = [text for batch in inputs for text in batch["text"]]
+        role = None if options.get("prompt_type") is None else options["prompt_type"].value
         passed = {name: options[name] for name in ("show_progress_bar", "precision") if name in options}
-        return shared_encoder(self.model, self.precision).encode(texts, **passed)
+        return embed_texts(texts, self.model, self.precision, role, **passed)
 
     @functools.cached_property
     def mteb_model_meta(self) -> ModelMeta:  # pyright: ignore[reportIncompatibleVariableOverride] set when first read
