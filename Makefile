@@ -6,13 +6,15 @@ BENCH := .venv-bench/bin
 DOCS := .venv-docs/bin
 CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
+INTEGRATIONS := .venv-integrations/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
 	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_sentence_encoder.py \
 	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters lint docs fuzz table bench bench-peers bench-convert quality clean
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations lint docs fuzz table bench bench-peers \
+	bench-convert quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -32,6 +34,10 @@ test-peers: .venv-peers/.installed ## make the calls of sentence-transformers to
 test-converters: .venv-converters/.installed ## make all forms of ONNX file anew with the real tools, and convert them
 	@$(CONVERTERS)/python tests/forms/make.py
 	@$(CONVERTERS)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
+
+test-integrations: .venv-integrations/.installed ## run the adapters' tests, each beside the real package
+	@$(INTEGRATIONS)/python -m pytest tests/integrations
+	@$(INTEGRATIONS)/pyright -p tests/integrations --pythonpath $(INTEGRATIONS)/python
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
 	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
@@ -59,7 +65,8 @@ bench-convert: .venv/.tested ## measure conversion against reading the file alon
 	@$(BIN)/python -m benchmarks.conversion
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations \
+		.pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -99,6 +106,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing Sphinx into .venv-docs …"
 	@$(PYTHON) -m venv .venv-docs
 	@$(DOCS)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+.venv-integrations/.installed: pyproject.toml tests/integrations/requirements.txt
+	@echo "installing the packages that there are adapters for …"
+	@$(PYTHON) -m venv .venv-integrations
+	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/integrations/requirements.txt
 	@touch $@
 
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt

@@ -67,6 +67,17 @@ def test_the_library_does_not_import_the_converter_at_import_time(path: Path) ->
     assert not top & {"convert", "onnx"}
 
 
+def test_nothing_imports_the_adapters_and_they_import_not_each_other() -> None:
+    adapters = ROOT / "minilm_jax" / "integrations"
+    shared = {adapters / "__init__.py", adapters / "encoders.py"}
+    for path in [*(ROOT / "minilm_jax").rglob("*.py"), *(ROOT / "convert").rglob("*.py")]:
+        used = {
+            name for name in imports(path, also_inside_functions=True) if name.startswith("minilm_jax.integrations")
+        }
+        is_adapter = path.is_relative_to(adapters) and path not in shared
+        assert used <= ({"minilm_jax.integrations.encoders"} if is_adapter else set()), path
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "convert").glob("*.py")), ids=lambda path: path.name)
 def test_the_converter_uses_no_part_of_onnx_that_trusts_a_file(path: Path) -> None:
     text = path.read_text("utf-8")

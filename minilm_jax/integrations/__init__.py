@@ -1,0 +1,1 @@
+"""Adapters: the encoder behind the interfaces of other libraries, one module and one extra for each."""

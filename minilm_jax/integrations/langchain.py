@@ -1,0 +1,38 @@
+"""LangChain: the encoder as an `Embeddings`."""
+
+import dataclasses
+
+from langchain_core.embeddings import Embeddings
+
+from minilm_jax.integrations.encoders import embed_query, embed_texts
+from minilm_jax.model_files import DEFAULT_MODEL
+from minilm_jax.precision import Precision
+
+
+@dataclasses.dataclass(frozen=True)
+class MinilmJaxEmbeddings(Embeddings):
+    """Embeds documents and queries for LangChain; the asynchronous methods run on LangChain's threads.
+
+    Attributes:
+        model: A model's name, or a folder.
+        precision: What to compute in: "float32", "bfloat16" or "int8".
+    """
+
+    model: str = DEFAULT_MODEL
+    precision: Precision = "float32"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embeds texts, each as D floats; an empty list gives an empty list.
+
+        Raises:
+            InputError: `texts` is one string, or has an item that is no valid string.
+        """
+        return embed_texts(texts, self.model, self.precision, "document").tolist()
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embeds one text as D floats.
+
+        Raises:
+            InputError: `text` is no valid string.
+        """
+        return embed_query(text, self.model, self.precision)

@@ -1,0 +1,47 @@
+"""LlamaIndex: the encoder as a `BaseEmbedding`."""
+
+import asyncio
+
+from llama_index.core.embeddings import BaseEmbedding
+from pydantic import Field
+
+from minilm_jax.integrations.encoders import embed_query, embed_texts
+from minilm_jax.model_files import DEFAULT_MODEL
+from minilm_jax.precision import Precision
+
+
+class MinilmJaxEmbedding(BaseEmbedding):
+    """Embeds nodes and queries for LlamaIndex; the asynchronous methods run on a thread.
+
+    Attributes:
+        model_name: A model's name, or a folder.
+        precision: What to compute in: "float32", "bfloat16" or "int8".
+        embed_batch_size: Texts that LlamaIndex hands over at a time; the encoder forms batches of its own from them.
+    """
+
+    model_name: str = DEFAULT_MODEL
+    precision: Precision = "float32"
+    embed_batch_size: int = Field(default=1024, gt=0, le=2048)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name under which LlamaIndex writes it down."""
+        return "MinilmJaxEmbedding"
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return embed_query(query, self.model_name, self.precision)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return embed_texts(texts, self.model_name, self.precision, "document").tolist()
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)

@@ -1,0 +1,72 @@
+"""MTEB: the encoder as an `EncoderProtocol`, to be given to `mteb.evaluate`."""
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mteb.models import ModelMeta
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ScoringFunction
+from numpy.typing import NDArray
+
+from minilm_jax.integrations.encoders import embed_texts, shared_encoder
+from minilm_jax.model_files import DEFAULT_MODEL
+from minilm_jax.params import Params, flatten
+from minilm_jax.precision import Precision
+
+
+class MinilmJaxEncoder(AbsEncoder):
+    """Embeds the texts of MTEB's tasks.
+
+    Attributes:
+        model: A model's name, or a folder.
+        precision: What to compute in: "float32", "bfloat16" or "int8".
+    """
+
+    def __init__(self, model: str = DEFAULT_MODEL, precision: Precision = "float32") -> None:
+        """Names the encoder, which is loaded when first used."""
+        self.model = model
+        self.precision: Precision = precision
+
+    def encode(self, inputs: Iterable[Mapping[str, Any]], **options: Any) -> NDArray[np.float32]:
+        """Embeds texts.
+
+        Args:
+            inputs: MTEB's data loader, batches with `text`; the encoder forms batches of its own from all of them.
+            options: What MTEB says of the task, of which `prompt_type` is heeded, and `encode_kwargs` of
+                `mteb.evaluate`, of which `show_progress_bar` and `precision` are.
+
+        Returns:
+            float32[n, D].
+        """
+        texts = [text for batch in inputs for text in batch["text"]]
+        role = None if options.get("prompt_type") is None else options["prompt_type"].value
+        passed = {name: options[name] for name in ("show_progress_bar", "precision") if name in options}
+        return embed_texts(texts, self.model, self.precision, role, **passed)
+
+    @functools.cached_property
+    def mteb_model_meta(self) -> ModelMeta:  # pyright: ignore[reportIncompatibleVariableOverride] set when first read
+        """What MTEB keeps results under: the model's name, a hash of its weights, and the precision."""
+        encoder = shared_encoder(self.model, self.precision)
+        return ModelMeta.create_empty(
+            {
+                "name": f"minilm-jax/{Path(self.model).name}",
+                "revision": _fingerprint(encoder.params),
+                "experiment_kwargs": {"precision": self.precision},
+                "framework": ["JAX"],
+                "similarity_fn_name": ScoringFunction.COSINE,
+                "embed_dim": encoder.config.hidden_size,
+                "max_tokens": encoder.max_seq_length,
+            }
+        )
+
+
+def _fingerprint(params: Params) -> str:
+    # A folder may hold other weights tomorrow, whose results must not be taken for these.
+    digest = hashlib.sha256()
+    for path, leaf in sorted(flatten(params).items()):
+        digest.update(path.encode() + np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:12]

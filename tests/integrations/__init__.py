@@ -1,0 +1,1 @@
+"""The adapters, each beside the real package."""
