@@ -10,6 +10,7 @@ from .errors import (
     InputError as InputError,
     MinilmJaxError as MinilmJaxError,
     ModelFileError as ModelFileError,
+    SearchIndexError as SearchIndexError,
 )
 from .params import init_params as init_params
 from .sentence_encoder import SentenceEncoder as SentenceEncoder

@@ -6,6 +6,7 @@ from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
+from minilm_jax.quantization import quantize_embeddings
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
 
 
@@ -46,7 +47,7 @@ def semantic_search_binary(
     queries, bits = np.atleast_2d(np.asarray(query_embeddings, np.float32)), _as_bits(corpus_embeddings)
     if not np.isfinite(queries).all():
         raise InputError("a query has NaN or infinity.")
-    found = nearest(np.packbits(queries > 0, axis=-1), bits, top_k * rescore_multiplier, hamming_sim)
+    found = nearest(quantize_embeddings(queries, "ubinary"), bits, top_k * rescore_multiplier, hamming_sim)
     candidates = [ids for chunk in found for ids in chunk.ids]
     return [hits for query, ids in zip(queries, candidates, strict=True) for hits in _rescored(query, ids, bits, top_k)]
 
