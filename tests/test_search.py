@@ -208,6 +208,18 @@ def test_communities(threshold, smallest, size, held, monkeypatch):
     assert len(found) > 1
 
 
+def test_no_more_is_held_for_communities_than_there_is(monkeypatch):
+    shapes = []
+
+    def cosines_of(a, b):
+        shapes.append((a.shape, b.shape))
+        return search.cos_sim(a, b)
+
+    monkeypatch.setattr("minilm_jax.search.communities._cosines", cosines_of)
+    search.community_detection(vectors(5), 0.0, 1)
+    assert set(shapes) == {((8, D), (8, D))}
+
+
 def test_copies_are_one_community_and_what_stands_alone_is_none():
     embeddings = np.concatenate([np.tile(vectors(1), (5, 1)), vectors(3, seed=9), np.zeros((3, D), np.float32)])
     assert list(map(sorted, search.community_detection(embeddings, 0.99, 3))) == [[0, 1, 2, 3, 4]]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.engine import progress_bar
 from minilm_jax.errors import InputError
-from minilm_jax.search.chunks import Rows, as_rows, chunks, rows_at_once
+from minilm_jax.search.chunks import Rows, as_rows, chunks, power_of_two, rows_at_once
 from minilm_jax.search.similarity import cos_sim
 
 # Cosines that are held at a time while groups are taken, 64 MB.
@@ -67,7 +67,7 @@ def _neighbour_counts(
 
 def _take(rows: Rows, centres: NDArray[np.integer], threshold: float, smallest: int) -> list[list[int]]:
     groups, taken = [], np.zeros(len(rows), bool)
-    at_once = max(1, _MOST_COSINES // max(1, len(rows)))
+    at_once = min(power_of_two(len(rows)), max(1, _MOST_COSINES // max(1, len(rows))))
     while len(centres):
         now, centres = centres[:at_once], centres[at_once:]
         for centre, cosines in zip(now.tolist(), _cosines_with_all(rows, now, at_once), strict=True):
