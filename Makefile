@@ -12,7 +12,8 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters lint docs fuzz table bench bench-peers bench-convert quality clean
+.PHONY: help demo test test-oldest test-peers test-converters lint docs fuzz table bench bench-peers bench-convert \
+	bench-search quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -57,6 +58,9 @@ quality: .venv/.tested ## measure what each precision costs in quality; writes d
 
 bench-convert: .venv/.tested ## measure conversion against reading the file alone
 	@$(BIN)/python -m benchmarks.conversion
+
+bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss and usearch; writes docs/search-speed.md
+	@$(BENCH)/python -m benchmarks.search
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .pytest_cache .ruff_cache .hypothesis dist build

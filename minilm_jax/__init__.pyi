@@ -1,3 +1,4 @@
+from . import search as search
 from .batching import Batch as Batch
 from .casting import cast as cast
 from .checkpoint import load_params as load_params, save_params as save_params

@@ -56,8 +56,9 @@ def _neighbour_counts(
     counts = np.zeros(len(rows), np.int32)
     with progress_bar(len(rows), show_progress_bar) as progress:
         for start, count, some in chunks(rows, batch_size):
-            for row in np.flatnonzero(~np.isfinite(some).all(axis=1)):
-                raise InputError(f"embedding {start + row} has NaN or infinity.")
+            finite = np.asarray(jnp.isfinite(some).all(axis=1))
+            if not finite.all():
+                raise InputError(f"embedding {start + finite.argmin()} has NaN or infinity.")
             for _, real, chunk in chunks(rows, rows_at_once()):
                 near = _count_near(some, chunk, np.int32(real), np.float32(threshold))
                 counts[start : start + count] += np.asarray(near)[:count]

@@ -16,6 +16,9 @@ from minilm_jax.search.similarity import ScoreFunction, cos_sim
 
 QUERIES_AT_ONCE = 1_024
 
+# Chunks handed to the device before its results are waited for: more would fill its memory, fewer let it wait.
+_QUEUED = 8
+
 
 class Nearest(NamedTuple):
     """What is nearest to some queries, best first, the smaller id first where scores are equal.
@@ -119,10 +122,10 @@ def as_hits(found: Nearest) -> list[list[Hit]]:
 
 def _among_all(queries: Rows, corpus: Rows, k: int, score_function: ScoreFunction, size: int) -> tuple[Array, Array]:
     best = jnp.full((len(queries), k), -jnp.inf, jnp.float32), jnp.full((len(queries), k), -1, jnp.int32)
-    for start, count, chunk in chunks(corpus, size):
-        before = best
+    for number, (start, count, chunk) in enumerate(chunks(corpus, size), 1):
         best = _better(*best, queries, chunk, np.int32(start), np.int32(count), score_function)
-        jax.block_until_ready(before)  # One chunk is computed while the next is copied, and no more are held.
+        if number % _QUEUED == 0:
+            jax.block_until_ready(best)
     return best
 
 
@@ -140,7 +143,9 @@ def _better(
 
 
 def _checked(found: Nearest, start: int) -> Nearest:
-    for query in np.flatnonzero(~np.isfinite(found.scores[:, :1]).all(axis=1)):
+    finite = np.isfinite(found.scores[:, :1]).all(axis=1)
+    if not finite.all():
+        query = finite.argmin()
         raise InputError(
             f"the score of query {start + query} and row {found.ids[query, 0]} of the corpus is not a finite number;"
             " look for NaN, infinity or huge numbers in both vectors."
