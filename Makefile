@@ -8,8 +8,8 @@ CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
-	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_sentence_encoder.py \
-	tests/test_tokenization.py
+	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
+	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-converters lint docs fuzz table bench bench-peers bench-convert \

@@ -93,5 +93,5 @@ _cosines = jax.jit(cos_sim)
 
 @jax.jit
 def _count_near(rows: Array, chunk: Array, count: Array, threshold: Array) -> Array:
-    real = jnp.arange(len(chunk)) < count
+    real = jnp.arange(len(chunk), dtype=jnp.int32) < count
     return jnp.sum((cos_sim(rows, chunk) >= threshold) & real[None], axis=1, dtype=jnp.int32)

@@ -136,7 +136,7 @@ def _better(
     new = score_function(queries, chunk).astype(jnp.float32)
     # What is not finite comes first, where it is seen.
     new = jnp.where(jnp.isfinite(new), new, jnp.inf)
-    new = jnp.where((jnp.arange(len(chunk)) < count)[None], new, -jnp.inf)
+    new = jnp.where((jnp.arange(len(chunk), dtype=jnp.int32) < count)[None], new, -jnp.inf)
     new, rows = lax.top_k(new, min(scores.shape[1], len(chunk)))
     scores, places = lax.top_k(jnp.concatenate([scores, new], axis=1), scores.shape[1])
     return scores, jnp.take_along_axis(jnp.concatenate([ids, rows + start], axis=1), places, axis=1)
