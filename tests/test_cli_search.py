@@ -73,7 +73,7 @@ def test_the_index_may_be_elsewhere_and_other_formats_be_read(embedded, tmp_path
     assert os.listdir(tmp_path) in (["t.csv", "deep"], ["deep", "t.csv"])
 
 
-def test_an_index_of_another_model_is_made_anew(embedded, corpus, folder, monkeypatch):
+def test_an_index_of_another_model_is_made_anew(embedded, encoder, corpus, folder, monkeypatch):
     run("search", "cat", "--corpus", corpus)
     other = mj.SentenceEncoder(folder, max_seq_length=128)
     monkeypatch.setattr(model, "load_encoder", lambda *_: other)
@@ -81,6 +81,8 @@ def test_an_index_of_another_model_is_made_anew(embedded, corpus, folder, monkey
     assert result.exit_code == 0
     assert "note: all texts are embedded anew" in result.stderr
     assert run("search", "cat", "--corpus", corpus).stderr == ""
+    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    assert run("search", "cat", "--corpus", corpus, "--quiet").stderr == ""
 
 
 def test_an_index_that_cannot_be_kept_is_done_without(embedded, corpus):

@@ -1,6 +1,8 @@
 """`minilm-jax cluster`."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -43,13 +45,14 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, whole: bool, as_jso
     if as_json:
         click.echo(json.dumps(clusters, ensure_ascii=False))
         return
-    lines = []
-    for members in clusters:
-        shown = members if whole else members[:_SHOWN]
-        sizes = [f"{len(members):,}"] + [""] * len(shown)
-        lines += [(size, str(entry["row"]), entry["text"]) for size, entry in zip(sizes, shown, strict=False)]
-        if len(shown) < len(members):
-            lines.append(("", "", f"… {len(members) - len(shown):,} more"))
-    click.echo(render_texts("size", lines))
+    click.echo(render_texts("size", [line for members in clusters for line in _lines(members, whole)]))
     inside = sum(map(len, clusters))
     click.echo(f"\nClusters: {len(clusters):,}, with {inside:,} of {len(corpus.rows):,} texts.")
+
+
+def _lines(members: Sequence[Mapping[str, Any]], whole: bool) -> Iterator[tuple[str, str, str]]:
+    shown = members if whole else members[:_SHOWN]
+    for place, entry in enumerate(shown):
+        yield "" if place else f"{len(members):,}", str(entry["row"]), entry["text"]
+    if len(shown) < len(members):
+        yield "", "", f"… {len(members) - len(shown):,} more"

@@ -83,11 +83,16 @@ def _indexed(texts: list[str], encoder: "SentenceEncoder", folder: Path, quiet: 
         try:
             kept = SearchIndex.load(folder, encoder)
         except SearchIndexError as error:
-            click.echo(f"note: all texts are embedded anew; {error}", err=True)
+            _note(f"all texts are embedded anew; {error}", quiet)
     index = kept.matching(texts, show_progress_bar=False if quiet else None)
     if index is not kept:
         try:
             index.save(folder)
         except (InputError, OSError) as error:
-            click.echo(f"note: the index is not kept, --index names another place for it; {error}", err=True)
+            _note(f"the index is not kept, --index names another place for it; {error}", quiet)
     return index
+
+
+def _note(message: str, quiet: bool) -> None:
+    if not quiet:
+        click.echo(f"note: {message}", err=True)

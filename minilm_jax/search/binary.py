@@ -49,13 +49,13 @@ def semantic_search_binary(
         raise InputError("a query has NaN or infinity.")
     found = nearest(quantize_embeddings(queries, "ubinary"), bits, top_k * rescore_multiplier, hamming_sim)
     candidates = [ids for chunk in found for ids in chunk.ids]
-    return [hits for query, ids in zip(queries, candidates, strict=True) for hits in _rescored(query, ids, bits, top_k)]
+    return [_rescored(query, ids, bits, top_k) for query, ids in zip(queries, candidates, strict=True)]
 
 
-def _rescored(query: NDArray[np.float32], ids: NDArray[np.int32], bits: NDArray[np.uint8], k: int) -> list[list[Hit]]:
+def _rescored(query: NDArray[np.float32], ids: NDArray[np.int32], bits: NDArray[np.uint8], k: int) -> list[Hit]:
     scores = np.unpackbits(bits[ids], axis=-1, count=len(query)) @ query
     best = np.argsort(-scores, kind="stable")[:k]
-    return as_hits(Nearest(scores[None, best], ids[None, best]))
+    return as_hits(Nearest(scores[None, best], ids[None, best]))[0]
 
 
 def _as_bits(vectors: ArrayLike) -> NDArray[np.uint8]:
