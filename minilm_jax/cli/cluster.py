@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from minilm_jax.cli.corpus import ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.parameters import Existing
 
 # Of a cluster that is not printed whole.
 _SHOWN = 5
 
 
 @click.command()
-@click.argument("corpus", type=click.Path(exists=True, dir_okay=False), metavar="FILE")
+@click.argument("corpus", type=Existing(dir_okay=False), metavar="FILE")
 @click.option(
     "--threshold",
     type=click.FloatRange(-1, 1),

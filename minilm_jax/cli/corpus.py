@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minilm_jax import text_files
+from minilm_jax import progress, text_files
 from minilm_jax.cli import model as shared
 from minilm_jax.cli.embed import INPUTS, by_suffix
+from minilm_jax.cli.parameters import Choice
+from minilm_jax.cli.program import quiet_option
 from minilm_jax.errors import InputError, SearchIndexError
 
 if TYPE_CHECKING:
@@ -45,16 +47,15 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
 
     @shared.model_options
     @click.option("--field", default="text", show_default=True, help="The member or column that holds the text.")
-    @click.option("--from", "input_format", type=click.Choice(INPUTS), help="The file's format.  [default: by suffix]")
+    @click.option("--from", "input_format", type=Choice(INPUTS), help="The file's format.  [default: by suffix]")
     @click.option("--index", type=click.Path(file_okay=False), help="Where to keep the index.  [default: FILE.index]")
-    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but results and errors.")
+    @quiet_option
     @functools.wraps(command)
     def run(
         corpus: str,
         field: str,
         input_format: text_files.Format | None,
         index: str | None,
-        quiet: bool,
         model: str,
         precision: Any,
         max_seq_length: int | None,
@@ -66,15 +67,15 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
             texts = {row: text for row, text in numbered if text.strip()}
         encoder = shared.load_encoder(model, precision, max_seq_length)
         with shared.unwarned():
-            indexed = _indexed(list(texts.values()), encoder, Path(index or f"{corpus}.index"), quiet)
-            command(Corpus(indexed, list(texts), False if quiet else None), **others)
-        if not quiet:
-            shared.report_truncation(encoder)
+            show = False if progress.silenced() else None
+            indexed = _indexed(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
+            command(Corpus(indexed, list(texts), show), **others)
+        shared.report_truncation(encoder)
 
     return run
 
 
-def _indexed(texts: list[str], encoder: "SentenceEncoder", folder: Path, quiet: bool) -> "SearchIndex":
+def _indexed(texts: list[str], encoder: "SentenceEncoder", folder: Path, show: bool | None) -> "SearchIndex":
     """Returns an index of these texts: the one that is kept, brought up to date, or a new one."""
     from minilm_jax.search import SearchIndex
 
@@ -83,16 +84,16 @@ def _indexed(texts: list[str], encoder: "SentenceEncoder", folder: Path, quiet: 
         try:
             kept = SearchIndex.load(folder, encoder)
         except SearchIndexError as error:
-            _note(f"all texts are embedded anew; {error}", quiet)
-    index = kept.matching(texts, show_progress_bar=False if quiet else None)
+            _note(f"all texts are embedded anew; {error}")
+    index = kept.matching(texts, show_progress_bar=show)
     if index is not kept:
         try:
             index.save(folder)
         except (InputError, OSError) as error:
-            _note(f"the index is not kept, --index names another place for it; {error}", quiet)
+            _note(f"the index is not kept, --index names another place for it; {error}")
     return index
 
 
-def _note(message: str, quiet: bool) -> None:
-    if not quiet:
+def _note(message: str) -> None:
+    if not progress.silenced():
         click.echo(f"note: {message}", err=True)

@@ -5,10 +5,11 @@ import json
 import click
 
 from minilm_jax.cli.corpus import ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.parameters import Existing
 
 
 @click.command()
-@click.argument("corpus", type=click.Path(exists=True, dir_okay=False), metavar="FILE")
+@click.argument("corpus", type=Existing(dir_okay=False), metavar="FILE")
 @click.option(
     "--threshold", type=click.FloatRange(-1, 1), default=0.9, show_default=True, help="The least cosine of a pair."
 )
