@@ -9,12 +9,12 @@ PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
-	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_sentence_encoder.py \
-	tests/test_tokenization.py
+	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
+	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-converters test-integrations lint docs fuzz table bench bench-peers \
-	bench-convert quality clean
+	bench-convert bench-search quality clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -63,6 +63,9 @@ quality: .venv/.tested ## measure what each precision costs in quality; writes d
 
 bench-convert: .venv/.tested ## measure conversion against reading the file alone
 	@$(BIN)/python -m benchmarks.conversion
+
+bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss and usearch; writes docs/search-speed.md
+	@$(BENCH)/python -m benchmarks.search
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations \

@@ -15,6 +15,7 @@ _PACKAGES = (
     "jax",
     "jaxlib",
     "flax",
+    "numpy",
     "tokenizers",
     "openvino",
     "nncf",
@@ -24,6 +25,8 @@ _PACKAGES = (
     "torch",
     "sentence-transformers",
     "transformers",
+    "faiss-cpu",
+    "usearch",
 )
 # What decides how fast the precisions are beside each other.
 _INSTRUCTIONS = (

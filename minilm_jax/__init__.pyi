@@ -1,3 +1,4 @@
+from . import search as search
 from .batching import Batch as Batch
 from .casting import cast as cast
 from .checkpoint import load_params as load_params, save_params as save_params
@@ -10,6 +11,7 @@ from .errors import (
     InputError as InputError,
     MinilmJaxError as MinilmJaxError,
     ModelFileError as ModelFileError,
+    SearchIndexError as SearchIndexError,
 )
 from .params import init_params as init_params
 from .sentence_encoder import SentenceEncoder as SentenceEncoder

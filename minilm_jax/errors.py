@@ -19,6 +19,10 @@ class ConversionError(MinilmJaxError):
     """An ONNX graph that cannot be converted, or whose conversion could not be proved."""
 
 
+class SearchIndexError(MinilmJaxError):
+    """A search index that is missing, damaged, or of another model."""
+
+
 def did_you_mean(given: str, possible: Iterable[str]) -> str:
     """Returns the end of a message, " Did you mean 'x'?", or nothing where no possible word is near the given one."""
     import difflib

@@ -1,5 +1,7 @@
-"""What a person reads in a terminal: a similarity matrix, sizes of files."""
+"""What a person reads in a terminal: a similarity matrix, tables of texts, sizes of files."""
 
+import shutil
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -37,6 +39,25 @@ def render_matrix(texts: Sequence[str], matrix: NDArray[np.floating], width: int
     return "\n\n".join("\n".join(block(start)) for start in range(0, len(texts), columns))
 
 
+def render_texts(title: str, lines: Sequence[tuple[str, str, str]]) -> str:
+    """Lays out a table of texts, shortened to the width of the terminal; elsewhere they are whole, on a line each.
+
+    Args:
+        title: Of the first column.
+        lines: What is in the first column, the number of a row, and its text.
+
+    Returns:
+        The lines under a head.
+    """
+    first = max(len(title), *(len(line[0]) for line in lines), 0)
+    second = max(len("row"), *(len(line[1]) for line in lines), 0)
+    room = shutil.get_terminal_size().columns - first - second - 4 if sys.stdout.isatty() else None
+    return "\n".join(
+        f"{left:>{first}}  {row:>{second}}  {_shortened(text, room)}".rstrip()
+        for left, row, text in [(title, "row", "text"), *lines]
+    )
+
+
 def render_size(size: int) -> str:
     """Returns a number of bytes as people write it, such as 90.9 MB."""
     power = min(len(str(size)) - 1, 9) // 3
@@ -56,6 +77,13 @@ def _character_columns(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _shortened(text: str, room: int | None) -> str:
+    if room is None:
+        return _printable(text)
+    room = max(room, _SHORTEST_LABEL)
+    return _fit(_printable(text[: 8 * room]), room)  # A long text is not measured to its end.
 
 
 def _fit(text: str, width: int) -> str:

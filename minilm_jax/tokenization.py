@@ -119,9 +119,13 @@ class TextTokenizer:
         tokens |= {"unk_token": getattr(self._tokenizer.model, "unk_token", None), "mask_token": "[MASK]"}
         return {part: token for part, token in tokens.items() if self._tokenizer.token_to_id(token or "") is not None}
 
+    def to_json(self) -> str:
+        """Returns what `save` writes."""
+        return self._tokenizer.to_str(pretty=True)
+
     def save(self, path: Path) -> None:
         """Writes a `tokenizer.json`, with neither truncation nor padding in it."""
-        path.write_text(self._tokenizer.to_str(pretty=True), "utf-8")
+        path.write_text(self.to_json(), "utf-8")
 
     @contextlib.contextmanager
     def _failures_named(self, what: str) -> Iterator[None]:

@@ -37,6 +37,9 @@ ALLOWED = {
     "minilm_jax.outputs": {"batching", "errors", "quantization"},
     "minilm_jax.compatibility": {"errors"},
     "minilm_jax.engine": {"batching", "config", "encoder", "params", "programs", "streams"},
+    "minilm_jax.search.similarity": {"errors", "pooling"},
+    "minilm_jax.search.chunks": {"errors"},
+    "minilm_jax.search.exact": {"errors", "search.chunks", "search.similarity"},
 }
 
 

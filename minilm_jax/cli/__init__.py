@@ -6,11 +6,14 @@ import click
 
 from minilm_jax import __version__
 from minilm_jax.cli.bench import bench
+from minilm_jax.cli.cluster import cluster
+from minilm_jax.cli.duplicates import duplicates
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
 from minilm_jax.cli.parameters import Choice
 from minilm_jax.cli.program import SETTINGS, Program
+from minilm_jax.cli.search import search
 from minilm_jax.cli.similarity import similarity
 
 # Every argument, --help too, is for the command that this one loads.
@@ -29,6 +32,7 @@ def main(**_: bool) -> None:
       minilm-jax embed --file a.csv --field review --precision int8 --out a.parquet
       cat lines.txt | minilm-jax embed - > all.jsonl    the same through a pipe
       minilm-jax similarity "A cat." "A dog." "A car."  how alike they are
+      minilm-jax search "a pet" --corpus lines.txt      the lines most like it
       minilm-jax convert onnx_to_flax model.onnx        Flax params out of an ONNX file
       minilm-jax info                                   what is installed, and what is off
 
@@ -72,5 +76,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed):
+for _command in (bench, similarity, info, embed, search, cluster, duplicates):
     main.add_command(_command)

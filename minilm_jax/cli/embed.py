@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from minilm_jax.precision import Precision
 
 _Format = TypeVar("_Format")
-_INPUTS = ("txt", "jsonl", "csv")
+INPUTS = ("txt", "jsonl", "csv")
 _OUTPUTS = ("npy", "npz", "parquet", "jsonl", "csv")
 
 
@@ -30,7 +30,7 @@ _OUTPUTS = ("npy", "npz", "parquet", "jsonl", "csv")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", type=Existing(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
 @click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
-@click.option("--from", "input_format", type=Choice(_INPUTS), help="The format of --file.  [default: by suffix]")
+@click.option("--from", "input_format", type=Choice(INPUTS), help="The format of --file.  [default: by suffix]")
 @click.option(
     "--out", type=click.Path(dir_okay=False), default="-", help="Write .npy, .npz, .parquet, .jsonl, .csv or -."
 )
@@ -67,8 +67,8 @@ def embed(
         raise click.UsageError("give either TEXTs or --file; --file - reads standard input.")
     from minilm_jax.vector_files import FORMATS, STREAM_FORMATS, open_writer
 
-    source_format = input_format or ("txt" if file in (None, "-") else _by_suffix(file, text_files.FORMATS, "--from"))
-    target_format = output_format or ("jsonl" if out == "-" else _by_suffix(out, FORMATS, "--to"))
+    source_format = input_format or ("txt" if file in (None, "-") else by_suffix(file, text_files.FORMATS, "--from"))
+    target_format = output_format or ("jsonl" if out == "-" else by_suffix(out, FORMATS, "--to"))
     if out == "-" and target_format not in STREAM_FORMATS:
         raise click.UsageError(f"{target_format} cannot go to standard output; name a file with --out.")
     if file and os.path.exists(out) and os.path.exists(file) and os.path.samefile(file, out):
@@ -86,7 +86,8 @@ def embed(
     shared.report_truncation(encoder)
 
 
-def _by_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
+def by_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
+    """Returns the format that a file's suffix stands for; an option names it where the suffix does not tell."""
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
         near = did_you_mean(suffix, formats)

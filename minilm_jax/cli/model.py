@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,10 +68,17 @@ def load_encoder(model: str, precision: "Precision", max_seq_length: int | None)
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":
     """Embeds texts without a bar or a warning of its own."""
+    with unwarned():
+        return encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
+
+
+@contextlib.contextmanager
+def unwarned() -> Iterator[None]:
+    """Keeps back the warnings that a command has words of its own for."""
     with warnings.catch_warnings():
         for message in _NOT_SHOWN:
             warnings.filterwarnings("ignore", message)
-        return encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
+        yield
 
 
 def report_truncation(encoder: "SentenceEncoder") -> None:

@@ -1,3 +1,15 @@
+from .binary import (
+    hamming_sim as hamming_sim,
+    quantize_embeddings as quantize_embeddings,
+    semantic_search_binary as semantic_search_binary,
+)
+from .communities import community_detection as community_detection
+from .exact import Hit as Hit, Nearest as Nearest, nearest as nearest, semantic_search as semantic_search
+from .index import SearchIndex as SearchIndex, TextHit as TextHit
+from .paraphrases import (
+    paraphrase_mining as paraphrase_mining,
+    paraphrase_mining_embeddings as paraphrase_mining_embeddings,
+)
 from .similarity import (
     ScoreFunction as ScoreFunction,
     cos_sim as cos_sim,

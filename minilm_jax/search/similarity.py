@@ -10,7 +10,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from minilm_jax.errors import InputError
 from minilm_jax.pooling import l2_normalize

@@ -1,0 +1,114 @@
+"""Paraphrase mining: the pairs of a corpus that are most alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minilm_jax.engine import progress_bar
+from minilm_jax.errors import InputError
+from minilm_jax.search.chunks import as_rows
+from minilm_jax.search.exact import QUERIES_AT_ONCE, Nearest, nearest
+from minilm_jax.search.similarity import ScoreFunction, cos_sim
+
+# A pair of rows i < j is held as the one number i · 2³² + j.
+_BITS = 32
+
+
+def paraphrase_mining(
+    model: Any,
+    sentences: Sequence[str],
+    show_progress_bar: bool | None = False,
+    batch_size: int | None = None,
+    query_chunk_size: int = QUERIES_AT_ONCE,
+    corpus_chunk_size: int | None = None,
+    max_pairs: int = 500_000,
+    top_k: int = 100,
+    score_function: ScoreFunction = cos_sim,
+    **encode_options: Any,
+) -> list[list[float | int]]:
+    """Embeds texts and finds the pairs that are most alike, as sentence-transformers' function of this name does.
+
+    Args:
+        model: A `SentenceEncoder`.
+        sentences: The texts.
+        show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
+        batch_size: Most texts a call of the encoder; by default as many as a budget of tokens allows.
+        query_chunk_size: Most texts at a time that partners are found for.
+        corpus_chunk_size: Most texts at a time that they are compared with; by default what suits the device.
+        max_pairs: Most pairs; the best stay.
+        top_k: Most partners that are found from one text.
+        score_function: Symmetric scores of [Q, D] and [C, D] as float[Q, C], higher being nearer; it is jitted.
+        encode_options: Further keywords of `SentenceEncoder.encode`, such as prompt_name or truncate_dim.
+
+    Returns:
+        [score, i, j] for each pair, with i < j the places of the texts; best first.
+
+    Raises:
+        InputError: A text is no string, a size is not positive, or a score is not finite.
+    """
+    embeddings = model.encode(
+        list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar, **encode_options
+    )
+    return paraphrase_mining_embeddings(
+        embeddings, query_chunk_size, corpus_chunk_size, max_pairs, top_k, score_function, show_progress_bar
+    )
+
+
+def paraphrase_mining_embeddings(
+    embeddings: ArrayLike,
+    query_chunk_size: int = QUERIES_AT_ONCE,
+    corpus_chunk_size: int | None = None,
+    max_pairs: int = 500_000,
+    top_k: int = 100,
+    score_function: ScoreFunction = cos_sim,
+    show_progress_bar: bool | None = False,
+) -> list[list[float | int]]:
+    """Finds the pairs of vectors that are most alike; see `paraphrase_mining`.
+
+    Args:
+        embeddings: [n, D].
+        query_chunk_size: Most rows at a time that partners are found for.
+        corpus_chunk_size: Most rows at a time that they are compared with; by default what suits the device.
+        max_pairs: Most pairs; the best stay.
+        top_k: Most partners that are found from one row.
+        score_function: Symmetric scores of [Q, D] and [C, D] as float[Q, C], higher being nearer; it is jitted.
+        show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
+
+    Returns:
+        [score, i, j] for each pair, with i < j its rows; best first.
+
+    Raises:
+        InputError: A size is not positive, or a score is not finite.
+    """
+    if max_pairs < 1:
+        raise InputError(f"max_pairs is {max_pairs}; it must be at least 1.")
+    rows, start = as_rows(embeddings), 0
+    scores, pairs = np.empty(0, np.float32), np.empty(0, np.int64)
+    # One more, as what is nearest to a text is itself.
+    found = nearest(rows, rows, top_k + 1, score_function, query_chunk_size, corpus_chunk_size)
+    with progress_bar(len(rows), show_progress_bar) as progress:
+        for chunk in found:
+            new_scores, new_pairs = _pairs_in(chunk, start, top_k)
+            scores, pairs = np.concatenate([scores, new_scores]), np.concatenate([pairs, new_pairs])
+            best = _best(scores, pairs, max_pairs)
+            scores, pairs = scores[best], pairs[best]
+            start += len(chunk.ids)
+            progress.update(len(chunk.ids))
+    places = zip(scores.tolist(), (pairs >> _BITS).tolist(), (pairs % 2**_BITS).tolist(), strict=True)
+    return [list(place) for place in places]
+
+
+def _pairs_in(found: Nearest, start: int, top_k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    own = np.arange(start, start + len(found.ids))[:, None]
+    other = found.ids != own
+    rows, places = np.nonzero(other & (np.cumsum(other, axis=1) <= top_k))
+    i, j = own[rows, 0], found.ids[rows, places].astype(np.int64)
+    return found.scores[rows, places], np.minimum(i, j) << _BITS | np.maximum(i, j)
+
+
+def _best(scores: NDArray[np.float32], pairs: NDArray[np.int64], count: int) -> NDArray[np.integer]:
+    # A pair may be found from either side; the first stays.
+    _, unique = np.unique(pairs, return_index=True)
+    return unique[np.argsort(-scores[unique], kind="stable")[:count]]
