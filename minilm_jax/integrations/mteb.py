@@ -1,7 +1,6 @@
 """MTEB: the encoder as an `EncoderProtocol`, to be given to `mteb.evaluate`."""
 
 import functools
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ScoringFunction
 from numpy.typing import NDArray
 
+from minilm_jax.fingerprint import fingerprint
 from minilm_jax.integrations.encoders import embed_texts, shared_encoder
 from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.params import Params, flatten
 from minilm_jax.precision import Precision
 
 
@@ -49,12 +48,12 @@ class MinilmJaxEncoder(AbsEncoder):
 
     @functools.cached_property
     def mteb_model_meta(self) -> ModelMeta:  # pyright: ignore[reportIncompatibleVariableOverride] set when first read
-        """What MTEB keeps results under: the model's name, a hash of its weights, and the precision."""
+        """What MTEB keeps results under: the model's name, a hash of it, and the precision."""
         encoder = shared_encoder(self.model, self.precision)
         return ModelMeta.create_empty(
             {
                 "name": f"minilm-jax/{Path(self.model).name}",
-                "revision": _fingerprint(encoder.params),
+                "revision": fingerprint(encoder)[:12],
                 "experiment_kwargs": {"precision": self.precision},
                 "framework": ["JAX"],
                 "similarity_fn_name": ScoringFunction.COSINE,
@@ -62,11 +61,3 @@ class MinilmJaxEncoder(AbsEncoder):
                 "max_tokens": encoder.max_seq_length,
             }
         )
-
-
-def _fingerprint(params: Params) -> str:
-    # A folder may hold other weights tomorrow, whose results must not be taken for these.
-    digest = hashlib.sha256()
-    for path, leaf in sorted(flatten(params).items()):
-        digest.update(path.encode() + np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:12]
