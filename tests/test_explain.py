@@ -21,7 +21,6 @@ COMPLETENESS = 2e-3
 PAIRS = [
     ("The cat sleeps on the warm windowsill.", "A kitten is napping in the sun.", {"cat", "sleeps"}),
     ("A kitten is napping in the sun.", "The cat sleeps on the warm windowsill.", {"kitten", "napping"}),
-    ("How do I reset my password?", "I cannot sign in.", {"reset", "password"}),
 ]
 
 
