@@ -15,7 +15,9 @@ from importlib.metadata import version
 
 if importlib.util.find_spec("minilm_jax") is None:
     source = "minilm-jax[plot,verify] @ git+https://github.com/OWNER/minilm-jax"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source, f"jax=={version('jax')}"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", source, "sympy", f"jax=={version('jax')}"], check=True
+    )
 
 # %%
 import collections
