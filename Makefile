@@ -7,14 +7,15 @@ DOCS := .venv-docs/bin
 CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
+NOTEBOOKS := .venv-notebooks/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
-	tests/test_embedding.py tests/test_external_data.py tests/test_flax_to_onnx.py tests/test_params.py \
-	tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
+	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
+	tests/test_params.py tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-converters test-integrations lint docs fuzz table bench bench-peers \
-	bench-convert bench-search quality clean
+	bench-convert bench-search quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -67,9 +68,16 @@ bench-convert: .venv/.tested ## measure conversion against reading the file alon
 bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss and usearch; writes docs/search-speed.md
 	@$(BENCH)/python -m benchmarks.search
 
+notebooks: .venv-notebooks/.installed ## run the notebooks, which assert what they claim
+	@$(NOTEBOOKS)/python notebooks/refresh.py --check
+	@$(NOTEBOOKS)/python -m pytest -c /dev/null --rootdir . -p no:cacheprovider -n 2 --nbmake --nbmake-timeout=600 notebooks
+
+refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they print and draw
+	@$(NOTEBOOKS)/python notebooks/refresh.py
+
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations \
-		.pytest_cache .ruff_cache .hypothesis dist build
+		.venv-notebooks .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -115,6 +123,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the packages that there are adapters for …"
 	@$(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/integrations/requirements.txt
+	@touch $@
+
+.venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt
+	@echo "installing what runs the notebooks …"
+	@$(PYTHON) -m venv .venv-notebooks
+	@$(NOTEBOOKS)/python -m pip install --quiet --disable-pip-version-check -e ".[plot,verify]" -r notebooks/requirements.txt
 	@touch $@
 
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt

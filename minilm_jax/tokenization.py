@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ _NOTHING = np.empty(0, np.int32)
 # Texts handed to the tokenizer at a time, which bounds the memory that their Encoding objects take.
 _CHUNK = 4_096
 
+_Token = TypeVar("_Token")
+
 
 @dataclasses.dataclass(frozen=True)
 class Tokenized:
@@ -45,6 +48,24 @@ class Tokenized:
     tokens: RaggedIds
     truncated: int
     longest: int
+
+
+class Piece(NamedTuple):
+    """A token and the place in its text that it came from.
+
+    Attributes:
+        id: Its token id.
+        token: The vocabulary's word or part of a word, such as "##ing".
+        start: Its first character in the text.
+        end: One past its last character; [CLS] and [SEP] have no characters.
+        word: Which word of the text it belongs to, from 0; None for [CLS] and [SEP].
+    """
+
+    id: int
+    token: str
+    start: int
+    end: int
+    word: int | None
 
 
 class TextTokenizer:
@@ -103,6 +124,26 @@ class TextTokenizer:
         lengths = np.minimum(full_lengths, max_seq_length)
         return Tokenized(RaggedIds(ids, lengths), truncated, int(full_lengths.max(initial=0)))
 
+    def pieces(self, text: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> list[Piece]:
+        """Tokenizes one text to the same ids, and says of each where it came from.
+
+        Args:
+            text: Any string.
+            max_seq_length: Most tokens, [CLS] and [SEP] included; the rest is cut off.
+
+        Returns:
+            Its tokens, at most max_seq_length.
+
+        Raises:
+            InputError: The text is no string or no valid Unicode.
+            ModelFileError: The tokenizer cannot cope with it.
+        """
+        check_texts([text])
+        with self._failures_named("cannot tokenize this text"):
+            found = self._tokenizer.encode(text)
+        rows = zip(found.ids, found.tokens, found.offsets, found.word_ids, strict=True)
+        return _truncate([Piece(id, token, *span, word) for id, token, span, word in rows], max_seq_length)
+
     def _tokenize_chunk(self, texts: Sequence[str], limit: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         with self._failures_named("cannot tokenize these texts"):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
@@ -137,9 +178,9 @@ class TextTokenizer:
             raise ModelFileError(f"{self._path} {what} ({error!s:.200}); fetch it again.") from None
 
 
-def _truncate(ids: list[int], limit: int) -> list[int]:
+def _truncate(tokens: list[_Token], limit: int) -> list[_Token]:
     # What is cut is the end of the text; the closing [SEP] stays.
-    return ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]
+    return tokens if len(tokens) <= limit else tokens[: limit - 1] + tokens[-1:]
 
 
 def check_texts(texts: Sequence[str]) -> None:
