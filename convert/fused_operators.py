@@ -26,17 +26,22 @@ def _fused_gemm(graph: Graph, node: Node) -> None:
 
 def _fused_matmul(graph: Graph, node: Node) -> None:
     kernel, alpha = graph.constant(node.input(1)), node.attribute("alpha", 1.0)
-    product = f"{node.output}/product" if alpha != 1 else node.output
-    inputs = node.inputs[:2]
-    if kernel is not None and kernel.value.ndim == 2:
-        if node.attribute("transA", 0):
-            raise ConversionError(f"{node} transposes what it multiplies with a weight; no dense layer does.")
-        if node.attribute("transB", 0):
-            inputs = (inputs[0], derive(graph, node, "transposed", kernel.then("transB", kernel.value.T)))
-    graph.add(Node("MatMul", inputs, (product,), name=node.name))
-    if alpha != 1:
-        scale = derive(graph, node, "alpha", Constant(np.array(alpha, np.float32), "alpha"))
-        graph.add(Node("Mul", (product, scale), (node.output,), name=node.name))
+    scale = derive(graph, node, "alpha", Constant(np.array(alpha, np.float32), "alpha")) if alpha != 1 else None
+    if kernel is None or kernel.value.ndim != 2:
+        product = f"{node.output}/product" if scale else node.output
+        graph.add(Node("MatMul", node.inputs[:2], (product,), name=node.name))
+        if scale:
+            graph.add(Node("Mul", (product, scale), (node.output,), name=node.name))
+        return
+    if node.attribute("transA", 0):
+        raise ConversionError(f"{node} transposes what it multiplies with a weight; no dense layer does.")
+    x, weight = node.inputs[:2]
+    if node.attribute("transB", 0):
+        weight = derive(graph, node, "transposed", kernel.then("transB", kernel.value.T))
+    if scale:  # The last factor of what comes before, such as GELU's 0.5.
+        graph.add(Node("Mul", (x, scale), (f"{node.output}/scaled",), name=node.name))
+        x = f"{node.output}/scaled"
+    graph.add(Node("MatMul", (x, weight), (node.output,), name=node.name))
 
 
 def _bias_gelu(graph: Graph, node: Node) -> None:
