@@ -118,15 +118,18 @@ def computes(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.dtype]]) ->
         kernels: Shape and type of every packed kernel.
 
     Returns:
-        Whether all of them are; the products are of small integers, so that they are exact or wrong.
+        Whether all of them are; the products are of integers, so that they are exact or wrong.
     """
     random = np.random.default_rng(0)
     wanted, operands = [], []
     for (depth, features), dtype in kernels:
-        x, kernel = random.integers(0, 9, (rows, depth)), random.integers(-9, 9, (depth, features))
-        wanted.append(x.astype(np.float32) @ kernel.astype(np.float32))
+        whole = dtype == jnp.int8
+        # Of a type's whole range where sums are exact, so that one that overflows on the way is seen.
+        least, most = (-128, 256) if whole else (-9, 9)
+        x, kernel = random.integers(0, most, (rows, depth)), random.integers(least, -least, (depth, features))
+        wanted.append(x.astype(np.float64) @ kernel.astype(np.float64))
         packed = PackedKernel(jnp.asarray(_packed(kernel.astype(dtype))))
-        operands.append((jnp.asarray(x, jnp.uint8 if dtype == jnp.int8 else dtype), packed))
+        operands.append((jnp.asarray(x, jnp.uint8 if whole else dtype), packed))
     with contextlib.suppress(Exception), unkept():  # A jaxlib without oneDNN says so in a way of its own.
         return all(map(np.array_equal, jax.jit(packed_products)(operands), wanted))
     return False

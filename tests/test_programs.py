@@ -22,7 +22,7 @@ from tests.conftest import TINY, random_params
 # Of which every kernel can be packed.
 PACKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
 BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6), np.int32))
-LARGE = mj.Batch(np.arange(80, dtype=np.int32).reshape(8, 10), np.ones((8, 10), np.int32))
+LARGE = mj.Batch(np.arange(160, dtype=np.int32).reshape(10, 16) % 99, np.ones((10, 16), np.int32))
 
 
 @pytest.fixture
