@@ -10,8 +10,6 @@ from minilm_jax.params import Params, flatten, unflatten
 
 # What says in which type is multiplied: kernels, and the biases before attention.
 _MULTIPLIED = (".kernel", ".bias")
-# Tokens. A packed int8 product of fewer takes less time than the thread that helps with it takes to wake up.
-_FEW = 128
 
 
 def arranged(params: Params) -> Params:
@@ -45,10 +43,9 @@ def packed(params: Params) -> Params | None:
 
 
 def suits(params: Params, rows: int) -> bool:
-    """Tells whether packed kernels gain time with so many tokens a call, and tries whether they are right."""
-    kernels = {(leaf.shape, leaf.dtype) for leaf in flatten(params).values() if isinstance(leaf, PackedKernel)}
-    gain = rows >= _FEW or all(dtype != jnp.int8 for _, dtype in kernels)
-    return gain and computes(rows, frozenset(kernels))
+    """Tries whether the packed kernels of a tree are right for so many tokens a call."""
+    kernels = [leaf for leaf in flatten(params).values() if isinstance(leaf, PackedKernel)]
+    return computes(rows, frozenset((kernel.shape, kernel.dtype) for kernel in kernels))
 
 
 def _widened(leaves: dict[str, Any]) -> dict[str, Any]:
