@@ -70,6 +70,17 @@ def test_there_and_back_is_bit_identical(pooler: bool, activation: str) -> None:
     )
 
 
+@pytest.mark.parametrize("level", ["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_back_from_what_a_session_of_onnxruntime_saves(level: str, tmp_path: Path) -> None:
+    params, options = random_params(TINY, seed=1), onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(tmp_path / "saved.onnx")
+    options.log_severity_level = 3  # It warns that such a file is for this machine.
+    onnxruntime.InferenceSession(to_onnx(params, TINY).SerializeToString(), options, ["CPUExecutionProvider"])
+    back = convert(read_onnx(tmp_path / "saved.onnx").model)
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
+
+
 @pytest.mark.parametrize(("precision", "size", "cosine"), [("float16", 0.51, 0.99999), ("int8", 0.27, 0.98)])
 def test_smaller_precisions_agree(params: Params, precision: Precision, size: float, cosine: float) -> None:
     config = mj.ALL_MINILM_L6_V2
