@@ -81,7 +81,9 @@ def test_a_tokenizer_truncated_anywhere(tmp_path: Path) -> None:
 @given(st.binary(max_size=2_000))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 def test_a_tokenizer_of_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / "tokenizer.json"
+    # A folder of its own: what is beside other tests' folders would be taken for theirs.
+    path = tmp_path_factory.getbasetemp() / "any-bytes" / "tokenizer.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     refused(path)
 
