@@ -32,7 +32,8 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
         precision: "float32"; "bfloat16" rounds embeddings and kernels to it and multiplies in it (`SentenceEncoder`
             does so only where that is faster than in float32); "int8" holds the encoder's kernels in 8 bits, one scale
             an output feature, and multiplies in 8 bits, each token with a scale and a zero point of its own, so that a
-            text's vector depends on nothing else. Sums, LayerNorm and attention stay float32. int8 has no gradients.
+            text's vector depends on nothing else. int8 has no gradients.
+            In both, attention multiplies in bfloat16; sums, softmax and LayerNorm stay float32.
         config: Sizes of the encoder that params belong to.
 
     Returns:

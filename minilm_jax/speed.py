@@ -89,7 +89,7 @@ def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
 
 def gemm_rate(precision: Precision, config: EncoderConfig) -> float:
     """Measures the additions and multiplications a second of the layers' largest product."""
-    if precision == "bfloat16":  # What is faster is what is computed in, see `programs`.
+    if precision == "bfloat16":  # What is faster is what is computed in, see `cpu_layout`.
         return max(_gemm_rate(kind, config) for kind in ("float32", "bfloat16"))
     return _gemm_rate(precision, config)
 
