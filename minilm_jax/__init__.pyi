@@ -13,6 +13,7 @@ from .errors import (
     ModelFileError as ModelFileError,
     SearchIndexError as SearchIndexError,
 )
+from .packing import PackedBatch as PackedBatch
 from .params import init_params as init_params
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokenization import tokenize as tokenize

@@ -87,14 +87,18 @@ class RaggedIds:
         Returns:
             A batch of int32[B, T] arrays; token_type_ids is None, which stands for zeros.
         """
-        starts = self._starts[rows]
         lengths = np.zeros(shape[0], np.int32)
         lengths[: len(rows)] = self.lengths[rows]
         mask = np.arange(shape[1]) < lengths[:, None]
         input_ids = np.zeros(shape, np.int32)
-        positions = np.pad(starts, (0, shape[0] - len(rows)))[:, None] + np.arange(shape[1])
-        input_ids[mask] = self.ids[positions[mask]]
+        input_ids[mask] = self.of(rows)
         return Batch(input_ids, mask.astype(np.int32))
+
+    def of(self, texts: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Returns the ids of some of the texts, end to end."""
+        lengths = self.lengths[texts]
+        ends = np.cumsum(lengths, dtype=np.int64)
+        return self.ids[np.repeat(self._starts[texts] - (ends - lengths), lengths) + np.arange(lengths.sum())]
 
 
 def bucket_length(length: int) -> int:

@@ -1,4 +1,4 @@
-"""`cast`: a float32 tree in bfloat16 or int8, with no data from the user."""
+"""`cast`: a float32 tree in bfloat16, float16 or int8, with no data from the user."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -29,11 +29,12 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
 
     Args:
         params: Nested dict of float32 arrays.
-        precision: "float32"; "bfloat16" rounds embeddings and kernels to it and multiplies in it (`SentenceEncoder`
-            does so only where that is faster than in float32); "int8" holds the encoder's kernels in 8 bits, one scale
-            an output feature, and multiplies in 8 bits, each token with a scale and a zero point of its own, so that a
-            text's vector depends on nothing else. int8 has no gradients.
-            In both, attention multiplies in bfloat16; sums, softmax and LayerNorm stay float32.
+        precision: "float32"; "bfloat16" or "float16" rounds embeddings and kernels to it and multiplies in it
+            (`SentenceEncoder` does so only where that is faster than in float32); "int8" holds the encoder's kernels in
+            8 bits, one scale an output feature, and multiplies in 8 bits, each token with a scale and a zero point of
+            its own, so that a text's vector depends on nothing else (a GPU or TPU multiplies them in bfloat16, which
+            holds them exactly). int8 has no gradients. In all of these, attention multiplies in 16 bits; sums, softmax
+            and LayerNorm stay float32.
         config: Sizes of the encoder that params belong to.
 
     Returns:
@@ -64,10 +65,10 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
 
 def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     name = path.rpartition(".")[2]
-    if path.endswith(_ATTENDED):  # In whose type attention multiplies what these layers return.
-        return {path: jnp.asarray(leaf, jnp.bfloat16)}
-    if name == "embedding" or (name == "kernel" and (precision == "bfloat16" or not path.startswith("encoder."))):
-        return {path: jnp.asarray(leaf, jnp.bfloat16)}
+    is_integer = precision == "int8" and name == "kernel" and path.startswith("encoder.")
+    # In the type of the biases before attention it multiplies what their layers return.
+    if path.endswith(_ATTENDED) or (name in ("embedding", "kernel") and not is_integer):
+        return {path: jnp.asarray(leaf, jnp.bfloat16 if precision == "int8" else precision)}
     if name != "kernel":
         return {path: leaf}
     kernel = np.asarray(leaf)

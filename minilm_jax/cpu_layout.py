@@ -1,5 +1,6 @@
 """How weights lie for a CPU: fewer products than there are layers, in the type that it multiplies fastest."""
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 from minilm_jax import processor
 from minilm_jax.packed_dot import PackedKernel, computes, pack
 from minilm_jax.params import Params, flatten, unflatten
+from minilm_jax.precision import HALF_TYPES
 
 # What says in which type is multiplied: kernels, and the biases before attention.
 _MULTIPLIED = (".kernel", ".bias")
@@ -21,7 +23,9 @@ def arranged(params: Params) -> Params:
     Returns:
         Another tree that `embed` takes.
     """
-    leaves = flatten(params) if processor.multiplies_bfloat16_faster() else _widened(flatten(params))
+    # A CPU multiplies float16 slower than anything.
+    slower = [jnp.float16] if processor.multiplies_bfloat16_faster() else HALF_TYPES
+    leaves = _widened(flatten(params), slower)
     for path in [path for path in leaves if path.endswith(".self.query.kernel")]:
         leaves = _side_by_side(leaves, path.removesuffix("query.kernel"))
     return unflatten(leaves)
@@ -48,8 +52,8 @@ def suits(params: Params, rows: int) -> bool:
     return computes(rows, frozenset((kernel.shape, kernel.dtype) for kernel in kernels))
 
 
-def _widened(leaves: dict[str, Any]) -> dict[str, Any]:
-    rounded = [path for path, leaf in leaves.items() if path.endswith(_MULTIPLIED) and leaf.dtype == jnp.bfloat16]
+def _widened(leaves: dict[str, Any], slower: Collection[Any]) -> dict[str, Any]:
+    rounded = [path for path, leaf in leaves.items() if path.endswith(_MULTIPLIED) and leaf.dtype in slower]
     return leaves | {path: leaves[path].astype(jnp.float32) for path in rounded}
 
 

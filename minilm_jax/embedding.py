@@ -7,11 +7,12 @@ from jax import Array
 
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
-from minilm_jax.encoder import encode
+from minilm_jax.encoder import encode, spans
+from minilm_jax.packing import PackedBatch
 from minilm_jax.pooling import l2_normalize, pool
 
 
-def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
+def embed(params: Any, batch: Batch | PackedBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
     """Maps token ids to sentence embeddings.
 
     A row's vector does not depend on the other rows or on its padding; a row of padding only gives zeros.
@@ -19,10 +20,11 @@ def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
         batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
+            Or packed rows, see `minilm_jax.packing`.
         config: Sizes and pooling of the encoder that params belong to.
 
     Returns:
-        float32[B, D], of unit length where `config.normalize`.
+        float32[B, D], or [B, S, D] for S texts a packed row; of unit length where `config.normalize`.
 
     Raises:
         InputError: The shapes of the batch do not fit each other or the position table.
@@ -39,5 +41,6 @@ def embed(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2) -
         ['1.00', '0.71', '-0.02']
     """
     hidden_state = encode(params, batch, config).last_hidden_state
-    pooled = pool(hidden_state, jnp.asarray(batch.attention_mask).astype(bool), config.pooling)
+    mask = spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
+    pooled = pool(hidden_state, mask, config.pooling)
     return l2_normalize(pooled) if config.normalize else pooled

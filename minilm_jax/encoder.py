@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from minilm_jax.attention import attention
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
-from minilm_jax.precision import Quantized, dense, quantize, shared_input
+from minilm_jax.packing import PackedBatch
+from minilm_jax.precision import HALF_TYPES, Quantized, dense, quantize, shared_input
 
 # `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
 _INITIALIZER = nn.initializers.zeros
@@ -37,7 +39,7 @@ class EncoderOutput(NamedTuple):
 
 def encode(
     params: Any,
-    batch: Batch,
+    batch: Batch | PackedBatch,
     config: EncoderConfig = ALL_MINILM_L6_V2,
     *,
     output_hidden_states: bool = False,
@@ -47,6 +49,7 @@ def encode(
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.params`.
         batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
+            Or packed rows, of whose texts each is computed as if it were alone; the pooler knows nothing of them.
         config: Sizes of the encoder that params belong to.
         output_hidden_states: Whether to return every layer's output too (static under jit).
 
@@ -63,22 +66,36 @@ def encode(
         >>> output.last_hidden_state.shape, output.pooler_output.shape
         ((1, 8, 384), (1, 384))
     """
-    input_ids, mask, token_type_ids = _checked(batch, config)
-    hidden_states = [_apply(Embeddings(config), params["embeddings"], input_ids, token_type_ids)]
+    inputs = _packed_inputs(batch) if isinstance(batch, PackedBatch) else _inputs(batch, config)
+    hidden_states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3])]
     for index in range(config.num_hidden_layers):
         layer = params["encoder"]["layer"][str(index)]
-        hidden_states.append(_apply(Layer(config), layer, hidden_states[-1], mask))
+        hidden_states.append(_apply(Layer(config), layer, hidden_states[-1], inputs.mask))
     last = hidden_states[-1]
-    pooled = _apply(Pooler(config), params["pooler"], last) if "pooler" in params else None
+    has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
+    pooled = _apply(Pooler(config), params["pooler"], last) if has_pooler else None
     return EncoderOutput(last, pooled, tuple(hidden_states) if output_hidden_states else None)
 
 
-def _apply(module: nn.Module, params: Any, *inputs: Array) -> Array:
+def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:
     output: Any = module.apply({"params": params}, *inputs)
     return output
 
 
-def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
+class _Inputs(NamedTuple):
+    """What `Embeddings` takes, and the mask, bool[B, T] or [B, T, T], that attention does."""
+
+    input_ids: Array
+    token_type_ids: Array
+    position_ids: Array
+    mask: Array
+
+
+# One zero for all tokens is broadcast, where zeros would be looked up.
+_NO_TOKEN_TYPES = np.zeros((1, 1), np.int32)
+
+
+def _inputs(batch: Batch, config: EncoderConfig) -> _Inputs:
     shape = jnp.shape(batch.input_ids)
     if len(shape) != 2:
         raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
@@ -88,9 +105,25 @@ def _checked(batch: Batch, config: EncoderConfig) -> tuple[Array, Array, Array]:
         value = getattr(batch, name)
         if value is not None and jnp.shape(value) != shape:
             raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
-    # One zero for all tokens is broadcast, where zeros would be looked up.
-    token_type_ids = jnp.zeros((1, 1), jnp.int32) if batch.token_type_ids is None else batch.token_type_ids
-    return jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask).astype(bool), jnp.asarray(token_type_ids)
+    token_type_ids = _NO_TOKEN_TYPES if batch.token_type_ids is None else batch.token_type_ids
+    mask = jnp.asarray(batch.attention_mask).astype(bool)
+    return _Inputs(jnp.asarray(batch.input_ids), jnp.asarray(token_type_ids), jnp.arange(shape[1])[None], mask)
+
+
+def _packed_inputs(batch: PackedBatch) -> _Inputs:
+    starts, belongs = spans(batch)
+    texts = jnp.where(belongs, jnp.arange(1, belongs.shape[1] + 1)[None, :, None], 0).sum(axis=1)
+    places = jnp.where(belongs, jnp.arange(belongs.shape[2])[None, None] - starts[..., None], 0).sum(axis=1)
+    mask = texts[:, :, None] == texts[:, None, :]
+    return _Inputs(jnp.asarray(batch.input_ids), jnp.asarray(_NO_TOKEN_TYPES), places, mask)
+
+
+def spans(batch: PackedBatch) -> tuple[Array, Array]:
+    """Returns where in its row each text starts, int32[B, S], and which tokens are its own, bool[B, S, T]."""
+    lengths = jnp.asarray(batch.lengths).astype(jnp.int32)
+    ends = jnp.cumsum(lengths, axis=1)
+    places = jnp.arange(jnp.shape(batch.input_ids)[1])[None, None]
+    return ends - lengths, (places >= (ends - lengths)[..., None]) & (places < ends[..., None])
 
 
 def gelu(x: Array) -> Array:
@@ -128,7 +161,7 @@ class Table(nn.Module):
         """Maps int[...] to [..., features]."""
         table: Any = self.param("embedding", _INITIALIZER, (self.rows, self.features))
         rows = jnp.take(table, ids, axis=0)
-        return rows.astype(jnp.float32) if rows.dtype == jnp.bfloat16 else rows
+        return rows.astype(jnp.float32) if rows.dtype in HALF_TYPES else rows
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
@@ -142,12 +175,12 @@ class Embeddings(nn.Module):
     config: EncoderConfig
 
     @nn.compact
-    def __call__(self, input_ids: Array, token_type_ids: Array) -> Array:
-        """Maps token ids int[B, T] and token types int[B, T] or int[1, 1] to vectors [B, T, D]."""
+    def __call__(self, input_ids: Array, token_type_ids: Array, position_ids: Array) -> Array:
+        """Maps ids, int[B, T], or [1, T] or [1, 1] where rows or tokens have the same, to vectors [B, T, D]."""
         words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
         token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
-        positions = self._table("position_embeddings", self.config.max_position_embeddings)
-        return _layer_norm(self.config)(words + token_types + positions(jnp.arange(input_ids.shape[1])[None]))
+        positions = self._table("position_embeddings", self.config.max_position_embeddings)(position_ids)
+        return _layer_norm(self.config)(words + token_types + positions)
 
     def _table(self, name: str, rows: int) -> Table:
         return Table(rows, self.config.hidden_size, name=name)

@@ -10,21 +10,23 @@ _SMALLEST_SQUARED_NORM = 1e-24
 
 
 def pool(hidden_state: Array, mask: Array, pooling: Pooling) -> Array:
-    """Pools the tokens of each row; a row without a single attended token gives zeros.
+    """Pools the tokens of each text; one without a single attended token gives zeros.
 
     Args:
         hidden_state: float[B, T, D].
-        mask: bool[B, T], true at the tokens that count.
+        mask: bool[B, T], true at the tokens that count, or bool[B, S, T] for S texts a row.
         pooling: "mean" over the attended tokens, or "cls" for the first token.
 
     Returns:
-        float[B, D].
+        float[B, D] or [B, S, D].
     """
     weights = mask.astype(hidden_state.dtype)
-    if pooling == "cls":
+    if pooling == "cls" and mask.ndim == 2:
         return hidden_state[:, 0] * weights[:, :1]
-    total = jnp.einsum("btd,bt->bd", hidden_state, weights, precision=lax.Precision.HIGHEST)
-    return total / jnp.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    if pooling == "cls":
+        weights = jnp.where(jnp.cumsum(weights, axis=-1) == 1, weights, 0)
+    total = jnp.einsum("btd,b...t->b...d", hidden_state, weights, precision=lax.Precision.HIGHEST)
+    return total / jnp.maximum(weights.sum(axis=-1, keepdims=True), 1.0)
 
 
 def l2_normalize(vectors: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The dense layer on float32, bfloat16 and int8 kernels; which of them it is, the params tell."""
+"""The dense layer on float32, 16-bit and int8 kernels; which of them it is, the params tell."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -9,7 +9,10 @@ from jax import Array, lax
 from minilm_jax.integer_dot import dot_uint8_int8
 from minilm_jax.packed_dot import PackedKernel, dot_packed
 
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+
+# Numbers are stored and multiplied in them; sums, softmax and LayerNorm stay float32.
+HALF_TYPES = (jnp.bfloat16, jnp.float16)
 
 # Of an activation, 0 to 255.
 _LEVELS = 255
@@ -72,12 +75,12 @@ def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
     """Computes x · kernel + bias in the precision that the kernel has, and returns it in that of the bias.
 
     Args:
-        params: `kernel` [D, F], `bias` float32 or bfloat16[F]; in int8 `kernel_scale` float32[F] and `kernel_sum`
+        params: `kernel` [D, F], `bias` float32 or 16-bit[F]; in int8 `kernel_scale` float32[F] and `kernel_sum`
             int32[F].
         x: float32[..., D]; for int8 it may be quantised already.
 
     Returns:
-        float32 or bfloat16[..., F].
+        [..., F] in the type of the bias.
     """
     product, bias = _product(params, x), params["bias"]
     return (product + _row(bias, product).astype(product.dtype)).astype(bias.dtype)
@@ -99,7 +102,7 @@ def dot(x: Array, kernel: Array | PackedKernel) -> Array:
 
     Args:
         x: float32[..., D].
-        kernel: float32 or bfloat16[D, F].
+        kernel: float32, bfloat16 or float16[D, F].
 
     Returns:
         float32[..., F].

@@ -55,7 +55,7 @@ class PretrainedModel:
             config: Sizes and pooling of the encoder that a parameter tree belongs to.
             tokenizer: The tokenizer that a parameter tree belongs to.
             max_seq_length: Most tokens a text, up to the position table; by default what the folder says, else 256.
-            precision: What a model that is loaded computes in: "float32", "bfloat16" or "int8", see `minilm_jax.cast`.
+            precision: What a model that is loaded computes in, see `minilm_jax.cast`.
             cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
             device: The kind of device that jax computes on, or None.
             prompts: Prompts by their names, added to those of the folder.
@@ -98,7 +98,7 @@ class PretrainedModel:
 
         Args:
             source: A model's name, or a folder: one that `python -m convert` wrote, or one from the hub.
-            precision: What to compute in: "float32", "bfloat16" or "int8", see `minilm_jax.cast`.
+            precision: What to compute in: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
             max_seq_length: Most tokens a text; by default what the model folder says, else 256.
             cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
 

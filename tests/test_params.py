@@ -31,7 +31,7 @@ def test_the_abstract_tree_is_what_the_modules_declare() -> None:
     def init(key: jax.Array) -> Params:
         layer = Layer(TINY).init(key, hidden, mask)["params"]
         return {
-            "embeddings": Embeddings(TINY).init(key, ids, ids)["params"],
+            "embeddings": Embeddings(TINY).init(key, ids, ids, ids)["params"],
             "encoder": {"layer": {str(i): layer for i in range(TINY.num_hidden_layers)}},
             "pooler": Pooler(TINY).init(key, hidden)["params"],
         }

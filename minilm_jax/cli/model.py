@@ -26,7 +26,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--precision",
-            type=Choice(["float32", "bfloat16", "int8"]),
+            type=Choice(["float32", "bfloat16", "float16", "int8"]),
             default="float32",
             show_default=True,
             help="What to compute in; int8 is fastest on a CPU, bfloat16 on a GPU or TPU.",
