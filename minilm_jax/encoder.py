@@ -3,6 +3,7 @@
 The modules nest and are named as in the Hugging Face checkpoints, so a parameter's path here is its name there.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
 from minilm_jax.attention import attention
 from minilm_jax.batching import Batch
@@ -67,14 +69,26 @@ def encode(
         ((1, 8, 384), (1, 384))
     """
     inputs = _packed_inputs(batch) if isinstance(batch, PackedBatch) else _inputs(batch, config)
-    hidden_states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3])]
+    states = _automatic(_hidden_states, inputs.input_ids)(params, inputs, config)
+    has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
+    pooled = _apply(Pooler(config), params["pooler"], states[-1]) if has_pooler else None
+    return EncoderOutput(states[-1], pooled, states if output_hidden_states else None)
+
+
+def _hidden_states(params: Any, inputs: "_Inputs", config: EncoderConfig) -> tuple[Array, ...]:
+    states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3])]
     for index in range(config.num_hidden_layers):
         layer = params["encoder"]["layer"][str(index)]
-        hidden_states.append(_apply(Layer(config), layer, hidden_states[-1], inputs.mask))
-    last = hidden_states[-1]
-    has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
-    pooled = _apply(Pooler(config), params["pooler"], last) if has_pooler else None
-    return EncoderOutput(last, pooled, tuple(hidden_states) if output_hidden_states else None)
+        states.append(_apply(Layer(config), layer, states[-1], inputs.mask))
+    return tuple(states)
+
+
+def _automatic(function: Callable[..., Any], input_ids: Array) -> Callable[..., Any]:
+    """Leaves it to the compiler how a function is split, on meshes that want it said: as the rows of its input are."""
+    sharding = jax.typeof(input_ids).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return function
+    return auto_axes(function, out_sharding=NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export, test_util
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import minilm_jax as mj
 from minilm_jax.attention import _at_once, _one_by_one, attention
@@ -123,13 +124,19 @@ def test_vmap(tiny_params: Params) -> None:
     np.testing.assert_allclose(vectors, wanted, rtol=0, atol=INVARIANCE)
 
 
-def test_a_batch_sharded_over_devices_gives_the_same(tiny_params: Params) -> None:
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_sharded_over_devices_gives_the_same(tiny_params: Params, axis_type: AxisType, packed: bool) -> None:
     batch = random_batch(8, 5)
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    vectors = jax.jit(tiny_embed)(tiny_params, jax.device_put(batch, rows))
-    assert len(vectors.sharding.device_set) == 4
-    np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE)
+    if packed:
+        batch = mj.PackedBatch(batch.input_ids, np.tile([[2, 0, 3]], (8, 1)))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(axis_type,))
+    everywhere, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+    split = jax.device_put(batch, rows)
+    for params in (tiny_params, jax.device_put(tiny_params, everywhere)):
+        vectors = jax.jit(tiny_embed)(params, split)
+        assert len(vectors.sharding.device_set) == 4
+        np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE)
 
 
 def test_no_host_callbacks(tiny_params: Params) -> None:
