@@ -22,7 +22,7 @@ TOKEN_BUDGET = 1_024
 
 # So that all streams end at about the same time; but splitting small work further costs more than it gains.
 _BATCHES_A_STREAM = 4
-_SMALLEST_BUDGET = 256
+_SMALLEST_PART = 4
 
 # What one more shape may cost, in tokens of padding. Compiling takes as long as some 8,000 tokens on CPU, but what is
 # compiled is used again: by the next job, and where programs are kept on disk by the next process.
@@ -45,17 +45,18 @@ class Batch(NamedTuple):
     token_type_ids: Any = None
 
 
-def pieces(batch: Batch) -> list[Batch]:
+def pieces(batch: Batch, budget: int = TOKEN_BUDGET) -> list[Batch]:
     """Cuts a batch of more tokens than the budget into equal parts of fewer, where its rows can be halved so often.
 
     Args:
         batch: Arrays of int[B, T].
+        budget: Most tokens a part.
 
     Returns:
         The parts, in the order of their rows.
     """
     rows, parts = len(batch.input_ids), 1
-    while rows % (2 * parts) == 0 and np.size(batch.input_ids) > parts * TOKEN_BUDGET:
+    while rows % (2 * parts) == 0 and np.size(batch.input_ids) > parts * budget:
         parts *= 2
     cut = [[None] * parts if x is None else np.split(np.asarray(x), parts) for x in batch]
     return [Batch(*part) for part in zip(*cut, strict=True)]
@@ -110,6 +111,7 @@ def plan(
     lengths: NDArray[np.int32],
     batch_size: int | None = None,
     *,
+    budget: int = TOKEN_BUDGET,
     streams: int = 1,
     compiled: Collection[Shape] = (),
 ) -> Iterator[tuple[NDArray[np.intp], Shape]]:
@@ -120,6 +122,7 @@ def plan(
     Args:
         lengths: int32[n], tokens of each text.
         batch_size: Most rows a batch, or None for as many as the token budget allows.
+        budget: Most tokens a batch.
         streams: How many batches are computed side by side.
         compiled: The shapes that cost no compilation.
 
@@ -128,10 +131,10 @@ def plan(
     """
     if len(lengths) == 0:
         return
-    share = max(_SMALLEST_BUDGET, int(lengths.sum()) // (_BATCHES_A_STREAM * streams))
+    share = max(budget // _SMALLEST_PART, int(lengths.sum()) // (_BATCHES_A_STREAM * streams))
 
     def rows(length: int, texts: int = len(lengths)) -> int:
-        full = max(1, min(TOKEN_BUDGET, share) // length)
+        full = max(1, min(budget, share) // length)
         return min(batch_size or full, 1 << (full.bit_length() - 1), 1 << (texts - 1).bit_length())
 
     steps = ladder(lengths, {length for full, length in compiled if full == rows(length)})

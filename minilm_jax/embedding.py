@@ -5,14 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.encoder import encode, spans
-from minilm_jax.packing import PackedBatch
+from minilm_jax.packing import AnyBatch, PackedBatch
 from minilm_jax.pooling import l2_normalize, pool
 
 
-def embed(params: Any, batch: Batch | PackedBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
+def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
     """Maps token ids to sentence embeddings.
 
     A row's vector does not depend on the other rows or on its padding; a row of padding only gives zeros.

@@ -17,7 +17,7 @@ from minilm_jax.attention import attention
 from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
-from minilm_jax.packing import PackedBatch
+from minilm_jax.packing import AnyBatch, PackedBatch
 from minilm_jax.precision import HALF_TYPES, Quantized, dense, quantize, shared_input
 
 # `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
@@ -41,7 +41,7 @@ class EncoderOutput(NamedTuple):
 
 def encode(
     params: Any,
-    batch: Batch | PackedBatch,
+    batch: AnyBatch,
     config: EncoderConfig = ALL_MINILM_L6_V2,
     *,
     output_hidden_states: bool = False,

@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from minilm_jax.batching import Batch, RaggedIds, pieces, plan
 from minilm_jax.config import EncoderConfig
+from minilm_jax.packing import FEWEST_ROWS, NO_TEXT, AnyBatch, pack
 from minilm_jax.params import Params
+from minilm_jax.placement import ONE_DEVICE, Placement
 from minilm_jax.programs import Programs
-from minilm_jax.streams import side_by_side, stream_count
+from minilm_jax.streams import side_by_side
 
 # Seconds before a progress bar appears, so that short work shows none.
 _PROGRESS_DELAY = 1.0
@@ -32,6 +34,8 @@ class Stats:
         tokens: Their tokens, after truncation.
         computed_tokens: Tokens computed, padding included.
         compilations: Shapes that a program was made for, by XLA or from the compilation cache.
+        computed_in: The numbers that are multiplied: "float32", "bfloat16", "float16" or "int8". It is not always the
+            precision asked for: a CPU without bfloat16 instructions takes float32, an accelerator bfloat16 for int8.
     """
 
     texts: int = 0
@@ -39,6 +43,7 @@ class Stats:
     tokens: int = 0
     computed_tokens: int = 0
     compilations: int = 0
+    computed_in: str = "float32"
 
     @property
     def padding(self) -> float:
@@ -51,42 +56,50 @@ class Engine:
 
     Attributes:
         stats: What was done so far.
+        placement: Where.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig) -> None:
+    def __init__(self, params: Params, config: EncoderConfig, placement: Placement = ONE_DEVICE) -> None:
         """Starts with nothing compiled.
 
         Args:
             params: The parameter tree.
             config: Sizes and pooling of the encoder that params belong to.
+            placement: Where to compute.
         """
-        self.stats = Stats()
-        self._config, self._programs = config, Programs(params, config)
+        self.placement = placement
+        self._config, self._programs = config, Programs(params, config, placement)
+        self.stats = Stats(computed_in=self._programs.computed_in)
 
-    def embed_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
-        """Embeds batches of token ids, several side by side, in their order: float32[B, D] each."""
+    def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.floating]]:
+        """Embeds batches of token ids, several side by side, in their order: float[B, D] or [B, S, D] each."""
         counts: collections.deque[int] = collections.deque()
 
-        def parts() -> Iterator[Batch]:
+        def parts() -> Iterator[AnyBatch]:
             for batch in batches:
                 # A CPU's caches hold so much of a batch; an accelerator takes it whole.
-                cut = pieces(batch) if jax.default_backend() == "cpu" else [batch]
+                if isinstance(batch, Batch) and self.placement.on_cpu:
+                    cut = pieces(batch, self.placement.token_budget)
+                else:
+                    cut = [batch]
                 counts.append(len(cut))
                 yield from cut
 
-        computed = side_by_side(lambda batch: np.asarray(self._programs(batch)), parts(), stream_count())
+        computed = side_by_side(self._programs, parts(), self.placement.streams)
         for first in computed:
             rest = list(itertools.islice(computed, counts.popleft() - 1))
             yield np.concatenate([first, *rest]) if rest else first
         self.stats.compilations = len(self._programs.shapes)
 
     def sentence_vectors(
-        self, tokens: RaggedIds, batch_size: int | None, show_progress_bar: bool | None
+        self, chunks: Iterable[RaggedIds], count: int, batch_size: int | None, show_progress_bar: bool | None
     ) -> NDArray[np.float32]:
-        """Returns float32[n, D], a vector a text, in the order of the texts."""
-        vectors = np.empty((len(tokens.lengths), self._config.hidden_size), np.float32)
-        for rows, found in self._planned(self.embed_batches, tokens, batch_size, show_progress_bar):
-            vectors[rows] = found[: len(rows)]
+        """Returns float32[n, D], a vector a text, in the order of the texts, of which the chunks have so many."""
+        vectors = np.empty((count, self._config.hidden_size), np.float32)
+        with progress_bar(count, show_progress_bar) as progress:
+            for texts, found in self._computed(self.embed_batches, self._laid_out(chunks, batch_size)):
+                vectors[texts] = found
+                progress.update(len(texts))
         return vectors
 
     def token_vectors(
@@ -94,32 +107,53 @@ class Engine:
     ) -> list[NDArray[np.float32]]:
         """Returns a float32[T, D] for each text, a vector a token and none for padding, in the order of the texts."""
         vectors = [np.empty(0, np.float32)] * len(tokens.lengths)
-        for rows, found in self._planned(self._token_batches, tokens, batch_size, show_progress_bar):
-            for row, hidden_state in zip(rows, found, strict=False):
-                vectors[row] = hidden_state[: tokens.lengths[row]].copy()
+        with progress_bar(len(vectors), show_progress_bar) as progress:
+            for texts, found in self._computed(self._token_batches, self._padded(tokens, batch_size)):
+                for text, hidden_state in zip(texts.tolist(), found, strict=True):
+                    vectors[text] = hidden_state[: tokens.lengths[text]].copy()
+                progress.update(len(texts))
         return vectors
 
-    def _token_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
-        params = self._programs.params
-        return side_by_side(
-            lambda batch: np.asarray(_last_hidden_state(params, batch, self._config)), batches, stream_count()
-        )
+    def _token_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
+        def compute(batch: AnyBatch) -> NDArray[np.float32]:
+            split = self.placement.split(batch)
+            return np.asarray(_last_hidden_state(self._programs.params, split, self._config))[: len(batch.input_ids)]
 
-    def _planned(
+        return side_by_side(compute, batches, self.placement.streams)
+
+    def _computed(
         self,
-        compute: Callable[[Iterator[Batch]], Iterator[NDArray[np.float32]]],
-        tokens: RaggedIds,
-        batch_size: int | None,
-        show_progress_bar: bool | None,
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        """Yields the texts of each batch with what was computed of them."""
-        batches = list(plan(tokens.lengths, batch_size, streams=stream_count(), compiled=self._programs.shapes))
-        with progress_bar(len(tokens.lengths), show_progress_bar) as progress:
-            computed = compute(tokens.pad(rows, shape) for rows, shape in batches)
-            for (rows, (b, t)), found in zip(batches, computed, strict=True):
-                yield rows, found
-                self.stats.computed_tokens += b * t
-                progress.update(len(rows))
+        compute: Callable[[Iterator[AnyBatch]], Iterator[NDArray[np.floating]]],
+        laid_out: Iterable[tuple[AnyBatch, NDArray[np.intp]]],
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating]]]:
+        """Yields the texts of each batch, and what was computed of each of them."""
+        waiting: collections.deque[NDArray[np.intp]] = collections.deque()
+
+        def batches() -> Iterator[AnyBatch]:
+            for batch, texts in laid_out:
+                waiting.append(texts)
+                self.stats.computed_tokens += batch.input_ids.size
+                yield batch
+
+        for found in compute(batches()):
+            texts = waiting.popleft()
+            yield texts[texts != NO_TEXT], found[texts != NO_TEXT]
+
+    def _laid_out(
+        self, chunks: Iterable[RaggedIds], batch_size: int | None
+    ) -> Iterator[tuple[AnyBatch, NDArray[np.intp]]]:
+        """Yields batches, with the text that lies in each of their places, counted over all chunks."""
+        before, budget = 0, self.placement.token_budget
+        for tokens in chunks:
+            packs = not self.placement.on_cpu and batch_size is None and len(tokens.ids) >= budget // FEWEST_ROWS
+            for batch, texts in pack(tokens, budget) if packs else self._padded(tokens, batch_size):
+                yield batch, np.where(texts == NO_TEXT, NO_TEXT, texts + before)
+            before += len(tokens.lengths)
+
+    def _padded(self, tokens: RaggedIds, batch_size: int | None) -> Iterator[tuple[Batch, NDArray[np.intp]]]:
+        budget, streams, compiled = self.placement.token_budget, self.placement.streams, self._programs.shapes
+        for texts, shape in plan(tokens.lengths, batch_size, budget=budget, streams=streams, compiled=compiled):
+            yield tokens.pad(texts, shape), np.pad(texts, (0, shape[0] - len(texts)), constant_values=NO_TEXT)
 
 
 def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn]":
@@ -128,7 +162,7 @@ def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn]":
 
 
 @jax.jit
-def _last_hidden_state(params: Params, batch: Batch, config: EncoderConfig) -> Array:
+def _last_hidden_state(params: Params, batch: AnyBatch, config: EncoderConfig) -> Array:
     # Imported here, as whoever wants sentence vectors from compiled programs needs neither flax nor the encoder.
     from minilm_jax.encoder import encode
 

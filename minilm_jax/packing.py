@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.batching import RaggedIds
+from minilm_jax.batching import Batch, RaggedIds
 
 # Tokens of the shortest row; longer texts get rows twice, four times, … as long. It is the width of an accelerator's
 # matrix units; longer rows would only spend more on attention between texts, which is computed and masked.
@@ -17,9 +17,10 @@ ROW_LENGTH = 128
 _TOKENS_A_PLACE = (32, 4)
 
 # The fewest rows of a batch are this part of the most, so that the number of shapes is bounded.
-_FEWEST_ROWS = 8
+FEWEST_ROWS = 8
 
-_NO_TEXT = -1
+# Stands in a place where no text lies.
+NO_TEXT = -1
 
 
 class PackedBatch(NamedTuple):
@@ -32,6 +33,9 @@ class PackedBatch(NamedTuple):
 
     input_ids: Any
     lengths: Any
+
+
+AnyBatch: TypeAlias = Batch | PackedBatch
 
 
 def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[np.intp]]]:
@@ -47,7 +51,7 @@ def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[
     for texts, row_length in _rows(tokens.lengths):
         taken = 0
         for places in (row_length // tokens_a_place for tokens_a_place in _TOKENS_A_PLACE):
-            fitting = np.count_nonzero((texts[:, places:] == _NO_TEXT).all(axis=1))
+            fitting = np.count_nonzero((texts[:, places:] == NO_TEXT).all(axis=1))
             for part in _cut(texts[taken:fitting, :places], max(1, budget // row_length)):
                 yield _laid_out(tokens, part, row_length), part
             taken = fitting
@@ -67,11 +71,11 @@ def _rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
             taken = _fill({length: len(texts) for length, texts in left.items()}, row_length, places)
             times = min(len(left[length]) // count for length, count in taken.items())
             row = np.hstack([left[length][: count * times].reshape(times, count) for length, count in taken.items()])
-            rows.append(np.pad(row, ((0, 0), (0, places - row.shape[1])), constant_values=_NO_TEXT))
+            rows.append(np.pad(row, ((0, 0), (0, places - row.shape[1])), constant_values=NO_TEXT))
             left = {length: texts[taken[length] * times :] for length, texts in left.items()}
             left = {length: texts for length, texts in left.items() if len(texts)}
         texts = np.vstack(rows)
-        yield texts[np.argsort(np.count_nonzero(texts != _NO_TEXT, axis=1), kind="stable")], row_length
+        yield texts[np.argsort(np.count_nonzero(texts != NO_TEXT, axis=1), kind="stable")], row_length
 
 
 def _fill(left: dict[int, int], room: int, most: int) -> Counter[int]:
@@ -88,12 +92,12 @@ def _cut(texts: NDArray[np.intp], most: int) -> Iterator[NDArray[np.intp]]:
     """Cuts rows into batches of the most rows, and the rest into one of the half, a quarter or an eighth of that."""
     for start in range(0, len(texts), most):
         part = texts[start : start + most]
-        rows = max(1, most // _FEWEST_ROWS, 1 << (len(part) - 1).bit_length())
-        yield np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=_NO_TEXT)
+        rows = max(1, most // FEWEST_ROWS, 1 << (len(part) - 1).bit_length())
+        yield np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=NO_TEXT)
 
 
 def _laid_out(tokens: RaggedIds, texts: NDArray[np.intp], row_length: int) -> PackedBatch:
-    lengths = np.where(texts == _NO_TEXT, 0, tokens.lengths[texts])
+    lengths = np.where(texts == NO_TEXT, 0, tokens.lengths[texts])
     input_ids = np.zeros((len(texts), row_length), np.int32)
-    input_ids[np.arange(row_length) < lengths.sum(axis=1, keepdims=True)] = tokens.of(texts[texts != _NO_TEXT])
+    input_ids[np.arange(row_length) < lengths.sum(axis=1, keepdims=True)] = tokens.of(texts[texts != NO_TEXT])
     return PackedBatch(input_ids, lengths.astype(np.int32))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from minilm_jax.casting import cast
@@ -16,6 +17,7 @@ from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.hub_folder import Settings, read_settings, write_hub_folder
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params
+from minilm_jax.placement import Devices, placed
 from minilm_jax.precision import Precision
 from minilm_jax.tokenization import DEFAULT_MAX_SEQ_LENGTH, TOKENIZER_FILE, TextTokenizer, one_batch
 
@@ -43,6 +45,8 @@ class PretrainedModel:
         precision: Precision = "float32",
         cache_dir: str | Path | None = None,
         device: str | None = None,
+        mesh: Mesh | None = None,
+        devices: Devices | None = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         similarity_fn_name: str | None = None,
@@ -58,17 +62,22 @@ class PretrainedModel:
             precision: What a model that is loaded computes in, see `minilm_jax.cast`.
             cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
             device: The kind of device that jax computes on, or None.
+            mesh: Devices that share the rows of every batch, whatever its axes; each has all of the params. Without
+                them one device computes.
+            devices: The same without a mesh: "all" of this process's, or a list.
             prompts: Prompts by their names, added to those of the folder.
             default_prompt_name: Like the following two, in place of what the folder says.
             similarity_fn_name: "cosine" where the folder does not say.
             truncate_dim: All dimensions where the folder does not say.
 
         Raises:
-            InputError: max_seq_length exceeds the position table, the precision is unknown, or a part is missing.
+            InputError: max_seq_length exceeds the position table, the precision or a device is unknown, or a part is
+                missing.
             ModelFileError: A file is missing, damaged, or of another kind of model, or the tokenizer has more tokens
                 than the model.
         """
         check_device(device)
+        placement = placed(mesh, devices)
         if isinstance(source, str | Path):
             parts = _load(source, precision, cache_dir)
         elif config is None or tokenizer is None:
@@ -83,7 +92,7 @@ class PretrainedModel:
         self.default_prompt_name = default_prompt_name or settings.default_prompt_name
         self.similarity_fn_name = similarity_fn_name or settings.similarity_fn_name
         self.truncate_dim = truncate_dim or settings.truncate_dim
-        self._engine = Engine(self.params, self.config)
+        self._engine = Engine(self.params, self.config, placement)
 
     @classmethod
     def from_pretrained(
@@ -93,6 +102,8 @@ class PretrainedModel:
         precision: Precision = "float32",
         max_seq_length: int | None = None,
         cache_dir: str | Path | None = None,
+        mesh: Mesh | None = None,
+        devices: Devices | None = None,
     ) -> Self:
         """Loads a model with its tokenizer.
 
@@ -101,15 +112,24 @@ class PretrainedModel:
             precision: What to compute in: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
             max_seq_length: Most tokens a text; by default what the model folder says, else 256.
             cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
+            mesh: Devices that share the rows of every batch, such as `jax.make_mesh((8,), ("data",))`.
+            devices: "all", or a list of them, where there is no mesh.
 
         Returns:
             The model.
 
         Raises:
-            InputError: The precision is unknown, or max_seq_length exceeds the position table.
+            InputError: The precision or a device is unknown, or max_seq_length exceeds the position table.
             ModelFileError: A file is missing, damaged, or of another kind of model.
         """
-        return cls(source, precision=precision, max_seq_length=max_seq_length, cache_dir=cache_dir)
+        return cls(
+            source,
+            precision=precision,
+            max_seq_length=max_seq_length,
+            cache_dir=cache_dir,
+            mesh=mesh,
+            devices=devices,
+        )
 
     def save_pretrained(self, path: str | Path) -> None:
         """Writes the model to a folder, which sentence-transformers, transformers and this class load.

@@ -13,13 +13,13 @@ from jax.experimental import serialize_executable
 from jaxlib.version import __version__ as jaxlib_version
 
 from minilm_jax import processor
-from minilm_jax.batching import Batch
 from minilm_jax.config import EncoderConfig
+from minilm_jax.packing import AnyBatch
 from minilm_jax.params import Params
 from minilm_jax.whole_files import replaced
 
 
-def path_of(params: Params, batch: Batch, config: EncoderConfig) -> Path | None:
+def path_of(params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | None:
     """Returns where a program is kept, or None where none are: jax's compilation cache is off, or devices are several.
 
     Args:
@@ -35,7 +35,7 @@ def path_of(params: Params, batch: Batch, config: EncoderConfig) -> Path | None:
     return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
 
 
-def store(program: Any, path: Path, params: Params, batch: Batch) -> bool:
+def store(program: Any, path: Path, params: Params, batch: AnyBatch) -> bool:
     """Keeps a program if it can be read again; a cache that cannot be written is done without."""
     try:
         payload = serialize_executable.serialize(program)[0]
@@ -49,7 +49,7 @@ def store(program: Any, path: Path, params: Params, batch: Batch) -> bool:
     return True
 
 
-def load(path: Path, params: Params, batch: Batch) -> Any | None:
+def load(path: Path, params: Params, batch: AnyBatch) -> Any | None:
     """Returns a program, or None where there is none that can be read, for whatever reason."""
     with contextlib.suppress(Exception):
         if path.is_file():
@@ -57,7 +57,7 @@ def load(path: Path, params: Params, batch: Batch) -> Any | None:
     return None
 
 
-def _read(payload: bytes, params: Params, batch: Batch) -> Any:
+def _read(payload: bytes, params: Params, batch: AnyBatch) -> Any:
     inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
     devices = list(jax.tree.leaves(params)[0].devices())
     program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
@@ -78,6 +78,6 @@ def _machine() -> tuple[str, ...]:
 @functools.cache
 def _sources() -> str:
     """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
-    names = "attention embedding encoder integer_dot packed_dot pooling precision programs".split()
+    names = "attention embedding encoder integer_dot packed_dot packing pooling precision programs".split()
     folder = Path(__file__).parent
     return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()

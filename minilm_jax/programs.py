@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from minilm_jax import program_store
-from minilm_jax.batching import Batch, Shape
+from minilm_jax.batching import Shape
 from minilm_jax.config import EncoderConfig
 from minilm_jax.cpu_layout import arranged, packed, suits
 from minilm_jax.packed_dot import unkept
-from minilm_jax.params import Params
+from minilm_jax.packing import AnyBatch
+from minilm_jax.params import Params, flatten
+from minilm_jax.placement import ONE_DEVICE, Placement
 
 # On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
@@ -29,7 +33,12 @@ _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
 # gets a packed one when it has been computed as often as it takes to be worth compiling.
 _CALLS_THAT_PAY = 64
 
-Program: TypeAlias = Callable[[Batch], Array]
+# 16-bit ids count so far.
+_TWO_BYTES = 1 << 16
+
+Program: TypeAlias = Callable[[AnyBatch], Array]
+# The shapes and types of a batch's arrays.
+_Form: TypeAlias = tuple[tuple[Shape, str], ...]
 
 
 class Programs:
@@ -40,65 +49,77 @@ class Programs:
         config: Sizes of the encoder that params belong to.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig) -> None:
+    def __init__(self, params: Params, config: EncoderConfig, placement: Placement = ONE_DEVICE) -> None:
         """Starts with no program; each is made when its shape is first met.
 
         Args:
             params: The parameter tree.
             config: Sizes of the encoder that params belong to.
+            placement: Where to compute.
         """
-        self._on_cpu = jax.default_backend() == "cpu"
-        self.params, self.config = jax.device_put(arranged(params) if self._on_cpu else params), config
-        self._made: dict[tuple[Shape, ...], Future[Program]] = {}
-        self._calls: collections.Counter[tuple[Shape, ...]] = collections.Counter()
+        self._placement = placement
+        self.params, self.config = placement.copied(arranged(params) if placement.on_cpu else params), config
+        self._made: dict[_Form, Future[Program]] = {}
+        self._calls: collections.Counter[_Form] = collections.Counter()
         self._lock, self._packing = threading.Lock(), threading.Lock()
 
-    def __call__(self, batch: Batch) -> Array:
+    def __call__(self, batch: AnyBatch) -> NDArray[np.floating]:
         """Embeds a batch.
 
         Args:
-            batch: Arrays of int[B, T].
+            batch: Of int[B, T] arrays, or of packed rows.
 
         Returns:
-            float32[B, D].
+            float32[B, D] or [B, S, D]; float16 where an accelerator computes in 16 bits, so that less is copied.
 
         Raises:
             InputError: The shapes of the batch do not fit each other or the position table.
         """
-        # A program takes one type of array only.
-        batch = Batch(*(x if x is None else np.asarray(x, np.int32) for x in batch))
-        shapes = tuple(np.shape(x) for x in batch if x is not None)
+        rows = len(batch.input_ids)
+        batch = self._placement.split(jax.tree.map(self._narrowed, batch))
+        form = tuple((np.shape(x), x.dtype.name) for x in batch if x is not None)
         with self._lock:
-            first = shapes not in self._made
-            program = self._made.setdefault(shapes, Future())
-            self._calls[shapes] += 1
-            pays = self._calls[shapes] == _CALLS_THAT_PAY
+            first = form not in self._made
+            program = self._made.setdefault(form, Future())
+            self._calls[form] += 1
+            pays = self._calls[form] == _CALLS_THAT_PAY
         if first:
-            self._fill(program, shapes, batch)
-        elif pays and self._on_cpu and program_store.path_of(self.params, batch, self.config) is not None:
-            threading.Thread(target=self._quicken, args=(shapes, batch)).start()
-        return program.result()(batch)
+            self._fill(program, form, batch)
+        elif pays and self._placement.on_cpu and program_store.path_of(self.params, batch, self.config) is not None:
+            threading.Thread(target=self._quicken, args=(form, batch)).start()
+        return np.asarray(program.result()(batch))[:rows]
 
     @property
     def shapes(self) -> set[Shape]:
         """The shapes of batch that a program has been made for."""
-        return {input_ids for input_ids, *_ in list(self._made)}
+        return {shape for (shape, _), *_ in list(self._made)}
 
-    def _fill(self, program: Future[Program], shapes: tuple[Shape, ...], batch: Batch) -> None:
+    @property
+    def computed_in(self) -> str:
+        """The type of number that is multiplied."""
+        return _multiplied(self.params, self._placement)
+
+    def _narrowed(self, x: Any) -> NDArray[np.integer]:
+        """Gives ids the type that programs take: on an accelerator 16 bits if they fit, so that less is copied."""
+        array = np.asarray(x)
+        fits = self.config.vocab_size <= _TWO_BYTES and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
+        return array.astype(np.uint16 if fits and not self._placement.on_cpu else np.int32)
+
+    def _fill(self, program: Future[Program], form: _Form, batch: AnyBatch) -> None:
         try:
             program.set_result(self._make(batch))
         except BaseException as error:
-            del self._made[shapes]
+            del self._made[form]
             program.set_exception(error)
 
-    def _make(self, batch: Batch) -> Program:
+    def _make(self, batch: AnyBatch) -> Program:
         path = program_store.path_of(self.params, batch, self.config)
         if path is None and (packed_program := self._make_packed(batch)) is not None:
             return packed_program
         program = self._compile(batch) if path is None else self._from_disk(path, batch)
         return functools.partial(program, self.params)
 
-    def _from_disk(self, path: Path, batch: Batch) -> Any:
+    def _from_disk(self, path: Path, batch: AnyBatch) -> Any:
         if (program := program_store.load(path, self.params, batch)) is None:
             program = self._compile(batch)
             if not program_store.store(program, path, self.params, batch):
@@ -107,45 +128,54 @@ class Programs:
                 program_store.store(program, path, self.params, batch)
         return program
 
-    def _compile(self, batch: Batch, name: str = "embed") -> Any:
-        return _compiled(name, self.params, batch, self.config)
+    def _compile(self, batch: AnyBatch, name: str = "embed") -> Any:
+        return _compiled(name, self.params, batch, self.config, self._placement)
 
-    def _make_packed(self, batch: Batch) -> Program | None:
+    def _make_packed(self, batch: AnyBatch) -> Program | None:
         with self._packing:  # By one thread, once.
             params = self._packed
             if params is None or not suits(params, np.size(batch.input_ids)):
                 return None
-        return functools.partial(_compiled("packed_embed", params, batch, self.config), params)
+        return functools.partial(_compiled("packed_embed", params, batch, self.config, self._placement), params)
 
     @functools.cached_property
     def _packed(self) -> Params | None:
-        return packed(self.params) if self._on_cpu else None
+        # The compiler cannot split what is packed over devices.
+        return packed(self.params) if self._placement.on_cpu and self._placement.mesh is None else None
 
-    def _quicken(self, shapes: tuple[Shape, ...], batch: Batch) -> None:
+    def _quicken(self, form: _Form, batch: AnyBatch) -> None:
         if (packed_program := self._make_packed(batch)) is not None:
-            self._made[shapes] = program = Future()
+            self._made[form] = program = Future()
             program.set_result(packed_program)
 
 
-def _compiled(name: str, params: Params, batch: Batch, config: EncoderConfig) -> Any:
+def _compiled(name: str, params: Params, batch: AnyBatch, config: EncoderConfig, placement: Placement) -> Any:
     # Imported here, as a program from disk needs neither flax nor the encoder.
     from minilm_jax.embedding import embed
 
-    def named(params: Params, batch: Batch) -> Array:
-        return embed(params, batch, config)
+    halves = not placement.on_cpu and _multiplied(params, placement) != "float32"
+
+    def named(params: Params, batch: AnyBatch) -> Array:
+        vectors = embed(params, batch, config)
+        return vectors.astype(jnp.float16) if halves else vectors
 
     named.__name__ = name
     lowered = jax.jit(named).lower(params, batch)
     with unkept():
-        program = _optimised(lowered)
+        program = _optimised(lowered, _CPU_OPTIONS if placement.on_cpu else {})
     _give_back()
     return program
 
 
-def _optimised(lowered: jax.stages.Lowered) -> Any:
-    if jax.default_backend() == "cpu":
-        with contextlib.suppress(Exception):  # Another XLA may not know the option, and says so in a way of its own.
-            return lowered.compile(compiler_options=_CPU_OPTIONS)
+def _multiplied(params: Params, placement: Placement) -> str:
+    kernel = next(leaf for path, leaf in flatten(params).items() if path.endswith(".dense.kernel"))
+    return "bfloat16" if kernel.dtype == jnp.int8 and not placement.on_cpu else str(kernel.dtype)
+
+
+def _optimised(lowered: jax.stages.Lowered, options: dict[str, str | bool]) -> Any:
+    if options:
+        with contextlib.suppress(Exception):  # Another XLA may not know them, and says so in a way of its own.
+            return lowered.compile(compiler_options=options)
     return lowered.compile()
 
 

@@ -17,10 +17,8 @@ from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.outputs import OutputForm, OutputValue
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.quantization import OutputPrecision
+from minilm_jax.streams import one_ahead
 from minilm_jax.tokenization import check_texts
-
-# Texts of a stream that are embedded together.
-_CHUNK = 4_096
 
 # The first of these that a model has; the order is that of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -112,8 +110,8 @@ class SentenceEncoder(PretrainedModel):
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
         one = isinstance(inputs, str)
-        tokens = self._tokenized([inputs] if one else list(_several(inputs)), self._prompt(prompt, prompt_name))
-        results = form.converted(self._results(tokens, form, batch_size, False if one else show_progress_bar))
+        texts, chosen = [inputs] if one else list(_several(inputs)), self._prompt(prompt, prompt_name)
+        results = form.converted(self._results(texts, chosen, form, batch_size, False if one else show_progress_bar))
         return results[0] if one else results
 
     @sentence_transformers_keywords
@@ -169,7 +167,7 @@ class SentenceEncoder(PretrainedModel):
 
     def _stream(self, texts: Iterator[str], show: bool | None, keywords: Mapping[str, Any]) -> Iterator[NDArray[Any]]:
         with progress_bar(None, show) as progress:
-            while chunk := list(itertools.islice(texts, _CHUNK)):
+            while chunk := list(itertools.islice(texts, self.chunk)):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
 
@@ -183,6 +181,11 @@ class SentenceEncoder(PretrainedModel):
             float32[B, D] for each batch, in their order.
         """
         return self._engine.embed_batches(batches)
+
+    @property
+    def chunk(self) -> int:
+        """How many texts are worth a call of `encode` where there are more: thousands, on accelerators tens of them."""
+        return self._engine.placement.chunk
 
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
         """Compares every vector with every other by `similarity_fn_name`, see `minilm_jax.search`.
@@ -249,13 +252,22 @@ class SentenceEncoder(PretrainedModel):
         self.stats.tokens += len(tokenized.tokens.ids)
         return tokenized.tokens
 
-    def _results(self, tokens: RaggedIds, form: OutputForm, *how: Any) -> Any:
+    def _results(self, texts: list[str], prompt: str, form: OutputForm, *how: Any) -> Any:
+        if form.value == "sentence_embedding":
+            return form.sentences(self._engine.sentence_vectors(self._chunks(texts, prompt), len(texts), *how))
+        tokens = self._tokenized(texts, prompt)
+        token_vectors = self._engine.token_vectors(tokens, *how)
         if form.value == "token_embeddings":
-            return form.tokens(self._engine.token_vectors(tokens, *how))
-        vectors = self._engine.sentence_vectors(tokens, *how)
-        if form.value is None:
-            return form.everything(tokens, self._engine.token_vectors(tokens, *how), vectors)
-        return form.sentences(vectors)
+            return form.tokens(token_vectors)
+        return form.everything(tokens, token_vectors, self._engine.sentence_vectors([tokens], len(texts), *how))
+
+    def _chunks(self, texts: list[str], prompt: str) -> Iterator[RaggedIds]:
+        """Tokenizes texts: all at once where the same cores compute, else some ahead of what is computed."""
+        size = len(texts) if self._engine.placement.on_cpu else self.chunk
+        if len(texts) <= size:
+            return iter([self._tokenized(texts, prompt)])
+        parts = (texts[start : start + size] for start in range(0, len(texts), size))
+        return one_ahead(lambda part: self._tokenized(part, prompt), parts)
 
 
 def _several(inputs: Iterable[str]) -> Iterable[str]:

@@ -18,7 +18,6 @@ from minilm_jax.engine import Engine
 from minilm_jax.packed_dot import PackedKernel, computes, pack
 from minilm_jax.params import Params
 from minilm_jax.precision import Precision, dot, dot_integers
-from minilm_jax.streams import stream_count
 
 SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -76,7 +75,7 @@ def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
 def _seconds_a_call(engine: Engine, shape: Shape, config: EncoderConfig) -> float:
     """Measures batches on all streams, or one text by itself."""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
-    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * stream_count())
+    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * engine.placement.streams)
     return statistics.median(_seconds(lambda: list(engine.embed_batches(batches)))) / len(batches)
 
 

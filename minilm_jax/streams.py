@@ -1,26 +1,13 @@
-"""Several batches computed side by side, each on a thread of its own."""
+"""Work on threads: several batches side by side, or one thing ahead of when it is needed."""
 
 import collections
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import jax
-
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-# On an accelerator: one batch is computed while the next is laid out and the one before it is copied back.
-_ACCELERATOR_STREAMS = 3
-
-
-def stream_count() -> int:
-    """Returns how many batches keep the device busy: on CPU one a core, since one alone leaves the cores waiting."""
-    if jax.default_backend() != "cpu":
-        return _ACCELERATOR_STREAMS
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side(compute: Callable[[_Item], _Result], items: Iterable[_Item], streams: int) -> Iterator[_Result]:
@@ -50,3 +37,23 @@ def side_by_side(compute: Callable[[_Item], _Result], items: Iterable[_Item], st
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """Maps items to results, each while the one before it is used.
+
+    Args:
+        compute: Called from one other thread.
+        items: Taken one ahead.
+
+    Yields:
+        The results.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax") as pool:
+        ahead: Future[_Result] | None = None
+        for item in items:
+            ready, ahead = ahead, pool.submit(compute, item)
+            if ready is not None:
+                yield ready.result()
+        if ahead is not None:
+            yield ahead.result()

@@ -15,7 +15,7 @@ from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params, flatten, unflatten
 from tests import conversion_table
 
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from minilm_jax.streams import side_by_side, stream_count
+from minilm_jax.streams import one_ahead, side_by_side
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -57,5 +57,23 @@ def test_a_failure_ends_the_work() -> None:
     assert len(done) < 20
 
 
-def test_there_is_a_stream() -> None:
-    assert stream_count() >= 1
+def test_one_thing_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(5):
+            taken.append(item)
+            yield item
+
+    results = one_ahead(str, items())
+    assert next(results) == "0"
+    assert taken == [0, 1]
+    assert list(results) == ["1", "2", "3", "4"]
+    assert list(one_ahead(str, [])) == []
+
+
+def test_a_failure_ahead_is_raised_in_its_turn() -> None:
+    results = one_ahead(lambda item: 1 // item, [1, 0, 1])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

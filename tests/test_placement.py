@@ -1,0 +1,161 @@
+"""One device or several: the same vectors, whether or not rows divide evenly; and what an accelerator is given."""
+
+import json
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+import minilm_jax as mj
+from minilm_jax import placement
+from minilm_jax.engine import Engine
+from minilm_jax.params import Params
+from minilm_jax.placement import Placement, placed
+from minilm_jax.precision import Precision
+from minilm_jax.programs import Programs
+from tests.conftest import TINY
+
+# Unit vectors computed in another order of summation.
+INVARIANCE = 1e-6
+# Unit vectors rounded to 16 bits when they are copied back.
+HALF = 2e-4
+TEXTS: list[str] = json.loads((Path(__file__).parent / "golden" / "texts.json").read_text("utf-8"))
+MESHES = {
+    "one axis": lambda: jax.make_mesh((8,), ("data",)),
+    "two axes": lambda: jax.make_mesh((4, 2), ("data", "model")),
+    "three devices": lambda: Mesh(np.array(jax.devices()[:3]), ("data",)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _long_texts() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
+        yield
+
+
+def on(encoder: mj.SentenceEncoder, precision: Precision = "float32", **where: Any) -> mj.SentenceEncoder:
+    params = mj.cast(encoder.params, precision)
+    return mj.SentenceEncoder(params, encoder.config, encoder.tokenizer, encoder.max_seq_length, **where)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder, mesh: str) -> None:
+    several = on(encoder, mesh=MESHES[mesh]())
+    texts = TEXTS[:37]  # Of which no number of devices is a divisor.
+    np.testing.assert_allclose(several.encode(texts), encoder.encode(texts), rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(several.encode(texts[0]), encoder.encode(texts[0]), rtol=0, atol=INVARIANCE)
+
+
+def test_all_devices_share_the_work(tiny_params: Params) -> None:
+    programs = Programs(tiny_params, TINY, placed(None, "all"))
+    ids = np.arange(50, dtype=np.int32).reshape(10, 5)
+    assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == 8
+    assert programs(mj.Batch(ids, np.ones_like(ids))).shape == (10, TINY.hidden_size)
+    assert programs.shapes == {(16, 5)}
+
+
+def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEncoder) -> None:
+    several, texts = on(encoder, devices=jax.devices()[:2]), TEXTS[:5]
+    for found, wanted in zip(
+        several.encode(texts, output_value="token_embeddings"),
+        encoder.encode(texts, output_value="token_embeddings"),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)  # They are not of unit length.
+    batch = mj.tokenize(texts)
+    (found,), (wanted,) = several.embed_batches([batch]), encoder.embed_batches([batch])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=INVARIANCE)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"mesh": MESHES["one axis"], "devices": "all"}, "mesh and devices say the same"),
+        ({"devices": "every"}, "devices is 'every'; it must be 'all'"),
+        ({"devices": []}, "devices is empty"),
+    ],
+)
+def test_what_is_no_place_is_refused(tiny_params: Params, where: dict[str, Any], message: str) -> None:
+    where = {name: value() if callable(value) else value for name, value in where.items()}
+    with pytest.raises(mj.InputError, match=message):
+        mj.SentenceEncoder(tiny_params, TINY, **where)
+
+
+@pytest.fixture
+def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an accelerator is given, to the CPU."""
+    monkeypatch.setattr(Placement, "on_cpu", False)
+    monkeypatch.setattr(placement, "_ACCELERATOR_BUDGET", 2_048)
+    monkeypatch.setattr(placement, "_ACCELERATOR_CHUNK", 100)
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize("devices", [None, "all"])
+def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, devices: Any) -> None:
+    texts = [f"{text[:60]} {number}" for number in range(8) for text in TEXTS[:40]]
+    wanted = encoder.encode(texts)
+    packed = on(encoder, devices=devices)
+    np.testing.assert_allclose(packed.encode(texts), wanted, rtol=0, atol=INVARIANCE)
+    assert packed.stats.padding < 0.25  # Four chunks, each with a last batch.
+    np.testing.assert_allclose(np.stack(list(packed.encode_stream(texts))), wanted, rtol=0, atol=INVARIANCE)
+    assert packed.stats.compilations <= 8
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.9999), ("float16", 0.999999), ("int8", 0.995)])
+def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Precision, cosine: float) -> None:
+    cast = on(encoder, precision)
+    vectors = cast.encode(TEXTS[:20])
+    assert vectors.dtype == np.float32
+    assert (vectors * encoder.encode(TEXTS[:20])).sum(axis=1).min() > cosine - HALF
+    assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
+    (found,) = cast.embed_batches([mj.tokenize(TEXTS[:2])])
+    assert found.dtype == np.float16
+    ((_, kind), *_) = next(iter(cast._engine._programs._made))
+    assert kind == "uint16"
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_an_id_of_more_than_16_bits_is_not_another_id(tiny_params: Params) -> None:
+    engine = Engine(tiny_params, TINY)
+    ids = np.array([[1, 2, 3], [1, 2, (1 << 16) + 3]], np.int32)
+    (vectors,) = engine.embed_batches([mj.Batch(ids, np.ones_like(ids))])
+    assert np.isfinite(vectors[0]).all()
+    assert np.isnan(vectors[1]).all()
+
+
+_MEMBER = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+port, number, folder, out = sys.argv[1:]
+jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(number))
+import minilm_jax as mj
+assert (jax.process_count(), jax.device_count(), jax.local_device_count()) == (2, 4, 2)
+encoder = mj.SentenceEncoder.from_pretrained(folder, mesh=jax.make_mesh((4,), ("data",)))
+assert len(jax.tree.leaves(encoder._engine._programs.params)[0].sharding.device_set) == 2
+texts = [f"Text number {i}." for i in range(9)]
+np.save(out, encoder.encode(texts[jax.process_index() :: jax.process_count()]))
+jax.distributed.shutdown()
+"""
+
+
+def test_two_processes_embed_their_parts(encoder: mj.SentenceEncoder, folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    outs = [tmp_path / f"{number}.npy" for number in range(2)]
+    commands = [[sys.executable, "-c", _MEMBER, str(port), str(i), str(folder), str(out)] for i, out in enumerate(outs)]
+    for process in [subprocess.Popen(command) for command in commands]:
+        assert process.wait(timeout=300) == 0
+    wanted = encoder.encode([f"Text number {i}." for i in range(9)])
+    for number, out in enumerate(outs):
+        np.testing.assert_allclose(np.load(out), wanted[number::2], rtol=0, atol=INVARIANCE)
