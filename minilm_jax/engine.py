@@ -31,6 +31,7 @@ class Stats:
     Attributes:
         texts: Texts embedded.
         truncated: How many of them were cut at max_seq_length.
+        longest: Tokens of the longest of them, before truncation.
         tokens: Their tokens, after truncation.
         computed_tokens: Tokens computed, padding included.
         compilations: Shapes that a program was made for, by XLA or from the compilation cache.
@@ -40,6 +41,7 @@ class Stats:
 
     texts: int = 0
     truncated: int = 0
+    longest: int = 0
     tokens: int = 0
     computed_tokens: int = 0
     compilations: int = 0

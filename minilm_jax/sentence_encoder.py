@@ -1,6 +1,8 @@
 """`SentenceEncoder`: texts in, vectors out, by the calls that users of sentence-transformers know."""
 
 import itertools
+import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
@@ -111,7 +113,10 @@ class SentenceEncoder(PretrainedModel):
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
         one = isinstance(inputs, str)
         texts, chosen = [inputs] if one else list(_several(inputs)), self._prompt(prompt, prompt_name)
+        truncated = self.stats.truncated
         results = form.converted(self._results(texts, chosen, form, batch_size, False if one else show_progress_bar))
+        if self.stats.truncated and not truncated:
+            self._warn_of_truncation(len(texts))
         return results[0] if one else results
 
     @sentence_transformers_keywords
@@ -240,17 +245,21 @@ class SentenceEncoder(PretrainedModel):
             check_texts(texts)
             texts = [prompt + text for text in texts]
         tokenized = self.tokenizer(texts, self.max_seq_length)
-        if tokenized.truncated and not self.stats.truncated:
-            warnings.warn(
-                f"{tokenized.truncated} of {len(texts)} texts are longer than {self.max_seq_length} tokens (the longest"
-                f" has {tokenized.longest}) and were cut there. Raise max_seq_length (at most"
-                f" {self.config.max_position_embeddings}) or split them; stats.truncated counts them from here on.",
-                stacklevel=4,
-            )
         self.stats.texts += len(texts)
         self.stats.truncated += tokenized.truncated
         self.stats.tokens += len(tokenized.tokens.ids)
+        self.stats.longest = max(self.stats.longest, tokenized.longest)
         return tokenized.tokens
+
+    def _warn_of_truncation(self, count: int) -> None:
+        frames = (frame.f_globals["__name__"].partition(".")[0] for frame, _ in traceback.walk_stack(sys._getframe()))
+        warnings.warn(
+            f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
+            f" {self.stats.longest}) and were cut there. Raise max_seq_length (at most"
+            f" {self.config.max_position_embeddings}) or split them; stats.truncated counts them from here on.",
+            # Whoever called us, through however many functions of ours.
+            stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
+        )
 
     def _results(self, texts: list[str], prompt: str, form: OutputForm, *how: Any) -> Any:
         if form.value == "sentence_embedding":

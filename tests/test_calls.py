@@ -174,7 +174,7 @@ def test_similarity(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_stream_is_embedded_as_it_comes(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilm_jax.sentence_encoder._CHUNK", 4)
+    monkeypatch.setattr("minilm_jax.placement._CPU_CHUNK", 4)
     taken = 0
 
     def endless() -> Iterator[str]:
@@ -203,6 +203,8 @@ def test_the_limit_can_be_set(encoder: mj.SentenceEncoder) -> None:
     assert counted.tokenize(TEXTS)["input_ids"].shape == (3, 5)
     with pytest.raises(mj.InputError, match="513; the model has 512 positions"):
         counted.max_seq_length = 513
-    with pytest.warns(UserWarning, match="longer than 5 tokens") as caught:
-        counted.encode(TEXTS)
-    assert caught[0].filename == __file__
+    for encode in (counted.encode, counted.encode_query):
+        counted.stats.truncated = 0
+        with pytest.warns(UserWarning, match="longer than 5 tokens") as caught:
+            encode(TEXTS)
+        assert caught[0].filename == __file__
