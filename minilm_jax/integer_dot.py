@@ -14,7 +14,6 @@ import numpy as np
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.extend import core as extend_core
-from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import batching, mlir
 
@@ -69,8 +68,7 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
     (result,) = context.avals_out
     rank = len(context.avals_in[0].shape)
     numbers = stablehlo.DotDimensionNumbers.get([], [], [rank - 1], [0])
-    kind = ir.RankedTensorType.get(result.shape, ir.IntegerType.get_signless(32))
-    return stablehlo.DotGeneralOp(kind, x, kernel, numbers).results
+    return stablehlo.DotGeneralOp(mlir.aval_to_ir_type(result), x, kernel, numbers).results
 
 
 def _batch(arguments: Any, axes: Any) -> Any:
@@ -81,4 +79,6 @@ def _batch(arguments: Any, axes: Any) -> Any:
 
 
 mlir.register_lowering(_primitive, _lower, platform="cpu")
+# Never run, but a program that is exported for several platforms has to hold every branch for each of them.
+mlir.register_lowering(_primitive, mlir.lower_fun(_portable, multiple_results=False))
 batching.primitive_batchers[_primitive] = _batch
