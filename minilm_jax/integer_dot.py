@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.extend import core as extend_core
+from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import batching, mlir
 
@@ -68,7 +69,10 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
     (result,) = context.avals_out
     rank = len(context.avals_in[0].shape)
     numbers = stablehlo.DotDimensionNumbers.get([], [], [rank - 1], [0])
-    return stablehlo.DotGeneralOp(mlir.aval_to_ir_type(result), x, kernel, numbers).results
+    # A symbolic size, of a program that is exported, is no int.
+    shape = [size if isinstance(size, int) else ir.ShapedType.get_dynamic_size() for size in result.shape]
+    kind = ir.RankedTensorType.get(shape, ir.IntegerType.get_signless(32))
+    return stablehlo.DotGeneralOp(kind, x, kernel, numbers).results
 
 
 def _batch(arguments: Any, axes: Any) -> Any:
