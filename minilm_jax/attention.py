@@ -31,9 +31,10 @@ def attention(query: Array, key: Array, value: Array, mask: Array, *, num_heads:
     query = (query.astype(sums) * (query.shape[-1] // num_heads) ** -0.5).astype(query.dtype)
     bias = jnp.where(mask if mask.ndim == 3 else mask[:, None], 0.0, jnp.finfo(sums).min).astype(sums)
     at_once, one_by_one = (functools.partial(form, num_heads=num_heads) for form in (_at_once, _one_by_one))
-    if query.shape[1] < _LONG:
-        return at_once(query, key, value, bias)
-    return lax.platform_dependent(query, key, value, bias, cpu=one_by_one, default=at_once)
+    # A symbolic length, of a program that is exported, is no int.
+    if isinstance(query.shape[1], int) and query.shape[1] >= _LONG:
+        return lax.platform_dependent(query, key, value, bias, cpu=one_by_one, default=at_once)
+    return at_once(query, key, value, bias)
 
 
 def _at_once(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:

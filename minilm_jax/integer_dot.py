@@ -69,7 +69,9 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
     (result,) = context.avals_out
     rank = len(context.avals_in[0].shape)
     numbers = stablehlo.DotDimensionNumbers.get([], [], [rank - 1], [0])
-    kind = ir.RankedTensorType.get(result.shape, ir.IntegerType.get_signless(32))
+    # A symbolic size, of a program that is exported, is no int.
+    shape = [size if isinstance(size, int) else ir.ShapedType.get_dynamic_size() for size in result.shape]
+    kind = ir.RankedTensorType.get(shape, ir.IntegerType.get_signless(32))
     return stablehlo.DotGeneralOp(kind, x, kernel, numbers).results
 
 
@@ -81,4 +83,6 @@ def _batch(arguments: Any, axes: Any) -> Any:
 
 
 mlir.register_lowering(_primitive, _lower, platform="cpu")
+# Never run, but a program that is exported for several platforms has to hold every branch for each of them.
+mlir.register_lowering(_primitive, mlir.lower_fun(_portable, multiple_results=False))
 batching.primitive_batchers[_primitive] = _batch

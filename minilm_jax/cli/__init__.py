@@ -9,6 +9,7 @@ from minilm_jax.cli.bench import bench
 from minilm_jax.cli.cluster import cluster
 from minilm_jax.cli.duplicates import duplicates
 from minilm_jax.cli.embed import embed
+from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
 from minilm_jax.cli.parameters import Choice
@@ -76,5 +77,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed, search, cluster, duplicates):
+for _command in (bench, similarity, info, embed, search, cluster, duplicates, export):
     main.add_command(_command)

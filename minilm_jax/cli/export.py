@@ -1,0 +1,72 @@
+"""`minilm-jax export`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from minilm_jax.cli import model as shared
+from minilm_jax.cli.parameters import Choice
+
+if TYPE_CHECKING:
+    from minilm_jax.exporting import WeightsPlace
+    from minilm_jax.precision import Precision
+
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    return [Choice(_PLATFORMS).convert(platform, param, ctx) for platform in value.split(",")]
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "--platforms",
+    default=",".join(_PLATFORMS),
+    callback=_split,
+    show_default=True,
+    help="What it is to run on; none of them needs to be here.",
+)
+@click.option(
+    "--weights",
+    type=Choice(["inside", "beside"]),
+    default="inside",
+    show_default=True,
+    help="Where weights go; beside is FILE.safetensors.",
+)
+@shared.model_options
+def export(
+    out: str,
+    platforms: Sequence[str],
+    weights: "WeightsPlace",
+    model: str,
+    precision: "Precision",
+    max_seq_length: int | None,
+) -> None:
+    """Write the model as a StableHLO program, for batches of any shape.
+
+    \b
+      minilm-jax export --out minilm.stablehlo
+      minilm-jax export --platforms cpu,tpu --precision bfloat16 --out minilm.stablehlo
+      tail -n 1 minilm.stablehlo                  what it is, as JSON
+
+    Where it runs, minilm-jax need not be installed:
+
+    \b
+      program = jax.export.deserialize(bytearray(open("minilm.stablehlo", "rb").read()))
+      vectors = jax.jit(program.call)(input_ids, attention_mask)           int32[B, T] each
+
+    With --weights beside:
+
+    \b
+      weights = safetensors.flax.load_file("minilm.stablehlo.safetensors")
+      vectors = jax.jit(program.call)(weights, input_ids, attention_mask)
+
+    It is a program: load only what you trust.
+    """
+    encoder = shared.load_encoder(model, precision, max_seq_length)
+    from minilm_jax.exporting import save_exported
+
+    save_exported(encoder, Path(out), platforms=platforms, weights=weights)

@@ -1,0 +1,205 @@
+"""Exported programs: equal to `embed`, run without minilm_jax, lowered as each platform wants it, refused if damaged."""
+
+import dataclasses
+import functools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+from numpy.typing import NDArray
+
+import minilm_jax as mj
+from minilm_jax.exporting import PLATFORMS, save_exported
+from minilm_jax.params import Params
+from minilm_jax.precision import Precision
+from tests.conftest import TINY, command, random_params
+
+# The same operations, but from 128 tokens on attention is in another form, which sums in another order.
+TOLERANCE = 1e-6
+# So small that compiling it is quick, with the real tokenizer's vocabulary.
+SMALL = dataclasses.replace(TINY, vocab_size=30_522, num_hidden_layers=1)
+
+# What there is to run it with: jax, numpy, and safetensors for weights beside it.
+_ALONE = """
+import sys
+sys.modules["minilm_jax"] = None
+import jax, numpy as np
+path, ids, mask, found = sys.argv[1:5]
+program = jax.export.deserialize(bytearray(open(path, "rb").read()))
+arguments = [np.load(ids), np.load(mask)]
+if sys.argv[5:]:
+    from safetensors.flax import load_file
+    arguments.insert(0, load_file(sys.argv[5]))
+np.save(found, jax.jit(program.call)(*arguments))
+try:
+    import minilm_jax
+except ImportError:
+    print("alone")
+"""
+
+
+@functools.cache
+def small_params() -> Params:
+    return random_params(SMALL, seed=0)
+
+
+def small_model(encoder: mj.SentenceEncoder, precision: Precision = "float32") -> mj.SentenceEncoder:
+    params = mj.cast(small_params(), precision, SMALL)
+    return mj.SentenceEncoder(params, SMALL, encoder.tokenizer, max_seq_length=16)
+
+
+def random_batch(rows: int, length: int) -> mj.Batch:
+    random = np.random.default_rng(rows * length)
+    mask = np.arange(length) < random.integers(1, length + 1, rows)[:, None]
+    return mj.Batch(random.integers(SMALL.vocab_size, size=(rows, length)), mask)
+
+
+def run_alone(path: Path, batch: mj.Batch, *weights: Path) -> NDArray[np.float32]:
+    ids, mask, found = (path.with_name(f"{name}.npy") for name in ("ids", "mask", "found"))
+    np.save(ids, batch.input_ids.astype(np.int32))
+    np.save(mask, batch.attention_mask.astype(np.int32))
+    code = [sys.executable, "-c", _ALONE, *map(str, (path, ids, mask, found, *weights))]
+    assert subprocess.check_output(code, text=True, cwd=path.parent).strip() == "alone"
+    return np.load(found)
+
+
+def test_the_real_model_runs_where_minilm_jax_is_not(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    path, batch = tmp_path / "minilm.stablehlo", random_batch(3, 130)
+    save_exported(encoder, path)
+    wanted = np.asarray(jax.jit(mj.embed)(encoder.params, batch))
+    np.testing.assert_allclose(run_alone(path, batch), wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_the_command_puts_weights_beside_it(tmp_path: Path, folder: Path) -> None:
+    path, batch = tmp_path / "minilm.stablehlo", random_batch(2, 12)
+    options = "--platforms", "tpu,cpu", "--precision", "int8", "--weights", "beside", "--max-seq-length", 99
+    subprocess.run(command("export", "--model", folder, "--out", path, *options), check=True)
+    assert path.stat().st_size < 500_000
+    about = json.loads(path.read_bytes().splitlines()[-1])
+    encoder = mj.SentenceEncoder.from_pretrained(folder, precision="int8")
+    assert (about["precision"], about["platforms"], about["max_seq_length"]) == ("int8", ["tpu", "cpu"], 99)
+    wanted = np.asarray(jax.jit(mj.embed)(encoder.params, batch))
+    found = run_alone(path, batch, tmp_path / "minilm.stablehlo.safetensors")
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(mj.load_exported(path)(batch), found)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_round_trip_is_embed(tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision) -> None:
+    model = small_model(encoder, precision)
+    save_exported(model, tmp_path / "a")
+    exported = mj.load_exported(tmp_path / "a")
+    assert exported.about["precision"] == precision
+    embed = jax.jit(mj.embed)
+    for shape in [(1, 2), (5, 16)]:
+        batch = random_batch(*shape)
+        found = exported(batch.input_ids, batch.attention_mask)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, embed(model.params, batch, SMALL), rtol=0, atol=TOLERANCE)
+
+
+def test_it_takes_what_tokenize_makes_and_refuses_what_it_cannot_compute(
+    tmp_path: Path, encoder: mj.SentenceEncoder
+) -> None:
+    save_exported(small_model(encoder), tmp_path / "a")
+    exported = mj.load_exported(tmp_path / "a")
+    batch = mj.tokenize(["Hello world", ""])
+    assert exported(batch).shape == (2, SMALL.hidden_size)
+    types = batch._replace(token_type_ids=np.ones_like(batch.input_ids))
+    with pytest.raises(mj.InputError, match="token_type_ids are not all 0"):
+        exported(types)
+    with pytest.raises(mj.InputError, match="attention_mask must be given and have the same"):
+        exported(batch.input_ids)
+    for shape in [(2, 17), (0, 4), (2, 0), (4,)]:
+        with pytest.raises(mj.InputError, match=r"it must be \[B, T\] with 1 to 16 tokens a row"):
+            exported(np.zeros(shape, int), np.zeros(shape, int))
+
+
+# By precision: what the kernels' products multiply, and into what. On a CPU int8 multiplies bytes, elsewhere bfloat16;
+# the product of int8 alone is what a compiler is given that cannot take the two kinds of byte.
+PRODUCTS: dict[Precision, set[str]] = {
+    "float32": {"f32 f32 f32"},
+    "bfloat16": {"bf16 bf16 f32"},
+    "float16": {"f16 f16 f32"},
+    "int8": {"ui8 i8 i32", "i8 i8 i32", "bf16 bf16 f32"},
+}
+# Pooling sums what float32 holds.
+POOLING = {"f32 f32 f32"}
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_what_it_is_lowered_to(tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision) -> None:
+    save_exported(small_model(encoder, precision), tmp_path / "a")
+    program = export.deserialize(bytearray((tmp_path / "a").read_bytes()))
+    assert program.platforms == PLATFORMS
+    text = program.mlir_module()
+    assert products(text) == PRODUCTS[precision] | POOLING
+    # The shapes that a call has are asserted by a custom call that no compiler ever sees; and none calls back.
+    assert set(re.findall(r"custom_call @(\w+)", text)) == {"shape_assertion"}
+    assert not re.search(r"f64|callback|infeed|outfeed|stablehlo\.(send|recv|all_|collective)", text)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_no_platform_multiplies_in_a_wider_type(platform: str) -> None:
+    params = mj.cast(small_params(), "bfloat16", SMALL)
+    lowered = export.export(jax.jit(mj.embed), platforms=[platform])(params, random_batch(4, 8), SMALL)
+    assert products(lowered.mlir_module()) == PRODUCTS["bfloat16"] | POOLING
+
+
+def products(text: str) -> set[str]:
+    """Returns the types of operands and result of every product in a StableHLO module."""
+    types = re.findall(r"stablehlo\.dot_general .* : (\(.*?\) -> \S+)", text)
+    return {" ".join(re.findall(r"[x<]([a-z]+\d+)>", each)) for each in types}
+
+
+def damaged(data: bytes) -> Sequence[bytes]:
+    """Returns files with a byte changed, cut, without a record, and with a hostile one."""
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    program = data[: data.rstrip(b"\n").rindex(b"\n")]
+    records = [b"{}", b"[]", b"[" * 100_000, b'{"program": 1, "weights": "../a"}', b"\xff"]
+    return [b"", b"\n", bytes(flipped), data[:1000], data[: len(data) // 2], program, *(program + b"\n" + r for r in records)]
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    path = tmp_path / "a"
+    with pytest.raises(mj.ModelFileError, match="a is missing, damaged or no exported model"):
+        mj.load_exported(path)
+    save_exported(small_model(encoder), path)
+    for data in damaged(path.read_bytes()):
+        path.write_bytes(data)
+        with pytest.raises(mj.ModelFileError, match="a is missing, damaged or no exported model"):
+            mj.load_exported(path)
+
+
+def test_weights_of_another_program_are_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    save_exported(small_model(encoder), tmp_path / "a", weights="beside")
+    save_exported(small_model(encoder, "bfloat16"), tmp_path / "b", weights="beside")
+    (tmp_path / "b.safetensors").replace(tmp_path / "a.safetensors")
+    for name in "ab":
+        with pytest.raises(mj.ModelFileError, match="safetensors.*export it again"):
+            mj.load_exported(tmp_path / name)
+
+
+def test_a_program_for_another_platform_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    save_exported(small_model(encoder), tmp_path / "a", platforms=["tpu"])
+    with pytest.raises(mj.ModelFileError, match="a program for tpu, and jax computes on cpu here"):
+        mj.load_exported(tmp_path / "a")
+
+
+def test_platforms_that_are_unknown_are_said(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    for platforms in (["gpu"], []):
+        with pytest.raises(mj.InputError, match="it must be one of cpu, cuda, rocm, tpu"):
+            save_exported(encoder, tmp_path / "a", platforms=platforms)
+    said = subprocess.run(command("export", "--out", tmp_path / "a", "--platforms", "cpu,cudo"), stderr=subprocess.PIPE)
+    assert said.returncode == 2
+    assert b"Did you mean 'cuda'?" in said.stderr
+    assert not list(tmp_path.iterdir())
