@@ -13,8 +13,8 @@ from .errors import (
     ModelFileError as ModelFileError,
     SearchIndexError as SearchIndexError,
 )
-from .packing import PackedBatch as PackedBatch
 from .exporting import load_exported as load_exported
+from .packing import PackedBatch as PackedBatch
 from .params import init_params as init_params
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokenization import tokenize as tokenize

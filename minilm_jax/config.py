@@ -12,6 +12,7 @@ from minilm_jax.errors import ModelFileError
 
 Activation = Literal["gelu", "gelu_new"]
 Pooling = Literal["mean", "cls"]
+AttentionImplementation = Literal["xla", "cudnn"]
 T = TypeVar("T")
 
 # Far above any real model; a number beyond them is a damaged file, and not worth building a tree for.
@@ -46,6 +47,8 @@ class EncoderConfig:
         hidden_act: "gelu" (exact, by erf) or "gelu_new" (its tanh approximation).
         pooling: "mean" over the attended tokens, or "cls" for the first token.
         normalize: Whether `embed` returns unit vectors.
+        attention_implementation: "xla", or "cudnn" in 16 bits on an NVIDIA GPU; it is no property of the model, and in
+            no `config.json`. `SentenceEncoder` takes what is faster there.
     """
 
     vocab_size: int = 30_522
@@ -59,6 +62,8 @@ class EncoderConfig:
     hidden_act: Activation = "gelu"
     pooling: Pooling = "mean"
     normalize: bool = True
+    # Not in the repr, which fingerprints of a model are made of.
+    attention_implementation: AttentionImplementation = dataclasses.field(default="xla", repr=False)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -78,7 +83,12 @@ class EncoderConfig:
                 f"config: hidden_size {self.hidden_size} is not a multiple of"
                 f" num_attention_heads {self.num_attention_heads}."
             )
-        for name, allowed in (("hidden_act", get_args(Activation)), ("pooling", get_args(Pooling))):
+        choices = (
+            ("hidden_act", Activation),
+            ("pooling", Pooling),
+            ("attention_implementation", AttentionImplementation),
+        )
+        for name, allowed in ((name, get_args(literal)) for name, literal in choices):
             if getattr(self, name) not in allowed:
                 raise ModelFileError(
                     f"config: {name} is {_short(getattr(self, name))}; supported: {', '.join(allowed)}."
@@ -103,7 +113,7 @@ class EncoderConfig:
                     f"config: {name} is {_short(values[name])}, but only {wanted!r} is implemented;"
                     " this is no BERT encoder."
                 )
-        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
+        known = {name: values[name] for name in _model_fields() if name in values}
         missing = [
             n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known
         ]
@@ -113,7 +123,11 @@ class EncoderConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the config as a Hugging Face `config.json` object, the inverse of `from_dict`."""
-        return {"model_type": "bert", **dataclasses.asdict(self)}
+        return {"model_type": "bert", **{name: getattr(self, name) for name in _model_fields()}}
+
+
+def _model_fields() -> list[str]:
+    return [field.name for field in dataclasses.fields(EncoderConfig) if field.name != "attention_implementation"]
 
 
 def read_config(path: Path) -> EncoderConfig:

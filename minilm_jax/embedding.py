@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
-from minilm_jax.encoder import encode, spans
+from minilm_jax.encoder import encode
+from minilm_jax.encoder_inputs import spans
 from minilm_jax.packing import AnyBatch, PackedBatch
 from minilm_jax.pooling import l2_normalize, pool
 

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
 from minilm_jax.attention import attention
-from minilm_jax.batching import Batch
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
-from minilm_jax.errors import InputError
+from minilm_jax.encoder_inputs import Inputs, prepared
 from minilm_jax.packing import AnyBatch, PackedBatch
 from minilm_jax.precision import HALF_TYPES, Quantized, dense, quantize, shared_input
 
@@ -68,14 +66,14 @@ def encode(
         >>> output.last_hidden_state.shape, output.pooler_output.shape
         ((1, 8, 384), (1, 384))
     """
-    inputs = _packed_inputs(batch) if isinstance(batch, PackedBatch) else _inputs(batch, config)
+    inputs = prepared(batch, config)
     states = _automatic(_hidden_states, inputs.input_ids)(params, inputs, config)
     has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
     pooled = _apply(Pooler(config), params["pooler"], states[-1]) if has_pooler else None
     return EncoderOutput(states[-1], pooled, states if output_hidden_states else None)
 
 
-def _hidden_states(params: Any, inputs: "_Inputs", config: EncoderConfig) -> tuple[Array, ...]:
+def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[Array, ...]:
     states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3])]
     for index in range(config.num_hidden_layers):
         layer = params["encoder"]["layer"][str(index)]
@@ -94,50 +92,6 @@ def _automatic(function: Callable[..., Any], input_ids: Array) -> Callable[..., 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:
     output: Any = module.apply({"params": params}, *inputs)
     return output
-
-
-class _Inputs(NamedTuple):
-    """What `Embeddings` takes, and the mask, bool[B, T] or [B, T, T], that attention does."""
-
-    input_ids: Array
-    token_type_ids: Array
-    position_ids: Array
-    mask: Array
-
-
-# One zero for all tokens is broadcast, where zeros would be looked up.
-_NO_TOKEN_TYPES = np.zeros((1, 1), np.int32)
-
-
-def _inputs(batch: Batch, config: EncoderConfig) -> _Inputs:
-    shape = jnp.shape(batch.input_ids)
-    if len(shape) != 2:
-        raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
-    if shape[1] > config.max_position_embeddings:
-        raise InputError(f"{shape[1]} tokens a row, but the model has {config.max_position_embeddings} positions.")
-    for name in ("attention_mask", "token_type_ids"):
-        value = getattr(batch, name)
-        if value is not None and jnp.shape(value) != shape:
-            raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
-    token_type_ids = _NO_TOKEN_TYPES if batch.token_type_ids is None else batch.token_type_ids
-    mask = jnp.asarray(batch.attention_mask).astype(bool)
-    return _Inputs(jnp.asarray(batch.input_ids), jnp.asarray(token_type_ids), jnp.arange(shape[1])[None], mask)
-
-
-def _packed_inputs(batch: PackedBatch) -> _Inputs:
-    starts, belongs = spans(batch)
-    texts = jnp.where(belongs, jnp.arange(1, belongs.shape[1] + 1)[None, :, None], 0).sum(axis=1)
-    places = jnp.where(belongs, jnp.arange(belongs.shape[2])[None, None] - starts[..., None], 0).sum(axis=1)
-    mask = texts[:, :, None] == texts[:, None, :]
-    return _Inputs(jnp.asarray(batch.input_ids), jnp.asarray(_NO_TOKEN_TYPES), places, mask)
-
-
-def spans(batch: PackedBatch) -> tuple[Array, Array]:
-    """Returns where in its row each text starts, int32[B, S], and which tokens are its own, bool[B, S, T]."""
-    lengths = jnp.asarray(batch.lengths).astype(jnp.int32)
-    ends = jnp.cumsum(lengths, axis=1)
-    places = jnp.arange(jnp.shape(batch.input_ids)[1])[None, None]
-    return ends - lengths, (places >= (ends - lengths)[..., None]) & (places < ends[..., None])
 
 
 def gelu(x: Array) -> Array:
@@ -239,7 +193,8 @@ class SelfAttention(nn.Module):
             query, key, value = jnp.split(Dense(3 * width, name="query_key_value")(x), 3, axis=-1)
         else:
             query, key, value = (Dense(width, name=name)(x) for name in ("query", "key", "value"))
-        return attention(query, key, value, mask, num_heads=self.config.num_attention_heads)
+        heads, implementation = self.config.num_attention_heads, self.config.attention_implementation
+        return attention(query, key, value, mask, num_heads=heads, implementation=implementation)
 
 
 class Intermediate(nn.Module):

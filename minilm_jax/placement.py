@@ -43,6 +43,11 @@ class Placement:
         return self._platform == "cpu"
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether they are GPUs."""
+        return self._platform == "gpu"
+
+    @property
     def count(self) -> int:
         """How many devices there are."""
         return 1 if self.mesh is None else self.mesh.size

@@ -1,6 +1,7 @@
 """Compiled programs on disk, where jax keeps its own: written whole, and never used where they do not fit."""
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import os
@@ -31,7 +32,7 @@ def path_of(params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | No
     if folder is None or any(len(leaf.devices()) > 1 for leaf in jax.tree.leaves(params)):
         return None
     shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
-    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, config)
+    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, dataclasses.astuple(config))
     return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
 
 
@@ -78,6 +79,6 @@ def _machine() -> tuple[str, ...]:
 @functools.cache
 def _sources() -> str:
     """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
-    names = "attention embedding encoder integer_dot packed_dot packing pooling precision programs".split()
+    names = "attention embedding encoder encoder_inputs integer_dot packed_dot pooling precision programs".split()
     folder = Path(__file__).parent
     return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()

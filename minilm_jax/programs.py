@@ -3,10 +3,10 @@
 import collections
 import contextlib
 import ctypes
+import dataclasses
 import functools
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from minilm_jax import program_store
 from minilm_jax.batching import Shape
 from minilm_jax.config import EncoderConfig
 from minilm_jax.cpu_layout import arranged, packed, suits
+from minilm_jax.faster import Program, faster
 from minilm_jax.packed_dot import unkept
 from minilm_jax.packing import AnyBatch
 from minilm_jax.params import Params, flatten
@@ -36,7 +37,6 @@ _CALLS_THAT_PAY = 64
 # 16-bit ids count so far.
 _TWO_BYTES = 1 << 16
 
-Program: TypeAlias = Callable[[AnyBatch], Array]
 # The shapes and types of a batch's arrays.
 _Form: TypeAlias = tuple[tuple[Shape, str], ...]
 
@@ -85,7 +85,7 @@ class Programs:
             pays = self._calls[form] == _CALLS_THAT_PAY
         if first:
             self._fill(program, form, batch)
-        elif pays and self._placement.on_cpu and program_store.path_of(self.params, batch, self.config) is not None:
+        elif pays and self._placement.on_cpu and self._path(batch, self.config) is not None:
             threading.Thread(target=self._quicken, args=(form, batch)).start()
         return np.asarray(program.result()(batch))[:rows]
 
@@ -113,23 +113,34 @@ class Programs:
             program.set_exception(error)
 
     def _make(self, batch: AnyBatch) -> Program:
-        path = program_store.path_of(self.params, batch, self.config)
-        if path is None and (packed_program := self._make_packed(batch)) is not None:
+        if self._path(batch, self.config) is None and (packed_program := self._make_packed(batch)) is not None:
             return packed_program
-        program = self._compile(batch) if path is None else self._from_disk(path, batch)
-        return functools.partial(program, self.params)
-
-    def _from_disk(self, path: Path, batch: AnyBatch) -> Any:
-        if (program := program_store.load(path, self.params, batch)) is None:
-            program = self._compile(batch)
-            if not program_store.store(program, path, self.params, batch):
-                # One that XLA had in a cache of its own cannot be written again, but under another name it is compiled.
-                program = self._compile(batch, f"embed_{uuid.uuid4().hex}")
-                program_store.store(program, path, self.params, batch)
+        first, *others = self._configs
+        program = functools.partial(self._from_disk(batch, first), self.params)
+        for config in others:
+            with contextlib.suppress(Exception):  # A kernel may not know the device, or may not take the shape.
+                program = faster(program, functools.partial(self._from_disk(batch, config), self.params), batch)
         return program
 
-    def _compile(self, batch: AnyBatch, name: str = "embed") -> Any:
-        return _compiled(name, self.params, batch, self.config, self._placement)
+    @property
+    def _configs(self) -> list[EncoderConfig]:
+        """The config, and its like that might be faster here."""
+        takes_cudnn = self._placement.on_gpu and self.computed_in != "float32"
+        return [self.config] + [dataclasses.replace(self.config, attention_implementation="cudnn")] * takes_cudnn
+
+    def _path(self, batch: AnyBatch, config: EncoderConfig) -> Path | None:
+        return program_store.path_of(self.params, batch, config)
+
+    def _from_disk(self, batch: AnyBatch, config: EncoderConfig) -> Any:
+        if (path := self._path(batch, config)) is None:
+            return _compiled("embed", self.params, batch, config, self._placement)
+        if (program := program_store.load(path, self.params, batch)) is None:
+            program = _compiled("embed", self.params, batch, config, self._placement)
+            if not program_store.store(program, path, self.params, batch):
+                # One that XLA had in a cache of its own cannot be written again, but under another name it is compiled.
+                program = _compiled(f"embed_{uuid.uuid4().hex}", self.params, batch, config, self._placement)
+                program_store.store(program, path, self.params, batch)
+        return program
 
     def _make_packed(self, batch: AnyBatch) -> Program | None:
         with self._packing:  # By one thread, once.

@@ -10,7 +10,8 @@ from jax import export, test_util
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import minilm_jax as mj
-from minilm_jax.attention import _at_once, _one_by_one, attention
+from minilm_jax.attention import _at_once, _fused, _one_by_one, attention
+from minilm_jax.packing import AnyBatch
 from minilm_jax.params import Params
 from tests.conftest import TINY
 
@@ -79,9 +80,10 @@ def test_an_id_outside_the_vocabulary_is_seen_in_the_result(tiny_params: Params)
         (mj.Batch(np.zeros(3, np.int32), np.ones(3, np.int32)), r"input_ids has shape \(3,\)"),
         (mj.Batch(np.zeros((1, 3), np.int32), np.ones((1, 4), np.int32)), "attention_mask has shape"),
         (mj.Batch(np.zeros((1, 17), np.int32), np.ones((1, 17), np.int32)), "17 tokens a row, but the model has 16"),
+        (mj.PackedBatch(np.zeros((2, 17), np.int32), np.ones(2, np.int32)), r"lengths \(2,\); they must be \[B, T\]"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(tiny_params: Params, batch: mj.Batch, message: str) -> None:
+def test_shapes_that_do_not_fit_are_refused(tiny_params: Params, batch: AnyBatch, message: str) -> None:
     with pytest.raises(mj.InputError, match=message):
         jax.jit(tiny_embed)(tiny_params, batch)
 
@@ -163,6 +165,10 @@ def test_both_forms_of_attention_agree() -> None:
     loop = _one_by_one(query, key, value, bias, num_heads=3)
     whole = _at_once(query, key, value, bias, num_heads=3)
     np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
+    each = jnp.broadcast_to(mask[:, None], (3, 9, 9))
+    for given in (mask[:, None], each):  # As a GPU's library is called, but computed here.
+        fused = _fused(query, key, value, given, num_heads=3, library="xla")
+        np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=INVARIANCE)
 
 
 def test_attention_is_the_formula() -> None:

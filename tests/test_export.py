@@ -166,7 +166,15 @@ def damaged(data: bytes) -> Sequence[bytes]:
     flipped[len(data) // 2] ^= 1
     program = data[: data.rstrip(b"\n").rindex(b"\n")]
     records = [b"{}", b"[]", b"[" * 100_000, b'{"program": 1, "weights": "../a"}', b"\xff"]
-    return [b"", b"\n", bytes(flipped), data[:1000], data[: len(data) // 2], program, *(program + b"\n" + r for r in records)]
+    return [
+        b"",
+        b"\n",
+        bytes(flipped),
+        data[:1000],
+        data[: len(data) // 2],
+        program,
+        *(program + b"\n" + r for r in records),
+    ]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from jax.sharding import Mesh
 import minilm_jax as mj
 from minilm_jax import placement
 from minilm_jax.engine import Engine
+from minilm_jax.faster import Program, faster
 from minilm_jax.params import Params
 from minilm_jax.placement import Placement, placed
 from minilm_jax.precision import Precision
@@ -131,6 +133,26 @@ def test_an_id_of_more_than_16_bits_is_not_another_id(tiny_params: Params) -> No
     (vectors,) = engine.embed_batches([mj.Batch(ids, np.ones_like(ids))])
     assert np.isfinite(vectors[0]).all()
     assert np.isnan(vectors[1]).all()
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_a_gpu_that_has_no_cudnn_computes_without(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Placement, "on_gpu", True)
+    cast = on(encoder, "bfloat16")
+    assert [config.attention_implementation for config in cast._engine._programs._configs] == ["xla", "cudnn"]
+    assert (cast.encode(TEXTS[:4]) * encoder.encode(TEXTS[:4])).sum(axis=1).min() > 0.9999 - HALF
+
+
+def test_the_faster_program_is_taken_if_it_computes_the_same() -> None:
+    batch = mj.Batch(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
+
+    def program(value: float, seconds: float) -> Program:
+        return lambda _: (time.sleep(seconds), jax.numpy.full((1, 4), value))[1]
+
+    slow, fast, wrong = program(0.5, 0.05), program(0.501, 0), program(-0.5, 0)
+    assert faster(slow, fast, batch) is fast
+    assert faster(fast, slow, batch) is fast
+    assert faster(slow, wrong, batch) is slow
 
 
 _MEMBER = """
