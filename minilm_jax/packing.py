@@ -49,12 +49,12 @@ def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[
         A batch of int32 arrays, and int[B, S], the text that lies in each of its places, or -1.
     """
     for texts, row_length in _rows(tokens.lengths):
-        taken = 0
-        for places in (row_length // tokens_a_place for tokens_a_place in _TOKENS_A_PLACE):
-            fitting = np.count_nonzero((texts[:, places:] == NO_TEXT).all(axis=1))
-            for part in _cut(texts[taken:fitting, :places], max(1, budget // row_length)):
-                yield _laid_out(tokens, part, row_length), part
-            taken = fitting
+        most = max(1, budget // row_length)
+        for start in range(0, len(texts), most):
+            part = _trimmed(texts[start : start + most], row_length)
+            rows = max(1, most // FEWEST_ROWS, 1 << (len(part) - 1).bit_length())
+            part = np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=NO_TEXT)
+            yield _laid_out(tokens, part, row_length), part
 
 
 def _rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
@@ -88,12 +88,10 @@ def _fill(left: dict[int, int], room: int, most: int) -> Counter[int]:
     return taken
 
 
-def _cut(texts: NDArray[np.intp], most: int) -> Iterator[NDArray[np.intp]]:
-    """Cuts rows into batches of the most rows, and the rest into one of the half, a quarter or an eighth of that."""
-    for start in range(0, len(texts), most):
-        part = texts[start : start + most]
-        rows = max(1, most // FEWEST_ROWS, 1 << (len(part) - 1).bit_length())
-        yield np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=NO_TEXT)
+def _trimmed(texts: NDArray[np.intp], row_length: int) -> NDArray[np.intp]:
+    """Leaves out places that no row needs."""
+    numbers = (row_length // tokens_a_place for tokens_a_place in _TOKENS_A_PLACE)
+    return texts[:, : next(places for places in numbers if (texts[:, places:] == NO_TEXT).all())]
 
 
 def _laid_out(tokens: RaggedIds, texts: NDArray[np.intp], row_length: int) -> PackedBatch:
