@@ -12,11 +12,12 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from minilm_jax.batching import Batch, RaggedIds
+from minilm_jax.batching import RaggedIds
 from minilm_jax.compatibility import check_device, sentence_transformers_keywords
 from minilm_jax.engine import progress_bar
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.outputs import OutputForm, OutputValue
+from minilm_jax.packing import AnyBatch
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.quantization import OutputPrecision
 from minilm_jax.streams import one_ahead
@@ -176,16 +177,16 @@ class SentenceEncoder(PretrainedModel):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
 
-    def embed_batches(self, batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+    def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embeds batches of token ids, several side by side; `encode` makes such batches from texts.
 
         Args:
-            batches: Each of int32[B, T] arrays; every new shape is compiled once.
+            batches: Each of int[B, T] arrays, or of packed rows; every new shape is compiled once.
 
         Yields:
-            float32[B, D] for each batch, in their order.
+            float32[B, D], or [B, S, D], for each batch, in their order.
         """
-        return self._engine.embed_batches(batches)
+        return (vectors.astype(np.float32, copy=False) for vectors in self._engine.embed_batches(batches))
 
     @property
     def chunk(self) -> int:

@@ -120,7 +120,7 @@ def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Pre
     assert vectors.dtype == np.float32
     assert (vectors * encoder.encode(TEXTS[:20])).sum(axis=1).min() > cosine - HALF
     assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
-    (found,) = cast.embed_batches([mj.tokenize(TEXTS[:2])])
+    (found,) = cast._engine.embed_batches([mj.tokenize(TEXTS[:2])])
     assert found.dtype == np.float16
     ((_, kind), *_) = next(iter(cast._engine._programs._made))
     assert kind == "uint16"
