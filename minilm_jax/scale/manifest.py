@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
@@ -75,7 +75,7 @@ def plan(job: Job) -> tuple[Part, ...]:
     readable = [contents for contents in found if isinstance(contents, Contents)]
     if not readable:
         raise InputError("; ".join(map(str, found)) or "there is no input but what lies in the output folder.")
-    columns = _columns(job, readable[0])
+    columns = _columns(job, readable)
     return tuple(
         part for file, contents in zip(files, found, strict=True) for part in _parts(file, contents, job, columns)
     )
@@ -88,8 +88,9 @@ def _inspected(file: InputFile) -> Contents | UnreadableInput:
         return error
 
 
-def _columns(job: Job, first: Contents) -> pa.Schema:
-    """Returns the columns to keep, of the types that they have in the first file."""
+def _columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
+    """Returns the columns to keep, of the types that they have in the first file, or the first that has values."""
+    first = files[0]
     try:
         check_text_column(job.text_column, first.schema)
         for name in job.keep or ():
@@ -100,7 +101,12 @@ def _columns(job: Job, first: Contents) -> pa.Schema:
     if job.vector_column in names or len({*names}) < len(names):
         twice = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
         raise InputError(f"two columns would be named {twice!r}; choose with --keep, or another --vector-column.")
-    return pa.schema([first.schema.field(name) for name in names])
+    return pa.schema([_typed(name, files) for name in names])
+
+
+def _typed(name: str, files: Sequence[Contents]) -> pa.Field:
+    fields = [contents.schema.field(name) for contents in files if name in contents.schema.names]
+    return next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
 
 
 def _parts(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:

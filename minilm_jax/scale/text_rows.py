@@ -3,6 +3,7 @@
 pyarrow's own readers stop at the first such row, and at a row that is longer than a block.
 """
 
+import contextlib
 import csv
 import io
 import itertools
@@ -115,7 +116,13 @@ def decoded(values: Sequence[bytes | None], name: str) -> tuple[pa.Array, pa.Arr
 
 def _lines(stream: BinaryIO, format: Format) -> Iterator[str]:
     # A wrong byte becomes a lone surrogate, by which the value that it is in is known later.
-    return io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="" if format == "csv" else None)
+    newline = "" if format == "csv" else None
+    reader = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=newline)
+    try:
+        yield from reader
+    finally:
+        with contextlib.suppress(ValueError):  # Whose the stream is has closed it.
+            reader.detach()
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
@@ -188,10 +195,15 @@ def _problem(name: str, value: Any, type: pa.DataType) -> str:
 
 
 def _exact(values: Sequence[Any], type: pa.DataType) -> pa.Array:
-    """Makes an array of values that are of its type; `pa.array` would cut 1.5 to 1."""
+    """Makes an array of values that are of its type, or of strings that say one; `pa.array` would cut 1.5 to 1."""
     if pa.types.is_string(type) or pa.types.is_large_string(type):
         return pa.array(values, type)
     array = pa.array(values)
-    if array.type != type and {array.type, type} != {pa.int64(), pa.float64()} and not pa.types.is_null(array.type):
+    numbers = _is_number(array.type) and _is_number(type)
+    if not (numbers or array.type == type or pa.types.is_string(array.type) or pa.types.is_null(array.type)):
         raise pa.ArrowInvalid(f"{array.type} is no {type}")
     return array.cast(type)
+
+
+def _is_number(type: pa.DataType) -> bool:
+    return pa.types.is_integer(type) or pa.types.is_floating(type)
