@@ -94,6 +94,15 @@ def test_kept_columns_keep_their_types_and_come_in_their_order(job: Job, tmp_pat
     assert written.schema.field("embedding").type == pa.list_(pa.float32(), 24)
 
 
+def test_no_column_need_be_kept_and_some_cannot(job: Job) -> None:
+    span = pa.array([None, None], pa.month_day_nano_interval())
+    write_rows(Path(job.inputs[0]) / "in.arrow", pa.table({"text": ["1", "2"], "span": span}))
+    with pytest.raises(InputError, match=r"Parquet has no such column: .*; choose others with --keep"):
+        embed_corpus(job)
+    embed_corpus(dataclasses.replace(job, keep=()))
+    assert [list(row) for row in rows_of(Path(job.out))] == [["embedding"]] * 2
+
+
 def test_columns_of_text_files_have_the_types_that_they_are_written_with(job: Job) -> None:
     (Path(job.inputs[0]) / "in.jsonl").write_text(
         '{"text": "1", "n": 1, "x": 1, "ok": true, "at": "2020-01-01", "any": {"a": [1]}, "mixed": 1}\n'
@@ -213,6 +222,7 @@ def test_two_jobs_are_not_mixed_in_one_folder(job: Job, changes: dict[str, objec
         ({"text_column": "id"}, "column 'id' holds int32, not strings"),
         ({"keep": ("idd",)}, "no column 'idd'.*Did you mean 'id'"),
         ({"vector_column": "id"}, "two columns would be named 'id'; choose with --keep, or another --vector-column"),
+        ({"inputs": ("nowhere*.csv",)}, "there is no input nowhere"),
         ({"inputs": ("nowhere.csv",)}, "there is no input nowhere.csv"),
         ({"inputs": (__file__,)}, "no suffix is one of .parquet, .*; name the format with --from"),
         ({"inputs": ("nonsense://x",)}, "nonsense"),

@@ -59,8 +59,8 @@ def wait_for_half_a_shard(out: Path, finished: int) -> None:
 
 
 def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytest.LogCaptureFixture) -> None:
-    count, out = 200_000, Path(job.out)
-    job = dataclasses.replace(job, shard_rows=20_000)
+    count, out = 60_000, Path(job.out)
+    job = dataclasses.replace(job, shard_rows=6_000)
     fill(job, "in.csv", 0, count)
     endings = [(signal.SIGKILL, -9), (signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
     for number, code in endings:
@@ -68,9 +68,11 @@ def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytes
         with subprocess.Popen(process(job), stderr=subprocess.PIPE, text=True) as running:
             try:
                 wait_for_half_a_shard(out, finished)
+                running.send_signal(signal.SIGSTOP)
                 with pytest.raises(InputError, match=r"another run is writing to .*; wait for it, or choose another"):
                     embed_corpus(job)
                 running.send_signal(number)
+                running.send_signal(signal.SIGCONT)
                 said = running.communicate(timeout=60)[1]
             finally:
                 running.kill()
@@ -81,7 +83,7 @@ def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytes
     finished = len(list(out.glob("_shards/*")))
     assert 4 <= finished < 10
     embed_corpus(job)
-    assert f"{count - finished * 20_000:,} rows in {10 - finished} new shards" in caplog.text
+    assert f"{count - finished * 6_000:,} rows in {10 - finished} new shards" in caplog.text
     check_complete(job, count)
 
 

@@ -92,14 +92,16 @@ def prepared(job: Job, parts: Sequence[Part], *, prune: bool = False) -> Iterato
 
 @contextlib.contextmanager
 def _locked(folder: Folder) -> Iterator[None]:
-    # The lock goes with the process, however that ends. Stores far away have none.
-    lock = FileLock(folder.local / _LOCK) if folder.local else None
+    if folder.local is None:  # Stores far away have no locks.
+        yield
+        return
     try:
-        with lock.acquire(timeout=0) if lock else contextlib.nullcontext():
-            yield
+        lock = FileLock(folder.local / _LOCK).acquire(timeout=0)
     except Timeout:
         message = f"another run is writing to {shown(folder.url)}; wait for it, or choose another folder with --out."
         raise InputError(message) from None
+    with lock:  # It goes with the process, however that ends.
+        yield
 
 
 def _remove_outdated(folder: Folder, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
@@ -123,6 +125,8 @@ def _remove_outdated(folder: Folder, parts: Sequence[Part], *, prune: bool) -> I
             for name in names:
                 remove_shard(folder, name)
             yield f"{shown(url)} {why}: {len(names)} removed."
+    current = {f"{part.name}.json" for part in parts}
+    folder.remove(*(f"{FAILED}/{name}" for name in folder.names(FAILED) if name not in current))
 
 
 def _remove_halves(folder: Folder) -> Iterator[str]:

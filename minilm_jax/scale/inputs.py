@@ -74,7 +74,9 @@ def _entries(fs: Any, path: str) -> list[Mapping[str, Any]]:
     if fs.isdir(path):
         inside = fs.find(path, detail=True).items()
         return [info for name, info in inside if not _hidden(name.removeprefix(path))]
-    return [info for info in fs.glob(path, detail=True).values() if info["type"] == "file"] if "*" in path else []
+    return (
+        [info for info in fs.glob(path, detail=True).values() if info["type"] == "file"] if {*"*?["} & {*path} else []
+    )
 
 
 def _hidden(name: str) -> bool:

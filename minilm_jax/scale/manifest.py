@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from minilm_jax.errors import InputError
 from minilm_jax.scale.inputs import InputFile, find_inputs
@@ -101,7 +102,12 @@ def _columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     if job.vector_column in names or len({*names}) < len(names):
         twice = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
         raise InputError(f"two columns would be named {twice!r}; choose with --keep, or another --vector-column.")
-    return pa.schema([_typed(name, files) for name in names])
+    columns = pa.schema([_typed(name, files) for name in names])
+    try:
+        pq.ParquetWriter(pa.BufferOutputStream(), columns).close()
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(f"Parquet has no such column: {error}; choose others with --keep.") from None
+    return columns
 
 
 def _typed(name: str, files: Sequence[Contents]) -> pa.Field:

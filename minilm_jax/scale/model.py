@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from minilm_jax.fingerprint import fingerprint
@@ -22,7 +23,11 @@ class Model:
     def __init__(self, job: Job) -> None:
         """Loads it."""
         self._encoder = SentenceEncoder.from_pretrained(
-            job.model, precision=job.precision, max_seq_length=job.max_seq_length
+            job.model,
+            precision=job.precision,
+            max_seq_length=job.max_seq_length,
+            # Several devices of a CPU are the same cores.
+            devices=None if jax.default_backend() == "cpu" else "all",
         )
         self._unit = job.dtype == "int8"
         self.settings = {"model": fingerprint(self._encoder)}

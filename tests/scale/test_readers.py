@@ -1,13 +1,15 @@
-"""A folder of shards opens in DuckDB, Polars and pandas as it is, nulls, bits and all."""
+"""A folder of shards opens in DuckDB, Polars, pandas and LanceDB as it is, nulls, bits and all."""
 
 import dataclasses
 from pathlib import Path
 
 import duckdb
+import lancedb
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 
 import minilm_jax as mj
@@ -70,3 +72,10 @@ def test_polars(out: Path, job: Job) -> None:
 def test_pandas(out: Path, job: Job) -> None:
     frame = pd.read_parquet(out)
     check(frame["id"].tolist(), frame["embedding"].tolist(), out, job)
+
+
+def test_lancedb(out: Path, job: Job, tmp_path: Path) -> None:
+    data = ds.dataset(out)
+    table = lancedb.connect(tmp_path).create_table("t", data.to_batches(), schema=data.schema, on_bad_vectors="null")
+    rows = table.to_arrow()
+    check(rows["id"].to_pylist(), rows["embedding"].to_pylist(), out, job)
