@@ -7,6 +7,7 @@ DOCS := .venv-docs/bin
 CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
+SCALE := .venv-scale/bin
 NOTEBOOKS := .venv-notebooks/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
@@ -14,7 +15,7 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations lint docs fuzz table bench bench-peers \
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale lint docs fuzz table bench bench-peers \
 	bench-convert bench-search quality notebooks refresh-notebooks clean
 
 help: ## list the targets
@@ -39,6 +40,10 @@ test-converters: .venv-converters/.installed ## make all forms of ONNX file anew
 test-integrations: .venv-integrations/.installed ## run the adapters' tests, each beside the real package
 	@$(INTEGRATIONS)/python -m pytest tests/integrations
 	@$(INTEGRATIONS)/pyright -p tests/integrations --pythonpath $(INTEGRATIONS)/python
+
+test-scale: .venv-scale/.installed ## open a folder of shards in DuckDB, Polars, pandas and LanceDB; share one among processes
+	@$(SCALE)/python -m pytest tests/scale
+	@$(SCALE)/pyright -p tests/scale --pythonpath $(SCALE)/python
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
 	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
@@ -76,7 +81,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 	@$(NOTEBOOKS)/python notebooks/refresh.py
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations \
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
 		.venv-notebooks .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -123,6 +128,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the packages that there are adapters for …"
 	@$(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/integrations/requirements.txt
+	@touch $@
+
+.venv-scale/.installed: pyproject.toml tests/scale/requirements.txt
+	@echo "installing what opens a folder of shards …"
+	@$(PYTHON) -m venv .venv-scale
+	@$(SCALE)/python -m pip install --quiet --disable-pip-version-check -r tests/scale/requirements.txt
 	@touch $@
 
 .venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt

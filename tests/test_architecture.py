@@ -96,6 +96,13 @@ def test_nothing_imports_the_adapters_and_they_import_not_each_other() -> None:
         assert used <= ({"minilm_jax.integrations.encoders"} if is_adapter else set()), path
 
 
+def test_of_the_rest_only_its_command_imports_the_corpus_runner() -> None:
+    for path in (ROOT / "minilm_jax").rglob("*.py"):
+        if path.parent.name != "scale" and path.name != "embed_corpus.py":
+            used = imports(path, also_inside_functions=True)
+            assert not [name for name in used if name.startswith("minilm_jax.scale")], path
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "convert").glob("*.py")), ids=lambda path: path.name)
 def test_the_converter_uses_no_part_of_onnx_that_trusts_a_file(path: Path) -> None:
     text = path.read_text("utf-8")

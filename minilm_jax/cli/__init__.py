@@ -9,6 +9,7 @@ from minilm_jax.cli.bench import bench
 from minilm_jax.cli.cluster import cluster
 from minilm_jax.cli.duplicates import duplicates
 from minilm_jax.cli.embed import embed
+from minilm_jax.cli.embed_corpus import embed_corpus
 from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
 from minilm_jax.cli.model import start_compilation_cache
@@ -32,6 +33,7 @@ def main(**_: bool) -> None:
       minilm-jax embed --file lines.txt --out all.npy   a vector for each line
       minilm-jax embed --file a.csv --field review --precision int8 --out a.parquet
       cat lines.txt | minilm-jax embed - > all.jsonl    the same through a pipe
+      minilm-jax embed-corpus data --text-column t --out vectors
       minilm-jax similarity "A cat." "A dog." "A car."  how alike they are
       minilm-jax search "a pet" --corpus lines.txt      the lines most like it
       minilm-jax convert onnx_to_flax model.onnx        Flax params out of an ONNX file
@@ -77,5 +79,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed, search, cluster, duplicates, export):
+for _command in (bench, similarity, info, embed, embed_corpus, search, cluster, duplicates, export):
     main.add_command(_command)

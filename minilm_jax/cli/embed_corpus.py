@@ -1,0 +1,153 @@
+"""`minilm-jax embed-corpus`."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from minilm_jax import progress
+from minilm_jax.cli import model as shared
+from minilm_jax.cli.parameters import Choice
+from minilm_jax.cli.program import quiet_option
+from minilm_jax.errors import InputError
+from minilm_jax.scale.job import SHARD_ROWS, Format, Job, VectorType
+
+if TYPE_CHECKING:
+    from minilm_jax.precision import Precision
+    from minilm_jax.scale.estimate import Estimate
+    from minilm_jax.scale.run import Engine
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--text-column", required=True, metavar="C", help="The column that holds the texts.")
+@click.option("--out", required=True, metavar="DIR", help="The folder for the shards: a path, or a URL.")
+@click.option("--keep", multiple=True, metavar="C", help="Keep this column; may be repeated.  [default: all]")
+@click.option("--vector-column", default="embedding", show_default=True, metavar="C", help="Name the vectors.")
+@click.option(
+    "--dtype",
+    type=Choice(["float32", "float16", "int8", "binary"]),
+    default="float32",
+    show_default=True,
+    help="What to store vectors as.",
+)
+@click.option(
+    "--from",
+    "input_format",
+    type=Choice(["parquet", "arrow", "jsonl", "csv"]),
+    help="The inputs' format.  [default: by suffix]",
+)
+@click.option(
+    "--shard-rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Most rows a shard."
+)
+@shared.model_options
+@click.option("--engine", type=Choice(["local", "ray"]), default="local", show_default=True, help="What runs it.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many, with --engine ray."
+)
+@click.option("--prune", is_flag=True, help="Remove the shards of inputs that are not given any more.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done and how long it would take.")
+@quiet_option
+def embed_corpus(
+    inputs: Sequence[str],
+    text_column: str,
+    out: str,
+    keep: Sequence[str],
+    vector_column: str,
+    dtype: VectorType,
+    input_format: Format | None,
+    shard_rows: int,
+    model: str,
+    precision: "Precision",
+    max_seq_length: int | None,
+    engine: "Engine",
+    workers: int,
+    prune: bool,
+    dry_run: bool,
+) -> None:
+    """Embed a corpus of any size into a folder of Parquet shards.
+
+    \b
+      minilm-jax embed-corpus reviews.parquet --text-column review --out vectors
+      minilm-jax embed-corpus 'logs/*.jsonl.gz' --text-column body --keep id --dtype int8 --out vectors
+      minilm-jax embed-corpus s3://bucket/corpus --text-column text --out s3://bucket/vectors
+      minilm-jax embed-corpus corpus --text-column text --out vectors --dry-run
+
+    INPUTs are Parquet, Arrow, JSON lines or CSV, the last two gzipped or zstd'ed if you like: files, folders, globs or
+    URLs. Run it again after whatever ended it, or when files were added: what is finished is skipped.
+    """
+    if workers > 1 and engine == "local":
+        raise click.UsageError("--workers needs --engine ray; one process uses every core by itself.")
+    try:
+        from minilm_jax.scale import estimate, run
+    except ImportError as error:
+        raise InputError(f"{error}; pip install 'minilm-jax[scale]'") from None
+    job = Job(
+        inputs=tuple(inputs),
+        text_column=text_column,
+        out=out,
+        keep=tuple(keep) or None,
+        vector_column=vector_column,
+        model=model,
+        precision=precision,
+        dtype=dtype,
+        max_seq_length=max_seq_length,
+        shard_rows=shard_rows,
+        input_format=input_format,
+    )
+    shared.start_compilation_cache()
+    if dry_run:
+        click.echo(_rendered(estimate.estimate(job)))
+        return
+    with _log_on_stderr():
+        failures = [
+            report for report in run.embed_corpus(job, engine=engine, workers=workers, prune=prune) if report.failure
+        ]
+    if failures:
+        raise InputError(
+            f"{len({report.url for report in failures})} inputs could not be read to their end; all else is done. Mend"
+            " them and run the same command again."
+        )
+
+
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Writes what is logged to stderr, above the bar where there is one."""
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    log = logging.getLogger("minilm_jax")
+    handler, level = logging.StreamHandler(), log.level
+    log.addHandler(handler)
+    if not progress.silenced():
+        log.setLevel(logging.INFO)
+    try:
+        with logging_redirect_tqdm([log]):
+            yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def _rendered(estimate: "Estimate") -> str:
+    from minilm_jax.terminal import render_size
+
+    about = "" if estimate.counted == estimate.rows else "about "
+    lines = (
+        ("inputs", f"{estimate.files:,} files, {render_size(estimate.size)}, in {estimate.parts:,} parts"),
+        ("rows", f"{about}{estimate.rows:,}"),
+        ("finished", f"{estimate.finished:,} rows"),
+        (
+            "to write",
+            f"{about}{estimate.shards:,} shards, {render_size(estimate.rows_to_do * estimate.vector_bytes)} of vectors",
+        ),
+        ("rate", f"{estimate.rows_per_second:,.0f} rows/s, by a sample on this machine"),
+        ("time", f"about {_duration(estimate.seconds)}"),
+    )
+    return "\n".join(f"{name:<10}{value}" for name, value in lines)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
