@@ -29,26 +29,27 @@ class Form(NamedTuple):
         attention: What stands for `minilm_jax.attention.attention`.
     """
 
-    lay_out: Callable[[RaggedIds, int], Iterable[tuple[Any, NDArray[np.intp]]]] = padded
+    lay_out: Callable[[RaggedIds, int], Iterable[tuple[Any, NDArray[np.intp]]]]
     attention: Callable[..., Array] = encoder.attention
 
 
 def cudnn_attention(query: Array, key: Array, value: Array, mask: Array, *, num_heads: int) -> Array:
     """Attends as `minilm_jax.attention.attention` does, by the kernel of cuDNN; without a GPU by that of jax."""
     heads = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
-    lengths = mask.sum(axis=1, dtype=jnp.int32)
+    if mask.ndim == 3:  # Of packed rows.
+        which: dict[str, Any] = {"mask": mask[:, None]}
+    else:
+        which = dict.fromkeys(("query_seq_lengths", "key_value_seq_lengths"), mask.sum(axis=1, dtype=jnp.int32))
     form = "cudnn" if jax.default_backend() == "gpu" else "xla"
-    mixed = jax.nn.dot_product_attention(
-        *heads, query_seq_lengths=lengths, key_value_seq_lengths=lengths, implementation=form
-    )
-    return mixed.reshape(query.shape)
+    return jax.nn.dot_product_attention(*heads, **which, implementation=form).reshape(query.shape)
 
 
 # All that there are; `benchmarks.gpu.contenders` says which of them run.
 FORMS: Mapping[str, Form] = {
-    "padded rows": Form(),
-    "padded rows, cuDNN attention": Form(attention=cudnn_attention),
-    "packed rows": Form(lay_out=pack),
+    "packed rows": Form(pack),
+    "packed rows, cuDNN attention": Form(pack, cudnn_attention),
+    "padded rows": Form(padded),
+    "padded rows, cuDNN attention": Form(padded, cudnn_attention),
 }
 
 

@@ -51,10 +51,11 @@ _LEVELS = {
     "device": (
         "On the device",
         "Token ids lie on the device, and vectors stay there. T = 16 to 256: random tokens, none of them padding."
-        " Mixed: about 15 to 256 tokens, texts of like length padded to the longest of their batch, the same"
-        " batches for all but packed rows, which hold several texts each. minilm-jax is `jax.jit(embed)`; its"
-        " other forms differ in what their names say. sentence-transformers is the model called on tensors, with"
-        " SDPA attention; torch.compile compiles its transformer, for each T anew, for mixed lengths once.",
+        " Mixed: about 15 to 256 tokens. minilm-jax is `jax.jit(embed)` over packed rows, as `SentenceEncoder` lays"
+        " them out, with attention by XLA; its other forms differ in what their names say. Padded rows are texts of"
+        " like length, padded to the longest of their batch, and those of sentence-transformers too, which is the"
+        " model called on tensors, with SDPA attention; torch.compile compiles its transformer, for each T anew,"
+        " for mixed lengths once.",
     ),
     "encode": (
         "From texts",
