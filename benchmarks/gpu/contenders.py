@@ -27,14 +27,12 @@ class Entry:
         module: The file in this folder that loads it.
         form: Which of that file's forms.
         levels: Where it takes part.
-        precisions: What it can compute in.
     """
 
     name: str
     module: str
     form: str
     levels: Sequence[str]
-    precisions: Sequence[str] = HALVES
 
 
 # Ours, the first, is the form that `SentenceEncoder` computes on a GPU. What else is to be compared is one more line.

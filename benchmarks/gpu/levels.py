@@ -102,7 +102,7 @@ def encode(plan: Plan) -> Iterator[Result]:
 
 @contextlib.contextmanager
 def _lineup(level: str, plan: Plan, precision: str) -> Iterator[list[Contender]]:
-    entries = [entry for entry in ENTRIES if level in entry.levels and precision in entry.precisions]
+    entries = [entry for entry in ENTRIES if level in entry.levels]
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(Contender(entry, plan.folder, precision)) for entry in entries]
 

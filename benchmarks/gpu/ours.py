@@ -103,7 +103,7 @@ class Ours:
     def facts(self) -> Mapping[str, str]:
         """Returns the device, and what float32 products are computed in."""
         device = jax.devices()[0]
-        chosen = jax.config.read("jax_default_matmul_precision") or "TF32 on a GPU"
+        chosen = jax.config.jax_default_matmul_precision or "TF32 on a GPU"  # pyright: ignore[reportAttributeAccessIssue]
         return {
             "device": f"{device.device_kind} ({device.platform})",
             "float32 products, jax": f"{chosen} by default; `embed` asks for float32",
