@@ -19,12 +19,12 @@ from tests.conftest import TINY
 PAGE = Path(__file__).parent.parent / "docs" / "gpu.md"
 
 
-def test_every_form_gives_the_vectors_of_embed(tiny_params: Params) -> None:
+def test_both_layouts_give_the_vectors_of_embed(tiny_params: Params) -> None:
     lengths = np.array([3, 16, 7, 5], np.int32)
     tokens = RaggedIds(np.arange(lengths.sum(), dtype=np.int32), lengths)
     expected = jax.jit(mj.embed)(tiny_params, tokens.pad(np.arange(4), (4, 16)), TINY)
     encoder: Any = SimpleNamespace(params=tiny_params, config=TINY)
-    for form in FORMS.values():
+    for form in (form for form in FORMS.values() if form.attention == "xla"):  # cuDNN needs a GPU.
         np.testing.assert_allclose(Ours(encoder, form).place(tokens, budget=128), expected, atol=1e-6)
 
 

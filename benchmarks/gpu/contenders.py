@@ -35,7 +35,8 @@ class Entry:
     levels: Sequence[str]
 
 
-# Ours, the first, is the form that `SentenceEncoder` computes on a GPU. What else is to be compared is one more line.
+# Ours, the first, lays texts out as `SentenceEncoder` does on a GPU, which also takes whichever attention is faster.
+# What else is to be compared is one more line.
 ENTRIES = (
     Entry(OURS, "ours", "packed rows", ("products", "device", "encode")),
     Entry(f"{OURS}, cuDNN attention", "ours", "packed rows, cuDNN attention", ("device",)),

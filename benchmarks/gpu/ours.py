@@ -1,12 +1,12 @@
 """minilm-jax on a device: `embed` over batches that lie there, in several forms, and `SentenceEncoder.encode`."""
 
+import dataclasses
 import functools
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu.work import padded
 from benchmarks.peers import Vectors
-from minilm_jax import SentenceEncoder, embed, encoder
+from minilm_jax import SentenceEncoder, embed
 from minilm_jax.batching import RaggedIds
+from minilm_jax.config import AttentionImplementation
 from minilm_jax.packing import pack
 
 
@@ -26,30 +27,19 @@ class Form(NamedTuple):
 
     Attributes:
         lay_out: Texts and a budget to batches, each with int[B] or [B, S], the text of each vector or -1.
-        attention: What stands for `minilm_jax.attention.attention`.
+        attention: Its implementation.
     """
 
     lay_out: Callable[[RaggedIds, int], Iterable[tuple[Any, NDArray[np.intp]]]]
-    attention: Callable[..., Array] = encoder.attention
-
-
-def cudnn_attention(query: Array, key: Array, value: Array, mask: Array, *, num_heads: int) -> Array:
-    """Attends as `minilm_jax.attention.attention` does, by the kernel of cuDNN; without a GPU by that of jax."""
-    heads = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
-    if mask.ndim == 3:  # Of packed rows.
-        which: dict[str, Any] = {"mask": mask[:, None]}
-    else:
-        which = dict.fromkeys(("query_seq_lengths", "key_value_seq_lengths"), mask.sum(axis=1, dtype=jnp.int32))
-    form = "cudnn" if jax.default_backend() == "gpu" else "xla"
-    return jax.nn.dot_product_attention(*heads, **which, implementation=form).reshape(query.shape)
+    attention: AttentionImplementation
 
 
 # All that there are; `benchmarks.gpu.contenders` says which of them run.
 FORMS: Mapping[str, Form] = {
-    "packed rows": Form(pack),
-    "packed rows, cuDNN attention": Form(pack, cudnn_attention),
-    "padded rows": Form(padded),
-    "padded rows, cuDNN attention": Form(padded, cudnn_attention),
+    "packed rows": Form(pack, "xla"),
+    "packed rows, cuDNN attention": Form(pack, "cudnn"),
+    "padded rows": Form(padded, "xla"),
+    "padded rows, cuDNN attention": Form(padded, "cudnn"),
 }
 
 
@@ -69,13 +59,12 @@ class Ours:
 
     def place(self, tokens: RaggedIds, budget: int) -> Vectors:
         """Lays texts out on the device and compiles; returns their vectors, float32[n, D]."""
-        self._program = jax.jit(functools.partial(embed, config=self._encoder.config))
+        config = dataclasses.replace(self._encoder.config, attention_implementation=self._form.attention)
+        self._program = jax.jit(functools.partial(embed, config=config))
         self._placed = [(jax.device_put(batch), texts) for batch, texts in self._form.lay_out(tokens, budget)]
-        vectors = np.empty((len(tokens.lengths), self._encoder.config.hidden_size), np.float32)
-        # `encode` looks the function up when it is traced, which is here.
-        with mock.patch.object(encoder, "attention", self._form.attention):
-            for found, (_, texts) in zip(self._run(), self._placed, strict=True):
-                vectors[texts[texts >= 0]] = np.asarray(found)[texts >= 0]
+        vectors = np.empty((len(tokens.lengths), config.hidden_size), np.float32)
+        for found, (_, texts) in zip(self._run(), self._placed, strict=True):
+            vectors[texts[texts >= 0]] = np.asarray(found)[texts >= 0]
         return vectors
 
     def run(self) -> None:

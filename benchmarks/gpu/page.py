@@ -52,16 +52,16 @@ _LEVELS = {
         "On the device",
         "Token ids lie on the device, and vectors stay there. T = 16 to 256: random tokens, none of them padding."
         " Mixed: about 15 to 256 tokens. minilm-jax is `jax.jit(embed)` over packed rows, as `SentenceEncoder` lays"
-        " them out, with attention by XLA; its other forms differ in what their names say. Padded rows are texts of"
-        " like length, padded to the longest of their batch, and those of sentence-transformers too, which is the"
-        " model called on tensors, with SDPA attention; torch.compile compiles its transformer, for each T anew,"
-        " for mixed lengths once.",
+        " them out, with attention by XLA or, where its name says so, by cuDNN; `SentenceEncoder` takes the faster."
+        " Padded rows are texts of like length, padded to the longest of their batch, and so are the batches of"
+        " sentence-transformers, which is the model called on tensors, with SDPA attention; torch.compile compiles"
+        " its transformer, for each T anew, for mixed lengths once.",
     ),
     "encode": (
         "From texts",
         "`encode`: texts of about so many tokens in memory to float32 vectors in memory. sentence-transformers"
-        " takes 512 texts a batch, and torch.compile compiles once for all lengths. Tokenizing alone is minilm-"
-        " jax's tokenizer on all cores.",
+        " takes 512 texts a batch, and torch.compile compiles once for all lengths. Tokenizing alone is that of"
+        " minilm-jax, on all cores.",
     ),
 }
 
