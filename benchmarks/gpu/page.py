@@ -20,8 +20,8 @@ the tokens come to, with no padding counted. Whose vectors have a mean cosine wi
 """
 
 _NOTHING = """\
-**No numbers have been taken yet**: there was no GPU. All that would be measured has been run on a CPU, by `--smoke`,
-which says nothing of how fast it is.
+**No numbers have been taken yet**: there was no GPU. All that would be measured, but cuDNN's attention, has been run on
+a CPU by `--smoke`, which says nothing of how fast it is.
 
 ## How to take them
 
