@@ -9,14 +9,16 @@ PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
 SCALE := .venv-scale/bin
 NOTEBOOKS := .venv-notebooks/bin
+GPU := .venv-gpu/bin
+RAY := .venv-ray/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
 	tests/test_params.py tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale lint docs fuzz table bench bench-peers \
-	bench-convert bench-search quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale lint docs fuzz table bench \
+	bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -73,6 +75,12 @@ bench-convert: .venv/.tested ## measure conversion against reading the file alon
 bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss and usearch; writes docs/search-speed.md
 	@$(BENCH)/python -m benchmarks.search
 
+bench-gpu: .venv-gpu/.installed ## measure minilm-jax on a GPU beside sentence-transformers; writes docs/gpu.md
+	@$(GPU)/python -m benchmarks.gpu
+
+bench-scale: .venv-ray/.installed ## measure embed-corpus on 10,000 to a million rows, and Ray; writes docs/scale-measured.md
+	@$(RAY)/python -m benchmarks.scale
+
 notebooks: .venv-notebooks/.installed ## run the notebooks, which assert what they claim
 	@$(NOTEBOOKS)/python notebooks/refresh.py --check
 	@$(NOTEBOOKS)/python -m pytest -c /dev/null --rootdir . -p no:cacheprovider -n 2 --nbmake --nbmake-timeout=600 notebooks
@@ -82,7 +90,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
-		.venv-notebooks .pytest_cache .ruff_cache .hypothesis dist build
+		.venv-notebooks .venv-gpu .venv-ray .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -146,4 +154,16 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the peers into .venv-bench …"
 	@$(PYTHON) -m venv .venv-bench
 	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	@touch $@
+
+.venv-gpu/.installed: pyproject.toml benchmarks/gpu/requirements.txt
+	@echo "installing jax and torch for CUDA, some gigabytes, into .venv-gpu …"
+	@$(PYTHON) -m venv .venv-gpu
+	@$(GPU)/python -m pip install --quiet --disable-pip-version-check -e ".[cuda13]" -r benchmarks/gpu/requirements.txt
+	@touch $@
+
+.venv-ray/.installed: pyproject.toml
+	@echo "installing Ray into .venv-ray …"
+	@$(PYTHON) -m venv .venv-ray
+	@$(RAY)/python -m pip install --quiet --disable-pip-version-check -e ".[scale,ray]"
 	@touch $@

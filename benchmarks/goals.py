@@ -12,7 +12,7 @@ class Goal:
     """A bound on the median ratio of ours to a peer's: at least that much of a rate, at most that much of a cost.
 
     Attributes:
-        level: The level's letter.
+        level: The level's letter, or of those on a GPU its name.
         peer: How the peer's name begins.
         bound: Of the ratio.
         what: What has to keep it, by a word in its name; everything by default.
@@ -23,7 +23,7 @@ class Goal:
     peer: str
     bound: float
     what: Sequence[str] = ("",)
-    precisions: Sequence[str] = ("float32", "bfloat16", "int8")
+    precisions: Sequence[str] = ("float32", "bfloat16", "float16", "int8")
 
 
 # The first that fits counts.
@@ -43,10 +43,17 @@ GOALS = (
     Goal("b", "fastembed", 1.25, ["long"]),
     Goal("c", "OpenVINO", 1.0, ["median"]),
     Goal("d", "`import jax, flax`", 1.3, ["second run"]),
+    # On an H100.
+    Goal("device", "sentence-transformers", 2.0),
+    Goal("encode", "sentence-transformers", 3.0, precisions=["float16"]),
+    Goal("encode", "tokenizing alone", 0.9),
 )
 
 # Level, what, precision: the least fraction of the ceiling that ours should reach.
 CEILINGS = {("a", "32 × 32", "float32"): 0.85}
+
+# Level and unit: the least that ours should reach, on an H100.
+RATES = {("device", "tokens/s"): 7e6}
 
 
 def ratio_goal(level: str, ours: Result, theirs: Result) -> str:
@@ -65,8 +72,10 @@ def ratio_goal(level: str, ours: Result, theirs: Result) -> str:
     return ""
 
 
-def ceiling_goal(level: str, ours: Result) -> str:
-    """Returns the goal of a fraction of the ceiling and whether it is reached, or nothing."""
+def own_goal(level: str, ours: Result) -> str:
+    """Returns the goal of a rate or of a fraction of the ceiling and whether it is reached, or nothing."""
+    if rate := RATES.get((level, ours.unit)):
+        return f"≥ {rate:,.0f} {_mark(ours.median >= rate)}"
     least = CEILINGS.get((level, ours.what, ours.precision))
     return f"≥ {least:.0%} {_mark((ours.ceiling or 0) >= least)}" if least and ours.ceiling is not None else ""
 

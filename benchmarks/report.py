@@ -4,7 +4,7 @@ import statistics
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from benchmarks.goals import ceiling_goal, ratio_goal
+from benchmarks.goals import own_goal, ratio_goal
 from benchmarks.results import OURS, LevelResults, Report, Result
 
 _PRECISIONS = ("float32", "bfloat16", "int8")
@@ -84,7 +84,7 @@ def _cells(level: str, ours: Result, result: Result) -> tuple[str, ...]:
     ceiling = "" if result.ceiling is None else f"{result.ceiling:.0%}"
     start = result.what, result.contender, _number(result), ceiling
     if result is ours:
-        return *start, "", ceiling_goal(level, ours)
+        return *start, "", own_goal(level, ours)
     ratios = ours.over(result)
     spread = f"**{statistics.median(ratios):.2f}** [{min(ratios):.2f} – {max(ratios):.2f}]"
     return *start, spread, ratio_goal(level, ours, result)
