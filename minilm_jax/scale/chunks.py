@@ -11,9 +11,10 @@ from minilm_jax.scale.readers import Rows
 
 _Item = TypeVar("_Item")
 
-# Rows and bytes that are embedded together, and become a row group. More texts sort into fuller batches.
-_ROWS = 16_384
-_BYTES = 64 << 20
+# Most rows of a chunk, and bytes of its columns that are kept; rows that are added to one at a time.
+_ROWS = 65_536
+_KEPT_BYTES = 64 << 20
+_PIECE = 128
 _AHEAD = 2
 
 
@@ -35,12 +36,13 @@ class Chunk(NamedTuple):
     problems: list[tuple[int, str]]
 
 
-def chunks(source: Iterable[Rows], shard_rows: int) -> Iterator[Chunk]:
+def chunks(source: Iterable[Rows], shard_rows: int, text_bytes: int) -> Iterator[Chunk]:
     """Regroups rows.
 
     Args:
         source: The rows of a part, in batches of any size.
         shard_rows: Rows of a shard; no chunk goes over the end of one.
+        text_bytes: About how much text a chunk may have.
 
     Yields:
         The same rows, in the same order.
@@ -50,9 +52,8 @@ def chunks(source: Iterable[Rows], shard_rows: int) -> Iterator[Chunk]:
         start = 0
         while start < len(rows.texts):
             room = min(_ROWS, shard_rows - done % shard_rows) - held.rows
-            held.add(rows, start, room)
-            start += room
-            if held.rows == min(_ROWS, shard_rows - done % shard_rows) or held.bytes > _BYTES:
+            start += held.add(rows, start, min(room, _PIECE))
+            if held.rows == min(_ROWS, shard_rows - done % shard_rows) or held.is_full(text_bytes):
                 yield held.chunk(done, shard_rows)
                 done, held = done + held.rows, _Held()
     if held.rows:
@@ -63,17 +64,23 @@ class _Held:
     """Rows that wait for more of their chunk."""
 
     def __init__(self) -> None:
-        self.rows, self.bytes = 0, 0
+        self.rows = 0
+        self._text_bytes, self._kept_bytes = 0, 0
         self._kept: list[pa.RecordBatch] = []
         self._texts: list[str | None] = []
         self._problems: list[str | None] = []
 
-    def add(self, rows: Rows, start: int, count: int) -> None:
+    def add(self, rows: Rows, start: int, count: int) -> int:
         kept, texts = rows.kept.slice(start, count), rows.texts.slice(start, count)
-        self.rows, self.bytes = self.rows + len(texts), self.bytes + kept.nbytes + texts.nbytes
+        self.rows += len(texts)
+        self._text_bytes, self._kept_bytes = self._text_bytes + texts.nbytes, self._kept_bytes + kept.nbytes
         self._kept.append(kept)
         self._texts += texts.to_pylist()
         self._problems += rows.problems.slice(start, count).to_pylist()
+        return len(texts)
+
+    def is_full(self, text_bytes: int) -> bool:
+        return self._text_bytes > text_bytes or self._kept_bytes > _KEPT_BYTES
 
     def chunk(self, first_row: int, shard_rows: int) -> Chunk:
         texts = [text if text and not text.isspace() else None for text in self._texts]

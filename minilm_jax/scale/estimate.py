@@ -16,7 +16,7 @@ from minilm_jax.scale.shards import SIDECARS
 from minilm_jax.scale.store import Folder
 
 # Texts that are embedded to find the rate, from the first, the middle and the last part.
-_SAMPLE = 512
+_SAMPLE, _SAMPLE_BYTES = 512, 1 << 20
 _PLACES = 3
 
 
@@ -128,6 +128,6 @@ def _rate(job: Job, parts: Sequence[Part], model: Model) -> float:
 def _texts(job: Job, part: Part) -> list[str | None]:
     try:
         rows = read(part.file, part.groups, job.text_column, part.columns)
-        return next(chunks(rows, _SAMPLE // _PLACES)).texts
+        return next(chunks(rows, _SAMPLE // _PLACES, _SAMPLE_BYTES)).texts
     except (UnreadableInput, StopIteration):
         return []

@@ -3,13 +3,16 @@
 import warnings
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from minilm_jax.fingerprint import fingerprint
+from minilm_jax.placement import ONE_DEVICE
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.vectors import Vectors, vector_type
 from minilm_jax.sentence_encoder import SentenceEncoder
+
+# For each core some 25,000 tokens, seconds of work; for an accelerator some two million.
+_CPU_TEXT_BYTES, _ACCELERATOR_TEXT_BYTES = 100_000, 8_000_000
 
 
 class Model:
@@ -18,6 +21,7 @@ class Model:
     Attributes:
         settings: By what its vectors are known from another's.
         type: Of the column of vectors.
+        text_bytes: How much text is worth a call, and shows progress often enough.
     """
 
     def __init__(self, job: Job) -> None:
@@ -27,8 +31,9 @@ class Model:
             precision=job.precision,
             max_seq_length=job.max_seq_length,
             # Several devices of a CPU are the same cores.
-            devices=None if jax.default_backend() == "cpu" else "all",
+            devices=None if ONE_DEVICE.on_cpu else "all",
         )
+        self.text_bytes = ONE_DEVICE.streams * _CPU_TEXT_BYTES if ONE_DEVICE.on_cpu else _ACCELERATOR_TEXT_BYTES
         self._unit = job.dtype == "int8"
         self.settings = {"model": fingerprint(self._encoder)}
         self.type = vector_type(job.dtype, self._encoder.get_embedding_dimension())

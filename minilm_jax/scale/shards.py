@@ -14,6 +14,8 @@ from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.store import Folder
 
 SIDECARS, REJECTS = "_shards", "_rejects"
+# Of a row group: 25 MB of float32 vectors, or what the columns that are kept need with them.
+_GROUP_ROWS, _GROUP_BYTES = 16_384, 64 << 20
 
 
 @dataclasses.dataclass
@@ -47,15 +49,24 @@ class ShardWriter:
     def __init__(self, shard: Shard, part: Part, parquet: pq.ParquetWriter, rejects: list[str]) -> None:
         """Counts in shard, and adds to rejects, what it writes to parquet."""
         self._shard, self._part, self._parquet, self._rejects = shard, part, parquet, rejects
+        self._held: list[pa.Table] = []
 
     def write(self, table: pa.Table, problems: list[tuple[int, str]]) -> None:
-        """Appends a row group, and what could not be taken of its rows: places in the part, with the reasons."""
-        self._parquet.write_table(table)
+        """Appends rows, and what could not be taken of them: places in the part, with the reasons."""
+        self._held.append(table)
+        if sum(t.num_rows for t in self._held) >= _GROUP_ROWS or sum(t.nbytes for t in self._held) > _GROUP_BYTES:
+            self.flush()
         self._shard.rows += table.num_rows
         self._shard.nulls += table.columns[-1].null_count
         self._shard.rejected += len(problems)
         where = {"url": self._part.file.url, "groups": self._part.source["groups"]}
         self._rejects += [json.dumps({**where, "row": row, "reason": reason}) for row, reason in problems]
+
+    def flush(self) -> None:
+        """Writes the rows that are held as a row group."""
+        if self._held:
+            self._parquet.write_table(pa.concat_tables(self._held))
+        self._held = []
 
 
 @contextlib.contextmanager
@@ -80,7 +91,9 @@ def new_shard(
     with folder.written(f"{shard.name}.parquet") as file:
         digest = _Digest(file)
         with pq.ParquetWriter(digest, schema, compression="zstd", use_dictionary=schema.names[:-1]) as parquet:
-            yield ShardWriter(shard, part, parquet, rejects)
+            writer = ShardWriter(shard, part, parquet, rejects)
+            yield writer
+            writer.flush()
         shard.size, shard.sha256 = digest.size, digest.sha256.hexdigest()
         _write_rejects(folder, f"{REJECTS}/{shard.name}.jsonl", rejects)
     folder.write(f"{SIDECARS}/{shard.name}.json", {**dataclasses.asdict(shard), "from": part.source, **settings})

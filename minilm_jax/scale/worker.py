@@ -87,7 +87,7 @@ class ShardWorker:
             self._progress(sum(shard.rows for shard in found.values()), True)
             return
         rows = read(part.file, part.groups, self._job.text_column, part.columns)
-        with contextlib.closing(ahead(chunks(rows, self._job.shard_rows))) as source:
+        with contextlib.closing(ahead(chunks(rows, self._job.shard_rows, self._model.text_bytes))) as source:
             for number, of_shard in itertools.groupby(source, key=lambda chunk: chunk.shard):
                 if number in found:
                     for chunk in of_shard:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import lancedb
@@ -37,7 +38,7 @@ def out(request: pytest.FixtureRequest, job: Job, tmp_path_factory: pytest.TempP
     return folder
 
 
-def check(ids: list[int], vectors: list[object], out: Path, job: Job) -> None:
+def check(ids: list[int], vectors: list[Any], out: Path, job: Job) -> None:
     assert sorted(ids) == list(range(COUNT))
     assert sorted(i for i, vector in zip(ids, vectors, strict=True) if vector is None) == list(range(99, COUNT, 100))
     found = {i: vector for i, vector in zip(ids, vectors, strict=True) if vector is not None}
@@ -48,7 +49,7 @@ def check(ids: list[int], vectors: list[object], out: Path, job: Job) -> None:
 
 
 def test_duckdb(out: Path, job: Job) -> None:
-    rows = duckdb.sql(f"SELECT id, embedding FROM '{out}/*.parquet'").fetchall()
+    rows = duckdb.execute(f"SELECT id, embedding FROM '{out}/*.parquet'").fetchall()
     check([row[0] for row in rows], [row[1] for row in rows], out, job)
 
 
