@@ -7,6 +7,7 @@ DOCS := .venv-docs/bin
 CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
+TPU := .venv-tpu/bin
 NOTEBOOKS := .venv-notebooks/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
@@ -14,8 +15,8 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations lint docs fuzz table bench bench-peers \
-	bench-convert bench-search quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-tpu lint docs fuzz table bench \
+	bench-peers bench-convert bench-search quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -39,6 +40,9 @@ test-converters: .venv-converters/.installed ## make all forms of ONNX file anew
 test-integrations: .venv-integrations/.installed ## run the adapters' tests, each beside the real package
 	@$(INTEGRATIONS)/python -m pytest tests/integrations
 	@$(INTEGRATIONS)/pyright -p tests/integrations --pythonpath $(INTEGRATIONS)/python
+
+test-tpu: .venv-tpu/.installed ## compile for TPUs, half an hour or so and without one; writes docs/tpu.md
+	@$(TPU)/python -m pytest tests/tpu --table docs/tpu.md
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
 	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
@@ -76,7 +80,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 	@$(NOTEBOOKS)/python notebooks/refresh.py
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations \
+	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-tpu \
 		.venv-notebooks .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -123,6 +127,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the packages that there are adapters for …"
 	@$(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/integrations/requirements.txt
+	@touch $@
+
+.venv-tpu/.installed: pyproject.toml tests/tpu/requirements.txt
+	@echo "installing the compiler for TPUs …"
+	@$(PYTHON) -m venv .venv-tpu
+	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/tpu/requirements.txt
 	@touch $@
 
 .venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt

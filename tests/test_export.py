@@ -1,4 +1,4 @@
-"""Exported programs: equal to `embed`, run without minilm_jax, lowered as each platform wants it, refused if damaged."""
+"""Exported programs: equal to `embed`, run without minilm_jax, lowered for each platform, and refused if damaged."""
 
 import dataclasses
 import functools
@@ -162,19 +162,11 @@ def products(text: str) -> set[str]:
 
 def damaged(data: bytes) -> Sequence[bytes]:
     """Returns files with a byte changed, cut, without a record, and with a hostile one."""
-    flipped = bytearray(data)
-    flipped[len(data) // 2] ^= 1
+    flipped, half = bytearray(data), len(data) // 2
+    flipped[half] ^= 1
     program = data[: data.rstrip(b"\n").rindex(b"\n")]
     records = [b"{}", b"[]", b"[" * 100_000, b'{"program": 1, "weights": "../a"}', b"\xff"]
-    return [
-        b"",
-        b"\n",
-        bytes(flipped),
-        data[:1000],
-        data[: len(data) // 2],
-        program,
-        *(program + b"\n" + r for r in records),
-    ]
+    return [b"", b"\n", bytes(flipped), data[:1000], data[:half], program, *(program + b"\n" + r for r in records)]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
@@ -193,7 +185,7 @@ def test_weights_of_another_program_are_refused(tmp_path: Path, encoder: mj.Sent
     save_exported(small_model(encoder, "bfloat16"), tmp_path / "b", weights="beside")
     (tmp_path / "b.safetensors").replace(tmp_path / "a.safetensors")
     for name in "ab":
-        with pytest.raises(mj.ModelFileError, match="safetensors.*export it again"):
+        with pytest.raises(mj.ModelFileError, match=r"safetensors.*export it again"):
             mj.load_exported(tmp_path / name)
 
 
