@@ -41,7 +41,7 @@ test-integrations: .venv-integrations/.installed ## run the adapters' tests, eac
 	@$(INTEGRATIONS)/python -m pytest tests/integrations
 	@$(INTEGRATIONS)/pyright -p tests/integrations --pythonpath $(INTEGRATIONS)/python
 
-test-tpu: .venv-tpu/.installed ## compile for TPUs, half an hour or so and without one; writes docs/tpu.md
+test-tpu: .venv-tpu/.installed ## compile for TPUs, ten minutes or more and without one; writes docs/tpu.md
 	@$(TPU)/python -m pytest tests/tpu --table docs/tpu.md
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md

@@ -27,7 +27,7 @@ TOLERANCE = 1e-6
 # So small that compiling it is quick, with the real tokenizer's vocabulary.
 SMALL = dataclasses.replace(TINY, vocab_size=30_522, num_hidden_layers=1)
 
-# What there is to run it with: jax, numpy, and safetensors for weights beside it.
+# What there is to run it with: jax and flatbuffers, and safetensors for weights beside it.
 _ALONE = """
 import sys
 sys.modules["minilm_jax"] = None
@@ -193,6 +193,15 @@ def test_a_program_for_another_platform_is_refused(tmp_path: Path, encoder: mj.S
     save_exported(small_model(encoder), tmp_path / "a", platforms=["tpu"])
     with pytest.raises(mj.ModelFileError, match="a program for tpu, and jax computes on cpu here"):
         mj.load_exported(tmp_path / "a")
+
+
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    for use in (lambda: save_exported(encoder, tmp_path / "a"), lambda: mj.load_exported(tmp_path / "a")):
+        with pytest.raises(mj.InputError, match=r"pip install 'minilm-jax\[export\]'"):
+            use()
 
 
 def test_platforms_that_are_unknown_are_said(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
