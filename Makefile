@@ -8,6 +8,7 @@ CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
 SCALE := .venv-scale/bin
+TPU := .venv-tpu/bin
 NOTEBOOKS := .venv-notebooks/bin
 GPU := .venv-gpu/bin
 RAY := .venv-ray/bin
@@ -17,8 +18,8 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale lint docs fuzz table bench \
-	bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-tpu lint docs fuzz table \
+	bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -46,6 +47,9 @@ test-integrations: .venv-integrations/.installed ## run the adapters' tests, eac
 test-scale: .venv-scale/.installed ## open a folder of shards in DuckDB, Polars, pandas and LanceDB; share one among processes
 	@$(SCALE)/python -m pytest tests/scale
 	@$(SCALE)/pyright -p tests/scale --pythonpath $(SCALE)/python
+
+test-tpu: .venv-tpu/.installed ## compile for TPUs, ten minutes or more and without one; writes docs/tpu.md
+	@$(TPU)/python -m pytest tests/tpu --table docs/tpu.md
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
 	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
@@ -90,7 +94,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
-		.venv-notebooks .venv-gpu .venv-ray .pytest_cache .ruff_cache .hypothesis dist build
+		.venv-notebooks .venv-gpu .venv-ray .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -142,6 +146,12 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing what opens a folder of shards …"
 	@$(PYTHON) -m venv .venv-scale
 	@$(SCALE)/python -m pip install --quiet --disable-pip-version-check -r tests/scale/requirements.txt
+	@touch $@
+
+.venv-tpu/.installed: pyproject.toml tests/tpu/requirements.txt
+	@echo "installing the compiler for TPUs …"
+	@$(PYTHON) -m venv .venv-tpu
+	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/tpu/requirements.txt
 	@touch $@
 
 .venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt

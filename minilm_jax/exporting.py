@@ -7,6 +7,7 @@ the front and never meets it.
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -91,9 +92,10 @@ def save_exported(
         weights: "inside", or "beside" in a file of the same name with `.safetensors` after it.
 
     Raises:
-        InputError: There is no platform, or one that is unknown.
+        InputError: There is no platform, or one that is unknown; or flatbuffers is not installed.
         OSError: A file cannot be written.
     """
+    _need_flatbuffers()
     for platform in platforms or [""]:
         if platform not in PLATFORMS:
             near = did_you_mean(platform, PLATFORMS)
@@ -127,8 +129,10 @@ def load_exported(path: str | Path) -> ExportedModel:
         A function of `(input_ids, attention_mask)` or of a `Batch`.
 
     Raises:
+        InputError: flatbuffers is not installed.
         ModelFileError: A file is missing or damaged, or it is none for the platform that jax computes on.
     """
+    _need_flatbuffers()
     path = Path(path)
     try:
         program, about = _read(path)
@@ -146,6 +150,12 @@ def load_exported(path: str | Path) -> ExportedModel:
             " --platforms for both."
         )
     return ExportedModel(about, functools.partial(jax.jit(exported.call), *weights))
+
+
+def _need_flatbuffers() -> None:
+    # jax.export takes it to write and read files, and jax does not bring it.
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise InputError("files of programs need flatbuffers: pip install 'minilm-jax[export]'")
 
 
 def _lowered(

@@ -22,7 +22,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-buckets", action="store_true", help="Every bucket in tests/test_device.py, on a CPU too.")
-    parser.addoption("--table", type=Path, help="File to write: what came of every form of ONNX file.")
+    parser.addoption("--table", type=Path, help="File to write: the table of what came of the tests.")
 
 
 TINY = mj.EncoderConfig(

@@ -1,4 +1,4 @@
-"""Exported programs: equal to `embed`, run without minilm_jax, lowered as each platform wants it, refused if damaged."""
+"""Exported programs: equal to `embed`, run without minilm_jax, lowered for each platform, and refused if damaged."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ TOLERANCE = 1e-6
 # So small that compiling it is quick, with the real tokenizer's vocabulary.
 SMALL = dataclasses.replace(TINY, vocab_size=30_522, num_hidden_layers=1)
 
-# What there is to run it with: jax, numpy, and safetensors for weights beside it.
+# What there is to run it with: jax and flatbuffers, and safetensors for weights beside it.
 _ALONE = """
 import sys
 sys.modules["minilm_jax"] = None
@@ -162,19 +162,11 @@ def products(text: str) -> set[str]:
 
 def damaged(data: bytes) -> Sequence[bytes]:
     """Returns files with a byte changed, cut, without a record, and with a hostile one."""
-    flipped = bytearray(data)
-    flipped[len(data) // 2] ^= 1
+    flipped, half = bytearray(data), len(data) // 2
+    flipped[half] ^= 1
     program = data[: data.rstrip(b"\n").rindex(b"\n")]
     records = [b"{}", b"[]", b"[" * 100_000, b'{"program": 1, "weights": "../a"}', b"\xff"]
-    return [
-        b"",
-        b"\n",
-        bytes(flipped),
-        data[:1000],
-        data[: len(data) // 2],
-        program,
-        *(program + b"\n" + r for r in records),
-    ]
+    return [b"", b"\n", bytes(flipped), data[:1000], data[:half], program, *(program + b"\n" + r for r in records)]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
@@ -193,7 +185,7 @@ def test_weights_of_another_program_are_refused(tmp_path: Path, encoder: mj.Sent
     save_exported(small_model(encoder, "bfloat16"), tmp_path / "b", weights="beside")
     (tmp_path / "b.safetensors").replace(tmp_path / "a.safetensors")
     for name in "ab":
-        with pytest.raises(mj.ModelFileError, match="safetensors.*export it again"):
+        with pytest.raises(mj.ModelFileError, match=r"safetensors.*export it again"):
             mj.load_exported(tmp_path / name)
 
 
@@ -201,6 +193,15 @@ def test_a_program_for_another_platform_is_refused(tmp_path: Path, encoder: mj.S
     save_exported(small_model(encoder), tmp_path / "a", platforms=["tpu"])
     with pytest.raises(mj.ModelFileError, match="a program for tpu, and jax computes on cpu here"):
         mj.load_exported(tmp_path / "a")
+
+
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    for use in (lambda: save_exported(encoder, tmp_path / "a"), lambda: mj.load_exported(tmp_path / "a")):
+        with pytest.raises(mj.InputError, match=r"pip install 'minilm-jax\[export\]'"):
+            use()
 
 
 def test_platforms_that_are_unknown_are_said(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:

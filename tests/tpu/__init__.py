@@ -1,0 +1,1 @@
+"""`embed` compiled for TPUs on a machine that has none."""
