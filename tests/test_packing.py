@@ -1,8 +1,6 @@
 """Several texts a row: laid out whole and densely, and each computed as if it were alone."""
 
 import functools
-import json
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,16 +11,12 @@ import minilm_jax as mj
 from minilm_jax.config import Pooling
 from minilm_jax.packing import ROW_LENGTH, pack
 from minilm_jax.params import Params
-from minilm_jax.precision import Precision
 from tests.conftest import TINY
 from tests.test_batching import ragged
 
 BUDGET = 4_096
 # Unit vectors computed in another order of summation.
 INVARIANCE = 1e-6
-# float16 and bfloat16 round what attention multiplies; int8 rounds to levels, and which is nearest may change.
-ALIKE: dict[Precision, float] = {"float32": 1, "bfloat16": 0.9999, "float16": 0.999999, "int8": 0.999}
-TEXTS: list[str] = json.loads((Path(__file__).parent / "golden" / "texts.json").read_text("utf-8"))
 
 
 @given(st.lists(st.integers(1, 512), max_size=300))
@@ -74,15 +68,6 @@ def test_a_text_in_a_row_is_as_if_alone(tiny_params: Params, pooling: Pooling, n
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": pooling, "normalize": normalize})
     packed, alone = packed_vectors(tiny_params, config, [1, 16, 5, 9, 2, 16, 16, 3, 11, 1])
     np.testing.assert_allclose(packed, alone, rtol=0, atol=INVARIANCE if normalize else 10 * INVARIANCE)
-
-
-@pytest.mark.parametrize("precision", ALIKE)
-def test_the_real_model(params: Params, precision: Precision) -> None:
-    packed, alone = packed_vectors(mj.cast(params, precision), mj.ALL_MINILM_L6_V2, [128, 3, 40, 7, 60, 19, 90])
-    if precision == "float32":
-        np.testing.assert_allclose(packed, alone, rtol=0, atol=INVARIANCE)
-    else:
-        assert (packed * alone).sum(axis=1).min() > ALIKE[precision]
 
 
 def test_a_row_without_texts_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:

@@ -49,20 +49,21 @@ def on(encoder: mj.SentenceEncoder, precision: Precision = "float32", **where: A
     return mj.SentenceEncoder(params, encoder.config, encoder.tokenizer, encoder.max_seq_length, **where)
 
 
-@pytest.mark.parametrize("mesh", MESHES)
-def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder, mesh: str) -> None:
-    several = on(encoder, mesh=MESHES[mesh]())
-    texts = TEXTS[:37]  # Of which no number of devices is a divisor.
+def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder) -> None:
+    several = on(encoder, mesh=MESHES["one axis"]())
+    texts = TEXTS[:13]  # No multiple of the devices.
     np.testing.assert_allclose(several.encode(texts), encoder.encode(texts), rtol=0, atol=INVARIANCE)
     np.testing.assert_allclose(several.encode(texts[0]), encoder.encode(texts[0]), rtol=0, atol=INVARIANCE)
 
 
-def test_all_devices_share_the_work(tiny_params: Params) -> None:
-    programs = Programs(tiny_params, TINY, placed(None, "all"))
-    ids = np.arange(50, dtype=np.int32).reshape(10, 5)
-    assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == 8
-    assert programs(mj.Batch(ids, np.ones_like(ids))).shape == (10, TINY.hidden_size)
-    assert programs.shapes == {(16, 5)}
+@pytest.mark.parametrize("mesh", MESHES)
+def test_all_devices_share_the_work(tiny_params: Params, mesh: str) -> None:
+    place = placed(MESHES[mesh](), None)
+    programs = Programs(tiny_params, TINY, place)
+    batch = mj.Batch(np.arange(50, dtype=np.int32).reshape(10, 5), np.ones((10, 5), np.int32))
+    assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == place.count
+    np.testing.assert_allclose(programs(batch), Programs(tiny_params, TINY)(batch), rtol=0, atol=INVARIANCE)
+    assert programs.shapes == {(12 if place.count == 3 else 16, 5)}
 
 
 def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEncoder) -> None:
@@ -103,11 +104,11 @@ def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize("devices", [None, "all"])
 def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, devices: Any) -> None:
-    texts = [f"{text[:60]} {number}" for number in range(8) for text in TEXTS[:40]]
+    texts = [f"{text[:60]} {number}" for number in range(8) for text in TEXTS[:20]]
     wanted = encoder.encode(texts)
     packed = on(encoder, devices=devices)
     np.testing.assert_allclose(packed.encode(texts), wanted, rtol=0, atol=INVARIANCE)
-    assert packed.stats.padding < 0.25  # Four chunks, each with a last batch.
+    assert packed.stats.padding < 0.3  # Two chunks, each with a last batch.
     np.testing.assert_allclose(np.stack(list(packed.encode_stream(texts))), wanted, rtol=0, atol=INVARIANCE)
     assert packed.stats.compilations <= 8
 
@@ -116,9 +117,9 @@ def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, device
 @pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.9999), ("float16", 0.999999), ("int8", 0.995)])
 def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Precision, cosine: float) -> None:
     cast = on(encoder, precision)
-    vectors = cast.encode(TEXTS[:20])
+    vectors = cast.encode(TEXTS[:5])
     assert vectors.dtype == np.float32
-    assert (vectors * encoder.encode(TEXTS[:20])).sum(axis=1).min() > cosine - HALF
+    assert (vectors * encoder.encode(TEXTS[:5])).sum(axis=1).min() > cosine - HALF
     assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
     (found,) = cast._engine.embed_batches([mj.tokenize(TEXTS[:2])])
     assert found.dtype == np.float16
