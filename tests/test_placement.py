@@ -108,7 +108,8 @@ def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, device
     wanted = encoder.encode(texts)
     packed = on(encoder, devices=devices)
     np.testing.assert_allclose(packed.encode(texts), wanted, rtol=0, atol=INVARIANCE)
-    assert packed.stats.padding < 0.3  # Two chunks, each with a last batch.
+    if devices is None:  # Eight devices' batches are larger than all of this.
+        assert packed.stats.padding < 0.3
     np.testing.assert_allclose(np.stack(list(packed.encode_stream(texts))), wanted, rtol=0, atol=INVARIANCE)
     assert packed.stats.compilations <= 8
 
