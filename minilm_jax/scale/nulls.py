@@ -1,0 +1,33 @@
+"""Texts of which some are missing, as a column of a corpus has them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minilm_jax.sentence_encoder import SentenceEncoder
+
+
+def embed_or_null(
+    encoder: SentenceEncoder, texts: Sequence[str | None], **options: Any
+) -> list[NDArray[np.float32] | None]:
+    """Embeds those texts that say something.
+
+    Args:
+        encoder: What to embed with.
+        texts: Texts; some may be None or blank.
+        options: Keywords of `SentenceEncoder.encode`.
+
+    Returns:
+        float32[D] for a text, and None where there is none.
+
+    Raises:
+        InputError: A text is no string or no valid Unicode.
+    """
+    vectors = iter(encoder.encode([text for text in texts if not _blank(text)], show_progress_bar=False, **options))
+    return [None if _blank(text) else next(vectors) for text in texts]
+
+
+def _blank(text: str | None) -> bool:
+    return text is None or (isinstance(text, str) and not text.strip())

@@ -1,0 +1,74 @@
+"""Spark: `mapInPandas` on a session with two worker processes."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import IntegerType, StringType, StructType
+
+import minilm_jax as mj
+from minilm_jax.scale.spark import embed_frames, with_vectors
+from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    options = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.pyspark.python": sys.executable,
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    with SparkSession.builder.config(map=options).getOrCreate() as session:
+        yield session
+
+
+def rows(spark: SparkSession, texts: list[str | None]) -> DataFrame:
+    schema = StructType().add("id", IntegerType()).add("text", StringType())
+    return spark.createDataFrame(list(enumerate(texts)), schema).repartition(2, "id")
+
+
+def test_the_vectors_are_those_of_the_encoder(spark: SparkSession, expected: list[NDArray[np.float32] | None]) -> None:
+    frame = rows(spark, TEXTS)
+    embedded = frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).orderBy("id").collect()
+    assert [(row.id, row.text) for row in embedded] == list(enumerate(TEXTS))
+    assert_vectors([row.embedding for row in embedded], expected)
+
+
+def test_parquet_keeps_the_vectors_as_they_are(
+    spark: SparkSession, tmp_path: os.PathLike[str], expected: list[NDArray[np.float32] | None]
+) -> None:
+    frame = rows(spark, TEXTS)
+    schema = with_vectors(frame.schema, "vector")
+    frame.mapInPandas(embed_frames("text", vector_column="vector"), schema).write.parquet(f"{tmp_path}/out")
+    back = spark.read.parquet(f"{tmp_path}/out")
+    assert back.dtypes == [("id", "int"), ("text", "string"), ("vector", "array<float>")]
+    assert_vectors([row.vector for row in back.orderBy("id").collect()], expected)
+
+
+def test_several_frames_a_partition_and_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
+    texts = [f"Number {i % 7}." for i in range(1_500)]
+    frame = rows(spark, texts).repartition(1).union(rows(spark, []))
+    embedded = frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).orderBy("id").collect()
+    assert [row.text for row in embedded] == texts
+    once = encoder.encode(texts[:7])
+    np.testing.assert_allclose([row.embedding for row in embedded], once[np.arange(1_500) % 7], rtol=0, atol=TOLERANCE)
+
+
+def test_what_is_no_text_is_named(spark: SparkSession) -> None:
+    frame = rows(spark, ["A cat."])
+    with pytest.raises(PythonException, match="InputError"):
+        frame.mapInPandas(embed_frames("id"), with_vectors(frame.schema)).collect()
+
+
+def test_a_column_is_not_made_twice(spark: SparkSession) -> None:
+    with pytest.raises(mj.InputError, match="'text' already"):
+        with_vectors(rows(spark, []).schema, "text")
