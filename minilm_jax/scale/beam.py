@@ -46,7 +46,7 @@ class MinilmJaxModelHandler(ModelHandler[str | None, PredictionResult, SentenceE
         Args:
             batch: Texts; some may be None or blank.
             model: The encoder.
-            inference_args: Keywords of `SentenceEncoder.encode`.
+            inference_args: Keywords of `SentenceEncoder.encode_document`.
 
         Returns:
             A result for each text; its inference is float32[D], or None where there is no text.

@@ -17,7 +17,7 @@ def embed_or_null(
     Args:
         encoder: What to embed with.
         texts: Texts; some may be None or blank.
-        options: Keywords of `SentenceEncoder.encode`.
+        options: Keywords of `SentenceEncoder.encode_document`.
 
     Returns:
         float32[D] for a text, and None where there is none.
@@ -25,7 +25,8 @@ def embed_or_null(
     Raises:
         InputError: A text is no string or no valid Unicode.
     """
-    vectors = iter(encoder.encode([text for text in texts if not _blank(text)], show_progress_bar=False, **options))
+    there = [text for text in texts if not _blank(text)]
+    vectors = iter(encoder.encode_document(there, show_progress_bar=False, **options))
     return [None if _blank(text) else next(vectors) for text in texts]
 
 

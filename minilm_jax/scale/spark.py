@@ -1,21 +1,22 @@
 """Spark: the encoder as a function for `DataFrame.mapInPandas`."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 
 from minilm_jax.errors import InputError
-from minilm_jax.integrations.encoders import shared_encoder
 from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
-from minilm_jax.scale.nulls import embed_or_null
+
+if TYPE_CHECKING:
+    from minilm_jax.precision import Precision
 
 
 def embed_frames(
     text_column: str,
     model: str = DEFAULT_MODEL,
-    precision: Precision = "float32",
+    precision: "Precision" = "float32",
     *,
     vector_column: str = "embedding",
 ) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
@@ -32,6 +33,10 @@ def embed_frames(
     """
 
     def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        # Not in the driver, which starts a JVM by a fork that jax would warn of.
+        from minilm_jax.integrations.encoders import shared_encoder
+        from minilm_jax.scale.nulls import embed_or_null
+
         for frame in frames:
             texts = [None if pd.isna(text) else text for text in frame[text_column]]
             yield frame.assign(**{vector_column: embed_or_null(shared_encoder(model, precision), texts)})

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pyspark.errors import PythonException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import IntegerType, StringType, StructType
 
 import minilm_jax as mj
 from minilm_jax.scale.spark import embed_frames, with_vectors
 from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors
+
+# The JVM is started by a fork, and an exec at once.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +26,10 @@ def spark() -> Iterator[SparkSession]:
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.pyspark.python": sys.executable,
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
         "spark.sql.shuffle.partitions": "2",
     }
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     with SparkSession.builder.config(map=options).getOrCreate() as session:
         yield session
 
@@ -36,9 +39,13 @@ def rows(spark: SparkSession, texts: list[str | None]) -> DataFrame:
     return spark.createDataFrame(list(enumerate(texts)), schema).repartition(2, "id")
 
 
+def collected(frame: DataFrame) -> list[Row]:
+    return sorted(frame.collect(), key=lambda row: row.id)
+
+
 def test_the_vectors_are_those_of_the_encoder(spark: SparkSession, expected: list[NDArray[np.float32] | None]) -> None:
     frame = rows(spark, TEXTS)
-    embedded = frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).orderBy("id").collect()
+    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
     assert [(row.id, row.text) for row in embedded] == list(enumerate(TEXTS))
     assert_vectors([row.embedding for row in embedded], expected)
 
@@ -51,13 +58,13 @@ def test_parquet_keeps_the_vectors_as_they_are(
     frame.mapInPandas(embed_frames("text", vector_column="vector"), schema).write.parquet(f"{tmp_path}/out")
     back = spark.read.parquet(f"{tmp_path}/out")
     assert back.dtypes == [("id", "int"), ("text", "string"), ("vector", "array<float>")]
-    assert_vectors([row.vector for row in back.orderBy("id").collect()], expected)
+    assert_vectors([row.vector for row in collected(back)], expected)
 
 
 def test_several_frames_a_partition_and_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
     texts = [f"Number {i % 7}." for i in range(1_500)]
     frame = rows(spark, texts).repartition(1).union(rows(spark, []))
-    embedded = frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).orderBy("id").collect()
+    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
     assert [row.text for row in embedded] == texts
     once = encoder.encode(texts[:7])
     np.testing.assert_allclose([row.embedding for row in embedded], once[np.arange(1_500) % 7], rtol=0, atol=TOLERANCE)
