@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 import minilm_jax as mj
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 
-TEXTS = ["The cat sits outside.", None, "A man is playing guitar.", "", "Ünïcode, 日本語 and 🙂", " \n", "A " + "cat " * 99]
+TEXTS = [
+    "The cat sits outside.",
+    None,
+    "A man is playing guitar.",
+    "",
+    "Ünïcode, 日本語 and 🙂",
+    " \n",
+    "A " + "cat " * 99,
+]
 # A vector depends on its text alone, up to how float32 sums in batches of other shapes.
 TOLERANCE = 1e-6
 
