@@ -15,10 +15,6 @@ import minilm_jax as mj
 from minilm_jax.scale.spark import embed_frames, with_vectors
 from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors
 
-# The JVM is started by a fork, and an exec at once.
-pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
-
-
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     options = {
