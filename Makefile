@@ -8,6 +8,8 @@ CONVERTERS := .venv-converters/bin
 PEERS := .venv-peers/bin
 INTEGRATIONS := .venv-integrations/bin
 SCALE := .venv-scale/bin
+ENGINES := .venv-engines/bin
+BEAM := .venv-beam/bin
 TPU := .venv-tpu/bin
 NOTEBOOKS := .venv-notebooks/bin
 GPU := .venv-gpu/bin
@@ -18,8 +20,8 @@ CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_confi
 	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-tpu lint docs fuzz table \
-	bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-engines test-tpu lint \
+	docs fuzz table bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -47,6 +49,12 @@ test-integrations: .venv-integrations/.installed ## run the adapters' tests, eac
 test-scale: .venv-scale/.installed ## open a folder of shards in DuckDB, Polars, pandas and LanceDB; share one among processes
 	@$(SCALE)/python -m pytest tests/scale
 	@$(SCALE)/pyright -p tests/scale --pythonpath $(SCALE)/python
+
+test-engines: .venv-engines/.installed .venv-beam/.installed ## run Ray, Spark (which needs Java 17) and Beam on this machine
+	@$(ENGINES)/python -m pytest tests/engines --ignore tests/engines/test_beam.py
+	@$(ENGINES)/pyright -p tests/engines --pythonpath $(ENGINES)/python
+	@$(BEAM)/python -m pytest tests/engines/test_beam.py
+	@$(BEAM)/pyright --pythonpath $(BEAM)/python minilm_jax/scale/beam.py
 
 test-tpu: .venv-tpu/.installed ## compile for TPUs, ten minutes or more and without one; writes docs/tpu.md
 	@$(TPU)/python -m pytest tests/tpu --table docs/tpu.md
@@ -94,7 +102,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
-		.venv-notebooks .venv-gpu .venv-ray .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
+		.venv-engines .venv-beam .venv-notebooks .venv-gpu .venv-ray .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -152,6 +160,18 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing the compiler for TPUs …"
 	@$(PYTHON) -m venv .venv-tpu
 	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/tpu/requirements.txt
+	@touch $@
+
+.venv-engines/.installed: pyproject.toml tests/engines/requirements.txt
+	@echo "installing Ray and Spark …"
+	@$(PYTHON) -m venv .venv-engines
+	@$(ENGINES)/python -m pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
+	@touch $@
+
+.venv-beam/.installed: pyproject.toml tests/engines/beam-requirements.txt
+	@echo "installing Beam …"
+	@$(PYTHON) -m venv .venv-beam
+	@$(BEAM)/python -m pip install --quiet --disable-pip-version-check -r tests/engines/beam-requirements.txt
 	@touch $@
 
 .venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt

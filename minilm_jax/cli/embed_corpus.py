@@ -9,7 +9,7 @@ import click
 
 from minilm_jax import progress
 from minilm_jax.cli import model as shared
-from minilm_jax.cli.parameters import Choice
+from minilm_jax.cli.parameters import Choice, Share
 from minilm_jax.cli.program import quiet_option
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import SHARD_ROWS, Format, Job, VectorType
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many, with --engine ray."
 )
+@click.option(
+    "--share", type=Share(), default="0/1", metavar="I/N", help="Make one of N shares, from 0, in a folder of its own."
+)
 @click.option("--prune", is_flag=True, help="Remove the shards of inputs that are not given any more.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and how long it would take.")
 @quiet_option
@@ -64,6 +67,7 @@ def embed_corpus(
     max_seq_length: int | None,
     engine: "Engine",
     workers: int,
+    share: tuple[int, int],
     prune: bool,
     dry_run: bool,
 ) -> None:
@@ -102,9 +106,8 @@ def embed_corpus(
         click.echo(_rendered(estimate.estimate(job)))
         return
     with _log_on_stderr():
-        failures = [
-            report for report in run.embed_corpus(job, engine=engine, workers=workers, prune=prune) if report.failure
-        ]
+        reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
+    failures = [report for report in reports if report.failure]
     if failures:
         raise InputError(
             f"{len({report.url for report in failures})} inputs could not be read to their end; all else is done. Mend"

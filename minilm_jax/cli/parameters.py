@@ -33,6 +33,19 @@ class Existing(click.Path):
             return super().convert(value, param, ctx)
 
 
+class Share(click.ParamType):
+    """One of several shares, such as 0/16 to 15/16."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Returns which of how many."""
+        number, _, count = value.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+            self.fail(f"{value!r} is no share; there are 0/N to N-1/N.", param, ctx)
+        return int(number), int(count)
+
+
 @contextlib.contextmanager
 def _suggesting(given: str, possible: Iterable[str]) -> Iterator[None]:
     try:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
@@ -80,6 +81,11 @@ def plan(job: Job) -> tuple[Part, ...]:
     return tuple(
         part for file, contents in zip(files, found, strict=True) for part in _parts(file, contents, job, columns)
     )
+
+
+def share(parts: Sequence[Part], number: int, count: int) -> tuple[Part, ...]:
+    """Returns the parts of one of several shares; a part stays in its share when files are added."""
+    return tuple(part for part in parts if zlib.crc32(part.name.encode()) % count == number)
 
 
 def _inspected(file: InputFile) -> Contents | UnreadableInput:

@@ -1,7 +1,7 @@
 """Texts of which some are missing, as a column of a corpus has them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,9 @@ def embed_or_null(
     Raises:
         InputError: A text is no string or no valid Unicode.
     """
-    there = [text for text in texts if not _blank(text)]
-    vectors = iter(encoder.encode_document(there, show_progress_bar=False, **options))
-    return [None if _blank(text) else next(vectors) for text in texts]
+    vectors = iter(encoder.encode_document(list(filter(_is_said, texts)), show_progress_bar=False, **options))
+    return [next(vectors) if _is_said(text) else None for text in texts]
 
 
-def _blank(text: str | None) -> bool:
-    return text is None or (isinstance(text, str) and not text.strip())
+def _is_said(text: str | None) -> TypeGuard[str]:
+    return text is not None and bool(str(text).strip())

@@ -44,10 +44,12 @@ def run(job: Job, parts: Sequence[Part], workers: int) -> Iterator[PartReport]:
         MinilmJaxError: As for `ShardWorker`.
         OSError: As for `ShardWorker`.
     """
+    if not parts:
+        return
     rows, workers = [{"part": pickle.dumps(part)} for part in parts], min(workers, len(parts))
     with _connected():
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Actor,
+            _Actor,  # pyright: ignore[reportArgumentType] - as Ray's documentation has it
             fn_constructor_args=(_anywhere(job),),
             # A queue at one actor would keep parts from another that is idle.
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),

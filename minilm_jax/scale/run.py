@@ -1,6 +1,7 @@
 """A whole run: the folder is prepared, an engine makes the shards, and what happened is said."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Literal
 
 from minilm_jax import progress
 from minilm_jax.errors import InputError
+from minilm_jax.scale import manifest
 from minilm_jax.scale.estimate import expected_rows
 from minilm_jax.scale.folder import prepared
 from minilm_jax.scale.job import Job
@@ -21,7 +23,14 @@ Engine = Literal["local", "ray"]
 _log = logging.getLogger("minilm_jax")
 
 
-def embed_corpus(job: Job, *, engine: Engine = "local", workers: int = 1, prune: bool = False) -> list[PartReport]:
+def embed_corpus(
+    job: Job,
+    *,
+    engine: Engine = "local",
+    workers: int = 1,
+    prune: bool = False,
+    share: tuple[int, int] = (0, 1),
+) -> list[PartReport]:
     """Embeds a corpus into a folder of Parquet shards, or goes on where an earlier run ended.
 
     Under `jax.distributed` each process makes its share of the parts, and returns what came of these.
@@ -32,6 +41,8 @@ def embed_corpus(job: Job, *, engine: Engine = "local", workers: int = 1, prune:
             `PartReport` for each part as it is done.
         workers: How many of them Ray starts.
         prune: Whether to remove the shards of inputs that are no longer among the job's.
+        share: Which of how many shares to make, from 0. Each has a folder of its own in the job's, such as `3-of-16`,
+            so that they need to know nothing of each other.
 
     Returns:
         What came of every part; a file that could not be read is a failure in it, and no error.
@@ -40,9 +51,12 @@ def embed_corpus(job: Job, *, engine: Engine = "local", workers: int = 1, prune:
         InputError: The job cannot be done as it is, or another run is at work in the folder.
         OSError: A shard could not be written; the same call goes on from there.
     """
-    parts, started = plan(job), time.perf_counter()
+    whole, started = plan(job), time.perf_counter()
+    parts, (number, count) = manifest.share(whole, *share), share
+    if count > 1:
+        job = dataclasses.replace(job, out=f"{job.out}/{number}-of-{count}")
     process, processes = _place() if engine == "local" else (0, 1)
-    with _folder(job, parts, prune, process, processes), _bar(parts, process, processes) as advance:
+    with _folder(job, whole, prune, process, processes), _bar(parts, process, processes) as advance:
         try:
             reports = [_told(report) for report in _made(job, parts[process::processes], engine, workers, advance)]
         except (KeyboardInterrupt, SystemExit, OSError):
@@ -101,10 +115,10 @@ def _made(
         yield from map(ShardWorker(job, advance), parts)
         return
     try:
-        from minilm_jax.scale import ray  # pyright: ignore[reportAttributeAccessIssue]
+        from minilm_jax.scale.ray import run
     except ImportError as error:
         raise InputError(f"{error}; pip install 'minilm-jax[ray]'") from None
-    for report in ray.run(job, parts, workers):
+    for report in run(job, parts, workers):
         for shards, skipped in ((report.written, False), (report.skipped, True)):
             advance(sum(shard.rows for shard in shards), skipped)
         yield report

@@ -1,5 +1,6 @@
 """What the tests of the engines share: the real model, texts of which some are missing, and their vectors."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+# Read when Ray starts.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import minilm_jax as mj
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder

@@ -15,6 +15,7 @@ import minilm_jax as mj
 from minilm_jax.scale.spark import embed_frames, with_vectors
 from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors
 
+
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     options = {
