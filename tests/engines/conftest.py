@@ -1,6 +1,7 @@
 """What the tests of the engines share: the real model, texts of which some are missing, and their vectors."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def encoder(folder: Path) -> mj.SentenceEncoder:
 @pytest.fixture(scope="session")
 def expected(encoder: mj.SentenceEncoder) -> list[NDArray[np.float32] | None]:
     return [encoder.encode(text) if text and text.strip() else None for text in TEXTS]
+
+
+def on_the_page(package: str) -> tuple[str, str]:
+    """Returns what `docs/engines.md` says to write with a package, and what that prints."""
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text("utf-8")
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    ((code, said),) = [example for example in examples if package in example[0]]
+    return code, said
 
 
 def assert_vectors(found: Sequence[Any], expected: Sequence[NDArray[np.float32] | None]) -> None:

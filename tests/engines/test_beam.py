@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from minilm_jax.model_files import DEFAULT_MODEL
 from minilm_jax.scale.beam import MinilmJaxModelHandler
-from tests.engines.conftest import TEXTS, assert_vectors
+from tests.engines.conftest import TEXTS, assert_vectors, on_the_page
+
+Pipeline = beam.Pipeline
 
 
 def pipeline() -> beam.Pipeline:
     # "DirectRunner" is this one, once it has found that it cannot download another.
-    return beam.Pipeline("BundleBasedDirectRunner")
+    return Pipeline("BundleBasedDirectRunner")
 
 
 def are_those_of(expected: list[NDArray[Any] | None]) -> Callable[[Iterable[PredictionResult]], None]:
@@ -80,3 +82,10 @@ def test_beam_counts_what_is_done() -> None:
     assert counts["num_inferences"] == len(TEXTS)
     sizes = {found.key.metric.name: found.committed for found in metrics["distributions"]}
     assert sizes["inference_request_batch_byte_size"].sum == sum(len(text.encode()) for text in TEXTS if text)
+
+
+def test_the_page_prints_what_it_says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = on_the_page("apache_beam")
+    monkeypatch.setattr(beam, "Pipeline", pipeline)
+    exec(compile(code, "engines.md", "exec"), {})
+    assert sorted(capfd.readouterr().out.splitlines()) == sorted(said.splitlines())

@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from pyspark.errors import PythonException
@@ -12,8 +14,11 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import IntegerType, StringType, StructType
 
 import minilm_jax as mj
+from minilm_jax.scale.job import Job
+from minilm_jax.scale.run import embed_corpus
 from minilm_jax.scale.spark import embed_frames, with_vectors
-from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors
+from tests.engines.conftest import TEXTS, TOLERANCE, assert_vectors, on_the_page
+from tests.numbered_corpus import number_model, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def test_the_vectors_are_those_of_the_encoder(spark: SparkSession, expected: lis
 
 
 def test_parquet_keeps_the_vectors_as_they_are(
-    spark: SparkSession, tmp_path: os.PathLike[str], expected: list[NDArray[np.float32] | None]
+    spark: SparkSession, tmp_path: Path, expected: list[NDArray[np.float32] | None]
 ) -> None:
     frame = rows(spark, TEXTS)
     schema = with_vectors(frame.schema, "vector")
@@ -76,3 +81,23 @@ def test_what_is_no_text_is_named(spark: SparkSession) -> None:
 def test_a_column_is_not_made_twice(spark: SparkSession) -> None:
     with pytest.raises(mj.InputError, match="'text' already"):
         with_vectors(rows(spark, []).schema, "text")
+
+
+def test_the_page_prints_what_it_says(spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = on_the_page("pyspark")
+    exec(compile(code.replace('"vectors"', f'"{tmp_path}/vectors"'), "engines.md", "exec"), {})
+    assert capsys.readouterr().out == said
+
+
+def test_it_reads_a_folder_of_shards(spark: SparkSession, tmp_path: Path) -> None:
+    texts = [None if i % 100 == 99 else str(i) for i in range(1_000)]
+    source = write_rows(tmp_path / "in.parquet", pa.table({"id": range(1_000), "text": texts}))
+    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(number_model(tmp_path)), shard_rows=300)
+    embed_corpus(job)
+    read = spark.read.parquet(job.out)
+    assert read.dtypes == [("id", "bigint"), ("text", "string"), ("embedding", "array<float>")]
+    rows = collected(read)
+    assert [row.text for row in rows] == texts
+    vectors = mj.SentenceEncoder(job.model).encode([text for text in texts if text])
+    assert [row.embedding is None for row in rows] == [text is None for text in texts]
+    np.testing.assert_allclose([row.embedding for row in rows if row.text], vectors, rtol=0, atol=TOLERANCE)
