@@ -43,11 +43,12 @@ def attention(
     sums = jnp.float32 if query.dtype in HALF_TYPES else query.dtype
     query = (query.astype(sums) * (query.shape[-1] // num_heads) ** -0.5).astype(query.dtype)
     bias = jnp.where(mask, 0.0, jnp.finfo(sums).min).astype(sums)
-    at_once, one_by_one = (functools.partial(form, num_heads=num_heads) for form in (_at_once, _one_by_one))
+    at_once, one_by_one, split = (
+        functools.partial(form, num_heads=num_heads) for form in (_at_once, _one_by_one, _split)
+    )
     # A symbolic length, of a program that is exported, is no int.
-    if isinstance(query.shape[1], int) and query.shape[1] >= _LONG:
-        return lax.platform_dependent(query, key, value, bias, cpu=one_by_one, default=at_once)
-    return at_once(query, key, value, bias)
+    is_long = isinstance(query.shape[1], int) and query.shape[1] >= _LONG
+    return lax.platform_dependent(query, key, value, bias, cpu=one_by_one if is_long else at_once, default=split)
 
 
 def _at_once(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
@@ -75,7 +76,19 @@ def _fused(
     return jax.nn.dot_product_attention(*heads, mask=mask, implementation=library).reshape(query.shape)
 
 
-def _mix(query: Array, key: Array, value: Array, bias: Array) -> Array:
+def _split(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
+    # The compiler for TPUs finds a layout for heads of 32 that moves two thirds of the bytes of `_at_once`'s.
+    heads = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
+    return _mix(*heads, bias[:, None], equations=("btnh,bsnh->bnts", "bnts,bsnh->btnh")).reshape(query.shape)
+
+
+def _mix(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    equations: tuple[str, str] = ("bth,bsh->bts", "bts,bsh->bth"),
+) -> Array:
     product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=bias.dtype)
-    scores = product("bth,bsh->bts", query, key)
-    return product("bts,bsh->bth", jax.nn.softmax(scores + bias).astype(value.dtype), value)
+    scores = product(equations[0], query, key)
+    return product(equations[1], jax.nn.softmax(scores + bias).astype(value.dtype), value)

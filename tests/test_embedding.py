@@ -10,7 +10,7 @@ from jax import export, test_util
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import minilm_jax as mj
-from minilm_jax.attention import _at_once, _fused, _one_by_one, attention
+from minilm_jax.attention import _at_once, _fused, _one_by_one, _split, attention
 from minilm_jax.packing import AnyBatch
 from minilm_jax.params import Params
 from tests.conftest import TINY
@@ -159,12 +159,13 @@ def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
     return jax.random.normal(jax.random.key(seed), (3, 3, 9, 24)), mask
 
 
-def test_both_forms_of_attention_agree() -> None:
+def test_all_forms_of_attention_agree() -> None:
     (query, key, value), mask = random_heads(0)
     bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
     loop = _one_by_one(query, key, value, bias, num_heads=3)
     whole = _at_once(query, key, value, bias, num_heads=3)
     np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(_split(query, key, value, bias, num_heads=3), whole, rtol=0, atol=INVARIANCE)
     each = jnp.broadcast_to(mask[:, None], (3, 9, 9))
     for given in (mask[:, None], each):  # As a GPU's library is called, but computed here.
         fused = _fused(query, key, value, given, num_heads=3, library="xla")
