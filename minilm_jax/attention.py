@@ -78,8 +78,8 @@ def _fused(
 
 def _split(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
     # The compiler for TPUs finds a layout for heads of 32 that moves two thirds of the bytes of `_at_once`'s.
-    heads = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
-    return _mix(*heads, bias[:, None], equations=("btnh,bsnh->bnts", "bnts,bsnh->btnh")).reshape(query.shape)
+    q, k, v = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
+    return _mix(q, k, v, bias[:, None], ("btnh,bsnh->bnts", "bnts,bsnh->btnh")).reshape(query.shape)
 
 
 def _mix(
