@@ -13,7 +13,6 @@ BEAM := .venv-beam/bin
 TPU := .venv-tpu/bin
 NOTEBOOKS := .venv-notebooks/bin
 GPU := .venv-gpu/bin
-RAY := .venv-ray/bin
 CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
 	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
 	tests/test_params.py tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
@@ -90,8 +89,8 @@ bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss
 bench-gpu: .venv-gpu/.installed ## measure minilm-jax on a GPU beside sentence-transformers; writes docs/gpu.md
 	@$(GPU)/python -m benchmarks.gpu
 
-bench-scale: .venv-ray/.installed ## measure embed-corpus on 10,000 to a million rows, and Ray; writes docs/scale-measured.md
-	@$(RAY)/python -m benchmarks.scale
+bench-scale: .venv-engines/.installed ## measure embed-corpus on 10,000 to a million rows, and Ray; writes docs/scale-measured.md
+	@$(ENGINES)/python -m benchmarks.scale
 
 notebooks: .venv-notebooks/.installed ## run the notebooks, which assert what they claim
 	@$(NOTEBOOKS)/python notebooks/refresh.py --check
@@ -102,7 +101,7 @@ refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they pri
 
 clean: ## remove the environments and caches in this folder (not the model's cache)
 	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
-		.venv-engines .venv-beam .venv-notebooks .venv-gpu .venv-ray .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
+		.venv-engines .venv-beam .venv-notebooks .venv-gpu .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
@@ -190,10 +189,4 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@echo "installing jax and torch for CUDA, some gigabytes, into .venv-gpu …"
 	@$(PYTHON) -m venv .venv-gpu
 	@$(GPU)/python -m pip install --quiet --disable-pip-version-check -e ".[cuda13]" -r benchmarks/gpu/requirements.txt
-	@touch $@
-
-.venv-ray/.installed: pyproject.toml
-	@echo "installing Ray into .venv-ray …"
-	@$(PYTHON) -m venv .venv-ray
-	@$(RAY)/python -m pip install --quiet --disable-pip-version-check -e ".[scale,ray]"
 	@touch $@

@@ -22,7 +22,7 @@ def register(
     Args:
         connection: A connection to the database; its other connections in this process see the function too.
         model: A model's name, or a folder.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
         name: What the function is called in SQL.
 
     Raises:

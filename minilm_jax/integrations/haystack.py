@@ -28,7 +28,7 @@ class MinilmJaxTextEmbedder(_Embedder):
 
     Attributes:
         model: A model's name, or a folder.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
     """
 
     @component.output_types(embedding=list[float], meta=dict[str, Any])

@@ -15,7 +15,7 @@ class MinilmJaxEmbeddings(Embeddings):
 
     Attributes:
         model: A model's name, or a folder.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
     """
 
     model: str = DEFAULT_MODEL

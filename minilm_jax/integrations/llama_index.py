@@ -15,7 +15,7 @@ class MinilmJaxEmbedding(BaseEmbedding):
 
     Attributes:
         model_name: A model's name, or a folder.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
         embed_batch_size: Texts that LlamaIndex hands over at a time; the encoder forms batches of its own from them.
     """
 

@@ -22,7 +22,7 @@ class MinilmJaxEncoder(AbsEncoder):
 
     Attributes:
         model: A model's name, or a folder.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, precision: Precision = "float32") -> None:

@@ -26,7 +26,7 @@ class MinilmJaxModelHandler(ModelHandler[str | None, PredictionResult, SentenceE
 
         Args:
             model: A model's name, or a folder that all workers see.
-            precision: What to compute in: "float32", "bfloat16" or "int8".
+            precision: What to compute in, see `minilm_jax.cast`.
             max_batch_size: Most texts a call; the encoder sorts them into batches of its own.
             options: Keywords of Beam's `ModelHandler`, such as min_batch_size, or large_model for one encoder a
                 machine in place of one a process.

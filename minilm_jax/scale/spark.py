@@ -25,7 +25,7 @@ def embed_frames(
     Args:
         text_column: The column that holds the texts.
         model: A model's name, or a folder that all workers see; each Python worker loads it once.
-        precision: What to compute in: "float32", "bfloat16" or "int8".
+        precision: What to compute in, see `minilm_jax.cast`.
         vector_column: What the column of vectors is called.
 
     Returns:
