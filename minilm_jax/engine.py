@@ -91,7 +91,7 @@ class Engine:
         for first in computed:
             rest = list(itertools.islice(computed, counts.popleft() - 1))
             yield np.concatenate([first, *rest]) if rest else first
-        self.stats.compilations = len(self._programs.shapes)
+        self.stats.compilations = self._programs.compilations
 
     def sentence_vectors(
         self, chunks: Iterable[RaggedIds], count: int, batch_size: int | None, show_progress_bar: bool | None

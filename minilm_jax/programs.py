@@ -91,8 +91,13 @@ class Programs:
 
     @property
     def shapes(self) -> set[Shape]:
-        """The shapes of batch that a program has been made for."""
-        return {shape for (shape, _), *_ in list(self._made)}
+        """The shapes of padded batch that a program has been made for."""
+        return {ids for (ids, _), (other, _), *_ in list(self._made) if ids == other}
+
+    @property
+    def compilations(self) -> int:
+        """How many programs have been made."""
+        return len(self._made)
 
     @property
     def computed_in(self) -> str:
