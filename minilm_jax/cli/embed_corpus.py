@@ -103,9 +103,10 @@ def embed_corpus(
     )
     shared.start_compilation_cache()
     if dry_run:
-        click.echo(_rendered(estimate.estimate(job)))
+        with shared.unwarned():
+            click.echo(_rendered(estimate.estimate(job)))
         return
-    with _log_on_stderr():
+    with shared.unwarned(), _log_on_stderr():
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
     failures = [report for report in reports if report.failure]
     if failures:
