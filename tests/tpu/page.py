@@ -19,8 +19,7 @@ In the columns,
 
 - *rows × tokens* is what each chip gets in a call; *packed* rows hold several texts;
 - *counted* is XLA's number of operations over that of the formula, *GFLOP* the number itself, for each chip. A matrix
-  unit is 128 or 256 wide, and what it spends on a head of 32 beyond that is in neither. Where XLA makes one kernel of
-  softmax and the product after it, as in float32 on v5e, it does not count that product;
+  unit is 128 or 256 wide, and what it spends on a head of 32 beyond that is in neither;
 - *GB moved* is what all operations of a call read and write, by XLA's count, and *GB taken* the most memory, for each
   chip;
 - *by FLOPs* and *by bytes* are tokens/s of all chips together if only that mattered, at the published peaks of
