@@ -34,8 +34,8 @@ def attention(
         implementation: "xla", which runs everywhere, or "cudnn", NVIDIA's kernel for 16-bit arguments.
 
     Returns:
-        float[B, T, D], the heads side by side again; float32 where the arguments, which are multiplied as they are,
-        have 16 bits.
+        float[B, T, D], the heads side by side again; from "xla" float32 where the arguments, which are multiplied as
+        they are, have 16 bits.
     """
     mask = mask if mask.ndim == 3 else mask[:, None]
     if implementation == "cudnn":

@@ -43,7 +43,7 @@ def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[
 
     Args:
         tokens: Texts of at least one token each.
-        budget: Most tokens a batch; a power of two.
+        budget: Most tokens a batch.
 
     Yields:
         A batch of int32 arrays, and int[B, S], the text that lies in each of its places, or -1.
@@ -52,7 +52,7 @@ def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[
         most = max(1, budget // row_length)
         for start in range(0, len(texts), most):
             part = _trimmed(texts[start : start + most], row_length)
-            rows = max(1, most // FEWEST_ROWS, 1 << (len(part) - 1).bit_length())
+            rows = max(1, most // FEWEST_ROWS, min(most, 1 << (len(part) - 1).bit_length()))
             part = np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=NO_TEXT)
             yield _laid_out(tokens, part, row_length), part
 

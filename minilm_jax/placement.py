@@ -76,7 +76,7 @@ class Placement:
         return jax.device_put(params, self._sharding())
 
     def split(self, batch: _Tree) -> _Tree:
-        """Puts the rows of a batch on the devices, after rows of zeros where they cannot be split evenly."""
+        """Puts the rows of a batch on the devices, and rows of zeros after them where they cannot be split evenly."""
         if self.mesh is None:
             return batch
         even = jax.tree.map(lambda x: np.pad(x, ((0, -len(x) % self.count), (0, 0))), batch)
@@ -104,7 +104,7 @@ def placed(mesh: Mesh | None, devices: Devices | None) -> Placement:
     if mesh is not None and devices is not None:
         raise InputError("mesh and devices say the same thing; give one of them.")
     if mesh is not None:
-        found = mesh.local_mesh.devices.flatten().tolist()
+        found = mesh.devices.flatten().tolist()
     elif devices is None:
         return ONE_DEVICE
     elif not isinstance(devices, str):
@@ -113,8 +113,11 @@ def placed(mesh: Mesh | None, devices: Devices | None) -> Placement:
         found = jax.local_devices()
     else:
         raise InputError(f"devices is {devices!r}; it must be 'all' or a list of jax devices.")
+    found = [device for device in found if device.process_index == jax.process_index()]
     if not found:
-        raise InputError("devices is empty; leave it out for the default one, or give 'all'.")
+        raise InputError(
+            "none of the devices is this process's own; leave them out for its default one, or give 'all'."
+        )
     return Placement(Mesh(np.array(found), ("rows",), axis_types=(AxisType.Auto,)))
 
 

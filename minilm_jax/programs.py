@@ -18,7 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax import program_store
-from minilm_jax.batching import Shape
+from minilm_jax.batching import Batch, Shape
 from minilm_jax.config import EncoderConfig
 from minilm_jax.cpu_layout import arranged, packed, suits
 from minilm_jax.faster import Program, faster
@@ -37,8 +37,8 @@ _CALLS_THAT_PAY = 64
 # 16-bit ids count so far.
 _TWO_BYTES = 1 << 16
 
-# The shapes and types of a batch's arrays.
-_Form: TypeAlias = tuple[tuple[Shape, str], ...]
+# What kind of batch, and the shapes and types of its arrays.
+_Form: TypeAlias = tuple[Any, ...]
 
 
 class Programs:
@@ -77,7 +77,7 @@ class Programs:
         """
         rows = len(batch.input_ids)
         batch = self._placement.split(jax.tree.map(self._narrowed, batch))
-        form = tuple((np.shape(x), x.dtype.name) for x in batch if x is not None)
+        form = (type(batch).__name__, *((np.shape(x), x.dtype.name) for x in batch if x is not None))
         with self._lock:
             first = form not in self._made
             program = self._made.setdefault(form, Future())
@@ -92,7 +92,7 @@ class Programs:
     @property
     def shapes(self) -> set[Shape]:
         """The shapes of padded batch that a program has been made for."""
-        return {ids for (ids, _), (other, _), *_ in list(self._made) if ids == other}
+        return {ids for kind, (ids, _), *_ in list(self._made) if kind == Batch.__name__}
 
     @property
     def compilations(self) -> int:
@@ -157,7 +157,7 @@ class Programs:
     @functools.cached_property
     def _packed(self) -> Params | None:
         # The compiler cannot split what is packed over devices.
-        return packed(self.params) if self._placement.on_cpu and self._placement.mesh is None else None
+        return packed(self.params) if self._placement.on_cpu and self._placement.count == 1 else None
 
     def _quicken(self, form: _Form, batch: AnyBatch) -> None:
         if (packed_program := self._make_packed(batch)) is not None:

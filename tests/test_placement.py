@@ -84,7 +84,7 @@ def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEnco
     [
         ({"mesh": MESHES["one axis"], "devices": "all"}, "mesh and devices say the same"),
         ({"devices": "every"}, "devices is 'every'; it must be 'all'"),
-        ({"devices": []}, "devices is empty"),
+        ({"devices": []}, "none of the devices is this process's own"),
     ],
 )
 def test_what_is_no_place_is_refused(tiny_params: Params, where: dict[str, Any], message: str) -> None:
@@ -124,7 +124,7 @@ def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Pre
     assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
     (found,) = cast._engine.embed_batches([mj.tokenize(TEXTS[:2])])
     assert found.dtype == np.float16
-    ((_, kind), *_) = next(iter(cast._engine._programs._made))
+    (_, (_, kind), *_) = next(iter(cast._engine._programs._made))
     assert kind == "uint16"
 
 

@@ -51,7 +51,7 @@ def process(job: Job) -> list[str]:
 def wait_for_half_a_shard(out: Path, finished: int) -> None:
     """Waits until a shard is being written, and more than so many are finished."""
     for _ in range(6_000):
-        sizes = [path.stat().st_size for path in out.glob("_temporary/*.parquet.*")]
+        sizes = [path.stat().st_size for path in out.glob("_minilm_jax_temporary/*.parquet.*")]
         if any(sizes) and len(list(out.glob("_shards/*"))) > finished:
             return
         time.sleep(0.01)
@@ -78,7 +78,7 @@ def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytes
                 running.kill()
         assert running.returncode == code
         killed = number == signal.SIGKILL
-        assert len(list(out.glob("_temporary/*"))) == killed
+        assert len(list(out.glob("_minilm_jax_temporary/*"))) == killed
         assert killed or said.endswith("stopped; what is finished stays, and the same command goes on from there.\n")
     finished = len(list(out.glob("_shards/*")))
     assert 4 <= finished < 10
@@ -98,7 +98,7 @@ def test_a_full_disk_ends_the_run_and_a_rerun_goes_on(job: Job, caplog: pytest.L
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "stopped; what is finished stays, and the same command goes on from there." in caplog.text
-    assert not (Path(job.out) / "_temporary").exists()
+    assert not (Path(job.out) / "_minilm_jax_temporary").exists()
     assert sorted(vectors_of(Path(job.out))) == list(range(100))
     embed_corpus(job)
     assert "900 rows in 3 new shards, 100 rows in 1 shards were there" in caplog.text

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,10 +13,11 @@ from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.shards import REJECTS, SIDECARS, remove_shard
-from minilm_jax.scale.store import Folder, shown
+from minilm_jax.scale.store import TEMPORARY, Folder, shown
 
 FAILED = "_failed"
 _JOB, _LOCK, _FORMAT = "_job.json", "_lock", 1
+_SHARE = re.compile(r"\d+-of-(\d+)")
 _SHARD = re.compile(r"(.*-[0-9a-f]{10}-p\d{5,}-s\d{5,})\.parquet")
 # In the words of the command line.
 _OPTIONS = {
@@ -76,18 +78,38 @@ def prepared(job: Job, parts: Sequence[Part], *, prune: bool = False) -> Iterato
         OSError: It cannot be written to.
     """
     folder = Folder(job.out)
-    if _JOB not in (names := folder.names()) and any(not name.startswith(("_", ".")) for name in names):
+    if _JOB not in (names := folder.names()) and not {*names} <= {_LOCK, TEMPORARY}:
         raise InputError(f"{shown(folder.url)} holds other files; choose an empty folder with --out.")
     folder.create()
     with _locked(folder):
         agree(folder, common_settings(job, parts), write=False)
-        removed = [*_remove_outdated(folder, parts, prune=prune), *_remove_halves(folder)]
-        folder.create(SIDECARS, REJECTS, FAILED)
+        removed = [*_remove_outdated(folder, job, parts, prune=prune), *_remove_halves(folder)]
+        folder.create()
         agree(folder, common_settings(job, parts))
+        folder.create(SIDECARS, REJECTS, FAILED)
         try:
             yield removed
         finally:
             folder.remove_temporary()
+
+
+def shared(job: Job, number: int, count: int) -> Job:
+    """Returns a job with the folder of one of its shares.
+
+    Raises:
+        InputError: The job's own folder holds a whole run, or shares of another number.
+    """
+    if count == 1:
+        return job
+    folder = Folder(job.out)
+    shares = [m for name in folder.names() if (m := _SHARE.fullmatch(name))]
+    others = [m[0] for m in shares if int(m[1]) != count] + [_JOB] * (folder.read(_JOB) is not None)
+    if others:
+        raise InputError(
+            f"{shown(folder.url)} holds {others[0]}, and with --share {number}/{count} rows would be there twice;"
+            " choose another folder with --out."
+        )
+    return dataclasses.replace(job, out=f"{job.out.rstrip('/')}/{number}-of-{count}")
 
 
 @contextlib.contextmanager
@@ -104,22 +126,27 @@ def _locked(folder: Folder) -> Iterator[None]:
         yield
 
 
-def _remove_outdated(folder: Folder, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
+def _remove_outdated(folder: Folder, job: Job, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
     """Removes the shards of inputs that have changed, or that are none any more, so that no row is there twice."""
     files = {part.file.url: part.file for part in parts}
     changed, gone = collections.defaultdict(list), collections.defaultdict(list)
     for name, said in folder.read_all(SIDECARS).items():
-        source = said["from"] if said else {"url": "a damaged sidecar"}
-        file = files.get(source["url"])
-        if said and file is None:
+        source = said.get("from") if isinstance(said, dict) else None
+        if not source:
+            changed["a damaged sidecar"].append(name)
+        elif (file := files.get(source["url"])) is None:
             gone[source["url"]].append(name)
-        elif file is None or source["size"] != file.size or not source["version"].startswith(file.version):
+        elif source["size"] != file.size or not source["version"].startswith(file.version):
             changed[source["url"]].append(name)
     if gone and not prune:
         raise InputError(
             f"{shown(folder.url)} holds shards of {len(gone)} inputs that are not given now, such as"
             f" {shown(min(gone))}; give them too, or remove their shards with --prune."
         )
+    if changed or gone:
+        from minilm_jax.scale.model import Model  # Before anything is lost to another one.
+
+        agree(folder, Model(job).settings, write=False)
     for shards, why in ((changed, "has changed; its shards are made anew"), (gone, "is no input now")):
         for url, names in shards.items():
             for name in names:

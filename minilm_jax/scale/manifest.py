@@ -97,7 +97,7 @@ def _inspected(file: InputFile) -> Contents | UnreadableInput:
 
 def _columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     """Returns the columns to keep, of the types that they have in the first file, or the first that has values."""
-    first = files[0]
+    first = next((contents for contents in files if contents.schema.names), files[0])
     try:
         check_text_column(job.text_column, first.schema)
         for name in job.keep or ():
@@ -118,7 +118,8 @@ def _columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
 
 def _typed(name: str, files: Sequence[Contents]) -> pa.Field:
     fields = [contents.schema.field(name) for contents in files if name in contents.schema.names]
-    return next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
+    typed = next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
+    return typed.with_nullable(True)  # What cannot be read becomes null.
 
 
 def _parts(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:

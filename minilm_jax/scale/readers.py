@@ -72,7 +72,9 @@ def opened(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     except InputError as error:
         raise UnreadableInput(f"{shown(file.url)}: {error}") from error
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
-        raise UnreadableInput(f"{shown(file.url)} cannot be read: {str(error).splitlines()[0]:.300}") from error
+        raise UnreadableInput(
+            f"{shown(file.url)} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
+        ) from error
 
 
 def inspect(file: InputFile) -> Contents:
@@ -105,7 +107,12 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
         UnreadableInput: The file cannot be read, or has no such columns.
     """
     if file.format in ("jsonl", "csv"):
-        _check_columns(inspect(file).schema, text_column, *(kept.names if file.format == "csv" else ()))
+        schema = inspect(file).schema
+        if not schema.names:  # An empty file.
+            return
+        # Lines of JSON need not have every column.
+        if file.format == "csv" or text_column in schema.names:
+            _check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
     with opened(file) as (_, stream):
         if file.format in ("jsonl", "csv"):
             for columns in text_rows.columns(stream, file.format, text_column, kept):
@@ -114,8 +121,12 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
         names = list(dict.fromkeys([text_column, *kept.names]))
         batches = _parquet_batches if file.format == "parquet" else _arrow_batches
         for batch in batches(stream, groups, names):
-            arrays = [batch.column(field.name).cast(field.type) for field in kept]
             texts, problems = _texts(batch.column(text_column), text_column)
+            arrays = [batch.column(field.name).cast(field.type) for field in kept]
+            for place, field in enumerate(kept):
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+                    strings, others = _texts(arrays[place], field.name)
+                    arrays[place], problems = strings.cast(field.type), _either(problems, others)
             yield Rows(pa.RecordBatch.from_arrays(arrays, schema=kept), texts, problems)
 
 
@@ -233,3 +244,11 @@ def _texts(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
         return raw.cast(pa.large_string()), pa.nulls(len(raw), pa.string())
     except pa.ArrowInvalid:  # Not UTF-8, which readers do not check.
         return text_rows.decoded(raw.to_pylist(), name)
+
+
+def _either(problems: pa.Array, others: pa.Array) -> pa.Array:
+    if others.null_count == len(others):
+        return problems
+    return pa.array(
+        [one or other for one, other in zip(problems.to_pylist(), others.to_pylist(), strict=True)], pa.string()
+    )

@@ -1,7 +1,6 @@
 """A whole run: the folder is prepared, an engine makes the shards, and what happened is said."""
 
 import contextlib
-import dataclasses
 import logging
 import sys
 import time
@@ -12,7 +11,7 @@ from minilm_jax import progress
 from minilm_jax.errors import InputError
 from minilm_jax.scale import manifest
 from minilm_jax.scale.estimate import expected_rows
-from minilm_jax.scale.folder import prepared
+from minilm_jax.scale.folder import prepared, shared
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, plan
 from minilm_jax.scale.shards import REJECTS
@@ -52,11 +51,9 @@ def embed_corpus(
         OSError: A shard could not be written; the same call goes on from there.
     """
     whole, started = plan(job), time.perf_counter()
-    parts, (number, count) = manifest.share(whole, *share), share
-    if count > 1:
-        job = dataclasses.replace(job, out=f"{job.out}/{number}-of-{count}")
+    job, parts = shared(job, *share), manifest.share(whole, *share)
     process, processes = _place() if engine == "local" else (0, 1)
-    with _folder(job, whole, prune, process, processes), _bar(parts, process, processes) as advance:
+    with _folder(job, whole, prune, process, processes), _bar(whole, parts[process::processes]) as advance:
         try:
             reports = [_told(report) for report in _made(job, parts[process::processes], engine, workers, advance)]
         except (KeyboardInterrupt, SystemExit, OSError):
@@ -133,13 +130,13 @@ def _told(report: PartReport) -> PartReport:
 
 
 @contextlib.contextmanager
-def _bar(parts: Sequence[Part], process: int, processes: int) -> Iterator[Callable[[int, bool], object]]:
+def _bar(whole: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int, bool], object]]:
     """Shows on a terminal how many rows are done, the speed and the time left, of rows that were not there already."""
     from tqdm import tqdm
 
     # tqdm's None shows the bar on a terminal only; its speed is that of the rows that are not initial.
     disable = progress.silenced() or None
-    total = None if disable or not sys.stderr.isatty() else sum(expected_rows(parts)[process::processes])
+    total = None if disable or not sys.stderr.isatty() else _expected(whole, parts)
     with tqdm(total=total, unit=" rows", unit_scale=True, smoothing=0, disable=disable) as bar:
 
         def advance(rows: int, skipped: bool) -> None:
@@ -148,3 +145,8 @@ def _bar(parts: Sequence[Part], process: int, processes: int) -> Iterator[Callab
             bar.update(rows)
 
         yield advance
+
+
+def _expected(whole: Sequence[Part], parts: Sequence[Part]) -> int:
+    rows = dict(zip((part.name for part in whole), expected_rows(whole), strict=True))
+    return sum(rows[part.name] for part in parts)

@@ -12,19 +12,24 @@ from fsspec.implementations.local import LocalFileSystem
 
 from minilm_jax.errors import InputError
 
-_TEMPORARY = "_temporary"
+TEMPORARY = "_minilm_jax_temporary"
 
 
 def filesystem(url: str) -> tuple[Any, str]:
     """Returns the filesystem of a path or URL, whose types fsspec leaves open, and the path in it.
 
     Raises:
-        InputError: No installed package knows the protocol.
+        InputError: No installed package knows the protocol, or a path alone does not lead there: a host is named, or a
+            file inside another one.
     """
     try:
-        return fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+        fs, path = fsspec.core.url_to_fs(url)
+        again, _ = fsspec.core.url_to_fs(fs.unstrip_protocol(path))
+    except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"{url}: {error}") from None
+    if again != fs:
+        raise InputError(f"{url} names more than a path, which would be lost on the way; mount it, or copy it first.")
+    return fs, path
 
 
 def shown(url: str) -> str:
@@ -51,14 +56,14 @@ class Folder:
 
     def create(self, *subfolders: str) -> None:
         """Makes the folder and these in it, with one for temporary files."""
-        for name in (*subfolders, _TEMPORARY):
+        for name in (*subfolders, TEMPORARY):
             self._fs.makedirs(self._at(name), exist_ok=True)
 
     def remove_temporary(self) -> list[str]:
         """Removes temporary files, and returns their names."""
-        left = self.names(_TEMPORARY)
-        if self._fs.exists(self._at(_TEMPORARY)):
-            self._fs.rm(self._at(_TEMPORARY), recursive=True)
+        left = self.names(TEMPORARY)
+        if self._fs.exists(self._at(TEMPORARY)):
+            self._fs.rm(self._at(TEMPORARY), recursive=True)
         return left
 
     def names(self, subfolder: str = "") -> list[str]:
@@ -83,7 +88,7 @@ class Folder:
     @contextlib.contextmanager
     def written(self, name: str) -> Iterator[BinaryIO]:
         """Opens a new file, which takes its name when the block ends well, and leaves nothing behind otherwise."""
-        temporary = self._at(f"{_TEMPORARY}/{name.rpartition('/')[2]}.{uuid.uuid4().hex}")
+        temporary = self._at(f"{TEMPORARY}/{name.rpartition('/')[2]}.{uuid.uuid4().hex}")
         try:
             with self._fs.open(temporary, "wb") as file:
                 yield file

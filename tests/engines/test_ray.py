@@ -86,7 +86,7 @@ def writers(out: Path) -> Iterator[int]:
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             file = link.readlink()
-            if file.parent == out / "_temporary" and file.stat().st_size:
+            if file.parent == out / "_minilm_jax_temporary" and file.stat().st_size:
                 yield int(link.parts[2])
 
 
@@ -153,8 +153,8 @@ def test_errors_are_those_of_the_worker(job: Job) -> None:
     job = dataclasses.replace(job, out=f"{job.out}2")
     parts = plan(job)
     with prepared(job, parts):
-        Path(job.out, "_temporary").rmdir()
-        Path(job.out, "_temporary").touch()
+        Path(job.out, "_minilm_jax_temporary").rmdir()
+        Path(job.out, "_minilm_jax_temporary").touch()
         with pytest.raises(OSError, match="Not a directory"):
             list(run(job, parts, WORKERS))
         assert list(run(job, [], WORKERS)) == []
