@@ -92,4 +92,4 @@ def check_complete(job: Job, count: int) -> None:
     encoder = mj.SentenceEncoder.from_pretrained(job.model)
     expected: NDArray[np.float32] = encoder.encode([str(i) for i in range(count)])
     np.testing.assert_allclose([found[i] for i in range(count)], expected, atol=TOLERANCE)
-    assert not (Path(job.out) / "_temporary").exists()
+    assert not (Path(job.out) / "_minilm_jax_temporary").exists()

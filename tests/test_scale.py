@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import plan
 from minilm_jax.scale.model import Model
 from minilm_jax.scale.run import embed_corpus
+from minilm_jax.scale.store import filesystem
 from minilm_jax.search import quantize_embeddings
 from tests.numbered_corpus import (
     TOLERANCE,
@@ -378,3 +380,57 @@ def test_the_real_model(encoder: mj.SentenceEncoder, tmp_path: Path) -> None:
     assert found[1] is None
     expected = [encoder.encode(text) for text in (texts[0], texts[2])]
     np.testing.assert_allclose([found[0], found[2]], expected, atol=TOLERANCE)
+
+
+def test_an_empty_file_is_no_row_and_no_failure(job: Job) -> None:
+    fill(job, "b.jsonl", numbers(range(5)))
+    (Path(job.inputs[0]) / "a.jsonl").write_bytes(b"")
+    assert not [report.failure for report in embed_corpus(job) if report.failure]
+    check_complete(job, 5)
+
+
+def test_a_folder_that_is_being_written_by_others_is_left_alone(job: Job) -> None:
+    fill(job, "in.jsonl", numbers(range(5)))
+    theirs = Path(job.out) / "_temporary" / "part-0"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(mj.InputError, match="holds other files"):
+        embed_corpus(job)
+    assert theirs.exists()
+
+
+def test_shares_are_all_of_one_number(job: Job) -> None:
+    fill(job, "in.parquet", numbers(range(700)))
+    for number in range(3):
+        embed_corpus(job, share=(number, 3))
+    found = [row["id"] for shard in Path(job.out).glob("*-of-3/*.parquet") for row in pq.read_table(shard).to_pylist()]
+    assert sorted(found) == list(range(700))
+    with pytest.raises(mj.InputError, match="holds 0-of-3, and with --share 0/2 rows would be there twice"):
+        embed_corpus(job, share=(0, 2))
+
+
+def test_nothing_is_removed_for_a_model_that_is_refused(job: Job, tmp_path: Path) -> None:
+    changed = fill(job, "in.jsonl", numbers(range(5)))
+    embed_corpus(job)
+    os.utime(changed, (1, 1))
+    with pytest.raises(mj.InputError, match="was begun with another --model"):
+        embed_corpus(dataclasses.replace(job, max_seq_length=5))
+    assert len(list(Path(job.out).glob("*.parquet"))) == 1
+
+
+def test_a_row_of_wrong_bytes_or_none_costs_no_other(job: Job) -> None:
+    required = pa.schema([pa.field("id", pa.int32(), nullable=False), pa.field("text", pa.string(), nullable=False)])
+    fill(job, "a.parquet", numbers(range(3)).cast(required))
+    wrong = pa.array([b"3", b"\xff", b"5"], pa.binary()).view(pa.string())
+    fill(job, "b.parquet", pa.table({"id": pa.array([3, None, 5], pa.int32()), "text": wrong}))
+    (bad,) = [report for report in embed_corpus(job) if report.written[0].rejected]
+    assert bad.written[0].nulls == 1
+    rows = list(rows_of(Path(job.out)))
+    assert [row["text"] for row in rows] == ["0", "1", "2", "3", None, "5"]
+
+
+def test_a_url_that_a_path_cannot_stand_for_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("a.csv", "text")
+    with pytest.raises(mj.InputError, match=r"zip://a\.csv"):
+        filesystem(f"zip://a.csv::file://{tmp_path}/in.zip")

@@ -25,7 +25,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
         again, _ = fsspec.core.url_to_fs(fs.unstrip_protocol(path))
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         raise InputError(f"{url}: {error}") from None
     if again != fs:
         raise InputError(f"{url} names more than a path, which would be lost on the way; mount it, or copy it first.")
