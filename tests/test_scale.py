@@ -405,8 +405,10 @@ def test_shares_are_all_of_one_number(job: Job) -> None:
         embed_corpus(job, share=(number, 3))
     found = [row["id"] for shard in Path(job.out).glob("*-of-3/*.parquet") for row in pq.read_table(shard).to_pylist()]
     assert sorted(found) == list(range(700))
-    with pytest.raises(mj.InputError, match="holds 0-of-3, and with --share 0/2 rows would be there twice"):
-        embed_corpus(job, share=(0, 2))
+    assert sum(estimate(job, share=(number, 3)).finished for number in range(3)) == 700
+    for start in (embed_corpus, estimate):
+        with pytest.raises(mj.InputError, match=r"holds \d-of-3, and with --share 0/2 rows would be there twice"):
+            start(job, share=(0, 2))
 
 
 def test_nothing_is_removed_for_a_model_that_is_refused(job: Job, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def embed_corpus(
     shared.start_compilation_cache()
     if dry_run:
         with shared.unwarned():
-            click.echo(_rendered(estimate.estimate(job)))
+            click.echo(_rendered(estimate.estimate(job, share)))
         return
     with shared.unwarned(), _log_on_stderr():
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)

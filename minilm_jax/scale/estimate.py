@@ -5,8 +5,9 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
+from minilm_jax.scale import manifest
 from minilm_jax.scale.chunks import chunks
-from minilm_jax.scale.folder import agree, common_settings
+from minilm_jax.scale.folder import agree, common_settings, shared
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, plan
@@ -57,11 +58,12 @@ class Estimate:
         return self.rows_to_do / self.rows_per_second
 
 
-def estimate(job: Job) -> Estimate:
+def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
     """Estimates a run; nothing is written.
 
     Args:
         job: What is wanted.
+        share: Which of how many shares.
 
     Returns:
         What it would do.
@@ -69,10 +71,11 @@ def estimate(job: Job) -> Estimate:
     Raises:
         InputError: The job cannot be done as it is.
     """
-    parts, folder = plan(job), Folder(job.out)
-    model = Model(job)
-    agree(folder, {**common_settings(job, parts), **model.settings}, write=False)
-    rows = expected_rows(parts)
+    whole, job = plan(job), shared(job, *share)
+    parts, folder, model = manifest.share(whole, *share), Folder(job.out), Model(job)
+    agree(folder, {**common_settings(job, whole), **model.settings}, write=False)
+    expected = expected_rows(whole)
+    rows = [expected[part.name] for part in parts]
     finished = _finished(folder, parts)
     files = {part.file.url: part.file for part in parts}.values()
     return Estimate(
@@ -88,8 +91,8 @@ def estimate(job: Job) -> Estimate:
     )
 
 
-def expected_rows(parts: Sequence[Part]) -> list[int]:
-    """Returns how many rows each part has, estimated from the largest file of its kind where it is not known."""
+def expected_rows(parts: Sequence[Part]) -> dict[str, int]:
+    """Returns how many rows the parts of a manifest have, by name, where unknown by the largest file of the kind."""
     parts_of = collections.Counter(part.file.url for part in parts)
     unknown = sorted((part.file for part in parts if part.rows is None), key=lambda file: file.size)
     largest = {(file.format, file.compression): file for file in unknown}
@@ -99,7 +102,7 @@ def expected_rows(parts: Sequence[Part]) -> list[int]:
         file = part.file
         return round(density[file.format, file.compression] * file.size / parts_of[file.url])
 
-    return [expected(part) if part.rows is None else part.rows for part in parts]
+    return {part.name: expected(part) if part.rows is None else part.rows for part in parts}
 
 
 def _density(file: InputFile) -> float:
@@ -118,7 +121,8 @@ def _finished(folder: Folder, parts: Sequence[Part]) -> list[int]:
 
 def _rate(job: Job, parts: Sequence[Part], model: Model) -> float:
     """Returns rows a second of a sample, which is embedded twice so that nothing is compiled in what is timed."""
-    texts = [text for place in {0, len(parts) // 2, len(parts) - 1} for text in _texts(job, parts[place])]
+    places = {0, len(parts) // 2, len(parts) - 1} if parts else ()
+    texts = [text for place in places for text in _texts(job, parts[place])]
     model.embed(texts)
     started = time.perf_counter()
     model.embed(texts)

@@ -136,7 +136,8 @@ def _bar(whole: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int
 
     # tqdm's None shows the bar on a terminal only; its speed is that of the rows that are not initial.
     disable = progress.silenced() or None
-    total = None if disable or not sys.stderr.isatty() else _expected(whole, parts)
+    expected = {} if disable or not sys.stderr.isatty() else expected_rows(whole)
+    total = sum(expected[part.name] for part in parts) if expected else None
     with tqdm(total=total, unit=" rows", unit_scale=True, smoothing=0, disable=disable) as bar:
 
         def advance(rows: int, skipped: bool) -> None:
@@ -145,8 +146,3 @@ def _bar(whole: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int
             bar.update(rows)
 
         yield advance
-
-
-def _expected(whole: Sequence[Part], parts: Sequence[Part]) -> int:
-    rows = dict(zip((part.name for part in whole), expected_rows(whole), strict=True))
-    return sum(rows[part.name] for part in parts)
