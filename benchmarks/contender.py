@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Concatenate, ParamSpec, TypeVar
 
-from benchmarks.peers import Ids, Model, Precision, Vectors
+from benchmarks.peers import Ids, Model, Precision, TextModel, Vectors
 from benchmarks.worker import Worker, apart
 
 _P = ParamSpec("_P")
@@ -72,12 +72,12 @@ class Contender(Worker):
         return self(_do, self._load, task, *args, **kwargs)
 
 
-def encode(model: Model, texts: Sequence[str]) -> Vectors:
+def encode(model: TextModel, texts: Sequence[str]) -> Vectors:
     """Embeds texts, which also warms the model up for them."""
     return model.encode(texts)
 
 
-def encode_seconds(model: Model, texts: Sequence[str]) -> float:
+def encode_seconds(model: TextModel, texts: Sequence[str]) -> float:
     """Returns how long it takes to embed texts."""
     start = time.perf_counter()
     model.encode(texts)

@@ -1,7 +1,8 @@
 """One file for each library measured, set up as its own documentation says is fastest on a CPU.
 
-Each has `load(folder, precision, **options) -> Model`; those that need the model in a form of their own also have
-`prepare(folder, precision)`, which writes it into `prepared_folder()`, once.
+Each has `load(folder, precision, **options)`, which returns a `Model`, or a `TextModel` where token ids are not taken;
+those that need the model in a form of their own also have `prepare(folder, precision)`, which writes it into
+`prepared_folder()`, once.
 """
 
 import os
@@ -27,15 +28,19 @@ Vectors: TypeAlias = NDArray[np.float32]
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Model(Protocol):
-    """A loaded contender."""
-
-    def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
-        """Embeds batches of token ids without padding, which do not wait for each other; a list of one is latency."""
-        ...
+class TextModel(Protocol):
+    """A loaded contender, of levels that measure texts."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Embeds texts, cut at 256 tokens."""
+        ...
+
+
+class Model(TextModel, Protocol):
+    """One that takes token ids too."""
+
+    def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
+        """Embeds batches of token ids without padding, which do not wait for each other; a list of one is latency."""
         ...
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import THREADS, Ids, Precision, Vectors, onnx_runtime, prepared
+from benchmarks.peers import THREADS, Precision, Vectors, onnx_runtime, prepared
 
 _NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _FILES = ("config.json", "tokenizer.json", "special_tokens_map.json")
@@ -25,9 +25,6 @@ list(TextEmbedding({name!r}, specific_model_path={folder!r}).embed({sentence!r})
 class _FastEmbed:
     def __init__(self, model: Any) -> None:
         self._model = model
-
-    def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
-        raise NotImplementedError("fastembed takes texts only.")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         return np.stack(list(self._model.embed(texts)))
