@@ -107,8 +107,9 @@ class Programs:
     def _narrowed(self, x: Any) -> NDArray[np.integer]:
         """Gives ids the type that programs take: on an accelerator 16 bits if they fit, so that less is copied."""
         array = np.asarray(x)
-        fits = self.config.vocab_size <= _TWO_BYTES and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
-        return array.astype(np.uint16 if fits and not self._placement.on_cpu else np.int32)
+        narrow = not self._placement.on_cpu and self.config.vocab_size <= _TWO_BYTES
+        fits = narrow and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
+        return np.asarray(array, np.uint16 if fits else np.int32)
 
     def _fill(self, program: Future[Program], form: _Form, batch: AnyBatch) -> None:
         try:
