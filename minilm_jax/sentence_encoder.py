@@ -20,7 +20,7 @@ from minilm_jax.outputs import OutputForm, OutputValue
 from minilm_jax.packing import AnyBatch
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.quantization import OutputPrecision
-from minilm_jax.streams import one_ahead
+from minilm_jax.streams import ahead
 from minilm_jax.tokenization import check_texts
 
 # The first of these that a model has; the order is that of sentence-transformers.
@@ -277,7 +277,7 @@ class SentenceEncoder(PretrainedModel):
         if len(texts) <= size:
             return iter([self._tokenized(texts, prompt)])
         parts = (texts[start : start + size] for start in range(0, len(texts), size))
-        return one_ahead(lambda part: self._tokenized(part, prompt), parts)
+        return ahead(self._tokenized(part, prompt) for part in parts)
 
 
 def _several(inputs: Iterable[str]) -> Iterable[str]:

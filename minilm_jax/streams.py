@@ -1,8 +1,8 @@
-"""Work on threads: several batches side by side, or one thing ahead of when it is needed."""
+"""Work on threads: several batches side by side, or what is needed next beside what is used."""
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -39,21 +39,22 @@ def side_by_side(compute: Callable[[_Item], _Result], items: Iterable[_Item], st
         pool.shutdown(cancel_futures=True)
 
 
-def one_ahead(compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Maps items to results, each while the one before it is used.
+def ahead(items: Iterable[_Item], count: int = 1) -> Generator[_Item, None, None]:
+    """Takes items on a thread of its own, so many before they are asked for.
 
     Args:
-        compute: Called from one other thread.
-        items: Taken one ahead.
+        items: What makes them works beside what uses them.
+        count: How many more than were asked for are taken.
 
     Yields:
-        The results.
+        The items, in their order.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax") as pool:
-        ahead: Future[_Result] | None = None
-        for item in items:
-            ready, ahead = ahead, pool.submit(compute, item)
-            if ready is not None:
-                yield ready.result()
-        if ahead is not None:
-            yield ahead.result()
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-ahead")
+    try:
+        pending = collections.deque(pool.submit(next, iterator, end) for _ in range(count))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, iterator, end))
+            yield item  # pyright: ignore[reportReturnType]
+    finally:
+        pool.shutdown(cancel_futures=True)

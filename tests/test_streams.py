@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from minilm_jax.streams import one_ahead, side_by_side
+from minilm_jax.streams import ahead, side_by_side
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -59,21 +59,25 @@ def test_a_failure_ends_the_work() -> None:
 
 def test_one_thing_ahead() -> None:
     taken: list[int] = []
+    second = threading.Event()
 
     def items() -> Iterator[int]:
         for item in range(5):
             taken.append(item)
+            if item == 1:
+                second.set()
             yield item
 
-    results = one_ahead(str, items())
+    results = ahead(map(str, items()))
     assert next(results) == "0"
+    assert second.wait(timeout=10)
     assert taken == [0, 1]
     assert list(results) == ["1", "2", "3", "4"]
-    assert list(one_ahead(str, [])) == []
+    assert list(ahead([])) == []
 
 
 def test_a_failure_ahead_is_raised_in_its_turn() -> None:
-    results = one_ahead(lambda item: 1 // item, [1, 0, 1])
+    results = ahead(1 // item for item in [1, 0, 1])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)

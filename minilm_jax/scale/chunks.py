@@ -1,21 +1,17 @@
-"""Between reading and embedding: rows regrouped into chunks that fit in memory, and prepared on a thread ahead."""
+"""Between reading and embedding: rows regrouped into chunks that fit in memory."""
 
-import collections
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from minilm_jax.scale.nulls import said
 from minilm_jax.scale.readers import Rows
-
-_Item = TypeVar("_Item")
 
 # Most rows of a chunk, and bytes of its columns that are kept; rows that are added to one at a time.
 _ROWS = 65_536
 _KEPT_BYTES = 64 << 20
 _PIECE = 128
-_AHEAD = 2
 
 
 class Chunk(NamedTuple):
@@ -83,19 +79,6 @@ class _Held:
         return self._text_bytes > text_bytes or self._kept_bytes > _KEPT_BYTES
 
     def chunk(self, first_row: int, shard_rows: int) -> Chunk:
-        texts = [text if text and not text.isspace() else None for text in self._texts]
+        texts = list(map(said, self._texts))
         problems = [(first_row + i, problem) for i, problem in enumerate(self._problems) if problem]
         return Chunk(first_row // shard_rows, first_row, pa.Table.from_batches(self._kept), texts, problems)
-
-
-def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
-    """Takes items on a thread of its own, two before they are asked for."""
-    iterator, end = iter(items), object()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-read")
-    try:
-        pending = collections.deque(pool.submit(next, iterator, end) for _ in range(_AHEAD))
-        while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(next, iterator, end))
-            yield item  # pyright: ignore[reportReturnType]
-    finally:
-        pool.shutdown(cancel_futures=True)

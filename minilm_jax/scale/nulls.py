@@ -1,16 +1,17 @@
 """Texts of which some are missing, as a column of a corpus has them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.sentence_encoder import SentenceEncoder
+if TYPE_CHECKING:
+    from minilm_jax.sentence_encoder import SentenceEncoder
 
 
 def embed_or_null(
-    encoder: SentenceEncoder, texts: Sequence[str | None], **options: Any
+    encoder: "SentenceEncoder", texts: Sequence[str | None], **options: Any
 ) -> list[NDArray[np.float32] | None]:
     """Embeds those texts that say something.
 
@@ -25,9 +26,12 @@ def embed_or_null(
     Raises:
         InputError: A text is no string or no valid Unicode.
     """
-    vectors = iter(encoder.encode_document(list(filter(_is_said, texts)), show_progress_bar=False, **options))
-    return [next(vectors) if _is_said(text) else None for text in texts]
+    texts = list(map(said, texts))
+    there = [text for text in texts if text is not None]
+    vectors = iter(encoder.encode_document(there, show_progress_bar=False, **options))
+    return [None if text is None else next(vectors) for text in texts]
 
 
-def _is_said(text: str | None) -> TypeGuard[str]:
-    return text is not None and bool(str(text).strip())
+def said(text: str | None) -> str | None:
+    """Returns a text, or None where it is blank."""
+    return text if text is not None and str(text).strip() else None
