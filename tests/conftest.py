@@ -1,5 +1,6 @@
 """What all tests share: jax at its strictest, several fake devices, the real model, and the command line."""
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 import minilm_jax as mj
 from minilm_jax.model_files import DEFAULT_MODEL, model_folder
 from minilm_jax.params import Params, flatten, unflatten
+from minilm_jax.scale.job import Job
 from tests import conversion_table
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -91,3 +93,22 @@ def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -
 @pytest.fixture(scope="session")
 def tiny_params() -> Params:
     return random_params(TINY, seed=0)
+
+
+@pytest.fixture(scope="session")
+def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model, see `tests.numbered_corpus`."""
+    from tests.numbered_corpus import number_model
+
+    return number_model(tmp_path_factory.mktemp("numbers"))
+
+
+@pytest.fixture
+def job(numbers_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Job]:
+    """A corpus of no files yet, which that model embeds; what is done is logged."""
+    from tests.numbered_corpus import loaded_once
+
+    caplog.set_level(logging.INFO, "minilm_jax")
+    (tmp_path / "in").mkdir()
+    with loaded_once():
+        yield Job((str(tmp_path / "in"),), "text", str(tmp_path / "out"), model=str(numbers_model), shard_rows=300)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pyarrow import csv, ipc
 
 import minilm_jax as mj
-from minilm_jax.scale import model
 from minilm_jax.scale.job import Job
 from minilm_jax.tokenization import TextTokenizer
 from tests.conftest import TINY, random_params
@@ -36,13 +35,20 @@ def number_model(folder: Path) -> Path:
     return folder / "model"
 
 
+_load_once = functools.cache(mj.SentenceEncoder.from_pretrained)
+
+
 @contextlib.contextmanager
 def loaded_once() -> Iterator[None]:
     """Lets all jobs of one model and precision share what they load and compile."""
-    load = functools.cache(model.SentenceEncoder.from_pretrained)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.SentenceEncoder, "from_pretrained", load)
+        patch.setattr(mj.SentenceEncoder, "from_pretrained", _load_once)
         yield
+
+
+def fill(job: Job, name: str, table: pa.Table) -> Path:
+    """Writes a file among the inputs of a job."""
+    return write_rows(Path(job.inputs[0]) / name, table)
 
 
 def numbers(ids: Iterable[int]) -> pa.Table:

@@ -1,13 +1,12 @@
 """Whatever goes wrong, in the end every row is there once, with its vector, and the log says what happened."""
 
 import dataclasses
-import logging
 import os
 import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,45 +14,39 @@ import pytest
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.run import embed_corpus
-from tests.conftest import command
-from tests.numbered_corpus import check_complete, loaded_once, number_model, numbers, vectors_of, write_rows
+from tests.numbered_corpus import check_complete, fill, numbers, vectors_of
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return number_model(tmp_path_factory.mktemp("numbers"))
+def write(job: Job, name: str, first: int, stop: int) -> Path:
+    return fill(job, name, numbers(range(first, stop)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_encoder() -> Iterator[None]:
-    with loaded_once():
-        yield
-
-
-@pytest.fixture
-def job(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Job:
-    caplog.set_level(logging.INFO, "minilm_jax")
-    (tmp_path / "in").mkdir()
-    return Job((str(tmp_path / "in"),), "text", str(tmp_path / "out"), model=str(model), shard_rows=300)
-
-
-def fill(job: Job, name: str, first: int, stop: int) -> Path:
-    return write_rows(Path(job.inputs[0]) / name, numbers(range(first, stop)))
+# The command, with so slow a model that a shard takes longer than it takes to be seen.
+_COMMAND = """
+import time
+from minilm_jax.cli import main
+from minilm_jax.scale.model import Model
+embed = Model.embed
+Model.embed = lambda self, texts: (time.sleep(0.2), embed(self, texts))[1]
+main()
+"""
 
 
 def process(job: Job) -> list[str]:
-    return command(
-        "embed-corpus", *job.inputs, "--text-column", "text", "--out", job.out,
-        "--model", job.model, "--shard-rows", job.shard_rows,
-    )  # fmt: skip
+    return [
+        sys.executable, "-c", _COMMAND, "embed-corpus", *job.inputs, "--text-column", "text", "--out", job.out,
+        "--model", job.model, "--shard-rows", str(job.shard_rows),
+    ]  # fmt: skip
 
 
-def wait_for_half_a_shard(out: Path, finished: int) -> None:
-    """Waits until a shard is being written, and more than so many are finished."""
+def stop_in_the_middle_of_a_shard(running: "subprocess.Popen[str]", out: Path, finished: int) -> None:
+    """Stops a process where a shard is being written, and more than so many are finished."""
     for _ in range(6_000):
-        sizes = [path.stat().st_size for path in out.glob("_minilm_jax_temporary/*.parquet.*")]
-        if any(sizes) and len(list(out.glob("_shards/*"))) > finished:
-            return
+        if len(list(out.glob("_shards/*"))) > finished:
+            running.send_signal(signal.SIGSTOP)
+            if any(out.glob("_minilm_jax_temporary/*.parquet.*")):
+                return
+            running.send_signal(signal.SIGCONT)
         time.sleep(0.01)
     pytest.fail("no shard was begun in a minute")
 
@@ -61,14 +54,13 @@ def wait_for_half_a_shard(out: Path, finished: int) -> None:
 def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytest.LogCaptureFixture) -> None:
     count, out = 60_000, Path(job.out)
     job = dataclasses.replace(job, shard_rows=6_000)
-    fill(job, "in.csv", 0, count)
+    write(job, "in.csv", 0, count)
     endings = [(signal.SIGKILL, -9), (signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
     for number, code in endings:
         finished = len(list(out.glob("_shards/*")))
         with subprocess.Popen(process(job), stderr=subprocess.PIPE, text=True) as running:
             try:
-                wait_for_half_a_shard(out, finished)
-                running.send_signal(signal.SIGSTOP)
+                stop_in_the_middle_of_a_shard(running, out, finished)
                 with pytest.raises(InputError, match=r"another run is writing to .*; wait for it, or choose another"):
                     embed_corpus(job)
                 running.send_signal(number)
@@ -88,8 +80,8 @@ def test_killed_in_the_middle_of_a_shard_again_and_again(job: Job, caplog: pytes
 
 
 def test_a_full_disk_ends_the_run_and_a_rerun_goes_on(job: Job, caplog: pytest.LogCaptureFixture) -> None:
-    fill(job, "a.parquet", 0, 100)
-    fill(job, "b.csv", 100, 1_000)
+    write(job, "a.parquet", 0, 100)
+    write(job, "b.csv", 100, 1_000)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, limits[1]))  # Of 300 vectors, which take 28,800 bytes.
     try:
@@ -111,9 +103,9 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["b.parquet", "b.arrow", "b.arrows", "b.csv.gz", "b.jsonl.zst"])
 def test_a_corrupt_file_among_good_ones(job: Job, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    fill(job, "a.parquet", 0, 500)
-    corrupt = fill(job, name, 500, 10_000)
-    fill(job, "c.parquet", 10_000, 10_500)
+    write(job, "a.parquet", 0, 500)
+    corrupt = write(job, name, 500, 10_000)
+    write(job, "c.parquet", 10_000, 10_500)
     whole = corrupt.read_bytes()
     cut(corrupt)
     for _ in range(2):  # A rerun tries it again.
@@ -132,8 +124,8 @@ def test_a_corrupt_file_among_good_ones(job: Job, caplog: pytest.LogCaptureFixtu
 
 
 def test_the_command_ends_with_1_and_names_what_is_corrupt(job: Job) -> None:
-    fill(job, "a.csv.gz", 0, 10)
-    cut(fill(job, "b.csv.gz", 10, 2_000))
+    write(job, "a.csv.gz", 0, 10)
+    cut(write(job, "b.csv.gz", 10, 2_000))
     done = subprocess.run(process(job), capture_output=True, text=True)
     assert done.returncode == 1
     assert f"{job.inputs[0]}/b.csv.gz cannot be read: " in done.stderr
@@ -142,7 +134,7 @@ def test_the_command_ends_with_1_and_names_what_is_corrupt(job: Job) -> None:
 
 @pytest.mark.parametrize("damage", [cut, Path.unlink, lambda path: path.write_bytes(b"x" * path.stat().st_size)])
 def test_a_damaged_shard_is_made_anew(job: Job, caplog: pytest.LogCaptureFixture, damage) -> None:
-    fill(job, "in.csv", 0, 1_000)
+    write(job, "in.csv", 0, 1_000)
     embed_corpus(job)
     shard = sorted(Path(job.out).glob("*.parquet"))[1]
     damage(shard)
@@ -155,7 +147,7 @@ def test_a_damaged_shard_is_made_anew(job: Job, caplog: pytest.LogCaptureFixture
 
 @pytest.mark.parametrize("damage", [Path.unlink, cut, lambda path: path.write_text("{}")])
 def test_a_shard_without_its_sidecar_is_made_anew(job: Job, caplog: pytest.LogCaptureFixture, damage) -> None:
-    fill(job, "in.csv", 0, 1_000)
+    write(job, "in.csv", 0, 1_000)
     embed_corpus(job)
     damage(sorted(Path(job.out, "_shards").iterdir())[3])
     embed_corpus(job)
@@ -165,11 +157,11 @@ def test_a_shard_without_its_sidecar_is_made_anew(job: Job, caplog: pytest.LogCa
 
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in.arrow"])
 def test_an_input_that_changed_between_runs(job: Job, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    fill(job, "a.parquet", 2_000, 2_300)
-    changed = fill(job, name, 1_000, 2_000)
+    write(job, "a.parquet", 2_000, 2_300)
+    changed = write(job, name, 1_000, 2_000)
     embed_corpus(job)
     time.sleep(0.01)  # A file's time of change is as fine as that.
-    fill(job, name, 0, 400)
+    write(job, name, 0, 400)
     embed_corpus(job)
     assert f"{changed} has changed; its shards are made anew: 4 removed." in caplog.text
     assert "400 rows in 2 new shards, 300 rows in 1 shards were there" in caplog.text
@@ -177,10 +169,10 @@ def test_an_input_that_changed_between_runs(job: Job, caplog: pytest.LogCaptureF
 
 
 def test_a_parquet_file_that_changed_within_its_time_and_size_is_known_by_its_footer(job: Job) -> None:
-    path = fill(job, "in.parquet", 100, 200)
+    path = write(job, "in.parquet", 100, 200)
     embed_corpus(job)
     before = path.stat()
-    fill(job, "in.parquet", 200, 300)
+    write(job, "in.parquet", 200, 300)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     embed_corpus(job)
