@@ -13,10 +13,10 @@ BEAM := .venv-beam/bin
 TPU := .venv-tpu/bin
 NOTEBOOKS := .venv-notebooks/bin
 GPU := .venv-gpu/bin
-CORE_TESTS := tests/test_architecture.py tests/test_batching.py tests/test_config.py tests/test_convert.py \
-	tests/test_embedding.py tests/test_explain.py tests/test_external_data.py tests/test_flax_to_onnx.py \
-	tests/test_params.py tests/test_parity.py tests/test_refusals.py tests/test_runtime.py tests/test_search.py \
-	tests/test_sentence_encoder.py tests/test_similarity.py tests/test_tokenization.py
+CORE_TESTS := tests/project/test_architecture.py tests/tokens/test_batching.py tests/checkpoints/test_folder_config.py tests/convert/test_onnx_to_flax.py \
+	tests/nn/test_embedding.py tests/test_explain.py tests/convert/test_external_data.py tests/convert/test_flax_to_onnx.py \
+	tests/nn/test_params.py tests/nn/test_parity.py tests/convert/test_refusals.py tests/convert/test_graph_process.py tests/search/test_search.py \
+	tests/encoders/test_sentence_encoder.py tests/vectors/test_similarity.py tests/tokens/test_tokenizer.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-engines test-tpu lint \
@@ -35,34 +35,34 @@ test-oldest: .venv-oldest/.tested ## run the core tests on the oldest versions a
 	@$(OLDEST)/python -m pytest $(CORE_TESTS)
 
 test-peers: .venv-peers/.installed ## make the calls of sentence-transformers to it and to minilm-jax, and compare
-	@$(PEERS)/python -m pytest tests/peers
+	@$(PEERS)/python -m pytest tests/environments/peers
 
 test-converters: .venv-converters/.installed ## make all forms of ONNX file anew with the real tools, and convert them
 	@$(CONVERTERS)/python tests/forms/make.py
-	@$(CONVERTERS)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
+	@$(CONVERTERS)/python -m pytest tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 test-integrations: .venv-integrations/.installed ## run the adapters' tests, each beside the real package
-	@$(INTEGRATIONS)/python -m pytest tests/integrations
-	@$(INTEGRATIONS)/pyright -p tests/integrations --pythonpath $(INTEGRATIONS)/python
+	@$(INTEGRATIONS)/python -m pytest tests/environments/integrations
+	@$(INTEGRATIONS)/pyright -p tests/environments/integrations --pythonpath $(INTEGRATIONS)/python
 
 test-scale: .venv-scale/.installed ## open a folder of shards in DuckDB, Polars, pandas and LanceDB; share one among processes
-	@$(SCALE)/python -m pytest tests/scale
-	@$(SCALE)/pyright -p tests/scale --pythonpath $(SCALE)/python
+	@$(SCALE)/python -m pytest tests/environments/scale
+	@$(SCALE)/pyright -p tests/environments/scale --pythonpath $(SCALE)/python
 
 test-engines: .venv-engines/.installed .venv-beam/.installed ## run Ray, Spark (which needs Java 17) and Beam on this machine
-	@$(ENGINES)/python -m pytest tests/engines --ignore tests/engines/test_beam.py
-	@$(ENGINES)/pyright -p tests/engines --pythonpath $(ENGINES)/python
-	@$(BEAM)/python -m pytest tests/engines/test_beam.py
+	@$(ENGINES)/python -m pytest tests/environments/engines --ignore tests/environments/engines/test_beam.py
+	@$(ENGINES)/pyright -p tests/environments/engines --pythonpath $(ENGINES)/python
+	@$(BEAM)/python -m pytest tests/environments/engines/test_beam.py
 	@$(BEAM)/pyright --pythonpath $(BEAM)/python minilm_jax/scale/beam.py
 
 test-tpu: .venv-tpu/.installed ## compile for TPUs, ten minutes or more and without one; writes docs/tpu.md
-	@$(TPU)/python -m pytest tests/tpu --table docs/tpu.md
+	@$(TPU)/python -m pytest tests/environments/tpu --table docs/tpu.md
 
 table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
-	@$(BIN)/python -m pytest tests/test_forms.py tests/test_real_forms.py --table docs/onnx-forms.md
+	@$(BIN)/python -m pytest tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 fuzz: .venv/.tested ## ten thousand damaged ONNX files, none of which may do harm
-	@$(BIN)/python -m tests.fuzz --count 10000 --all
+	@$(BIN)/python -m tests.convert.fuzz --count 10000 --all
 
 lint: .venv/.linted ## ruff and pyright
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pyright --pythonpath $(BIN)/python
@@ -125,10 +125,10 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@$(OLDEST)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
 	@touch $@
 
-.venv-peers/.installed: pyproject.toml tests/peers/requirements.txt
+.venv-peers/.installed: pyproject.toml tests/environments/peers/requirements.txt
 	@echo "installing sentence-transformers into .venv-peers …"
 	@$(PYTHON) -m venv .venv-peers
-	@$(PEERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/peers/requirements.txt
+	@$(PEERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/environments/peers/requirements.txt
 	@touch $@
 
 .venv-converters/.installed: pyproject.toml tests/forms/requirements.txt
@@ -143,34 +143,34 @@ clean: ## remove the environments and caches in this folder (not the model's cac
 	@$(DOCS)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
-.venv-integrations/.installed: pyproject.toml tests/integrations/requirements.txt
+.venv-integrations/.installed: pyproject.toml tests/environments/integrations/requirements.txt
 	@echo "installing the packages that there are adapters for …"
 	@$(PYTHON) -m venv .venv-integrations
-	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/integrations/requirements.txt
+	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/integrations/requirements.txt
 	@touch $@
 
-.venv-scale/.installed: pyproject.toml tests/scale/requirements.txt
+.venv-scale/.installed: pyproject.toml tests/environments/scale/requirements.txt
 	@echo "installing what opens a folder of shards …"
 	@$(PYTHON) -m venv .venv-scale
-	@$(SCALE)/python -m pip install --quiet --disable-pip-version-check -r tests/scale/requirements.txt
+	@$(SCALE)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/scale/requirements.txt
 	@touch $@
 
-.venv-tpu/.installed: pyproject.toml tests/tpu/requirements.txt
+.venv-tpu/.installed: pyproject.toml tests/environments/tpu/requirements.txt
 	@echo "installing the compiler for TPUs …"
 	@$(PYTHON) -m venv .venv-tpu
-	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/tpu/requirements.txt
+	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/environments/tpu/requirements.txt
 	@touch $@
 
-.venv-engines/.installed: pyproject.toml tests/engines/requirements.txt
+.venv-engines/.installed: pyproject.toml tests/environments/engines/requirements.txt
 	@echo "installing Ray and Spark …"
 	@$(PYTHON) -m venv .venv-engines
-	@$(ENGINES)/python -m pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
+	@$(ENGINES)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/engines/requirements.txt
 	@touch $@
 
-.venv-beam/.installed: pyproject.toml tests/engines/beam-requirements.txt
+.venv-beam/.installed: pyproject.toml tests/environments/engines/beam-requirements.txt
 	@echo "installing Beam …"
 	@$(PYTHON) -m venv .venv-beam
-	@$(BEAM)/python -m pip install --quiet --disable-pip-version-check -r tests/engines/beam-requirements.txt
+	@$(BEAM)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/engines/beam-requirements.txt
 	@touch $@
 
 .venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt

@@ -55,7 +55,7 @@ def _measure(arguments: argparse.Namespace, data: Path) -> None:
     os.environ.update(JAX_PLATFORMS="cpu", HF_HUB_OFFLINE="1", TQDM_DISABLE="1", TRANSFORMERS_VERBOSITY="error")
     # pip compiled the peers when it installed them; where this is set, Python would compile us anew in each process.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+    from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 
     folder, report = model_folder(DEFAULT_MODEL), Report(machine.describe())
     if data.exists() and (before := Report.read(data)).machine == report.machine:

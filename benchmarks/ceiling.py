@@ -47,16 +47,16 @@ def beside(
 
 def rate(folder: Path, precision: Precision) -> float:
     """Returns the additions and multiplications a second of the layers' largest product."""
-    from minilm_jax.config import read_config
-    from minilm_jax.speed import gemm_rate
+    from minilm_jax.checkpoints.folder_config import read_config
+    from minilm_jax.runtime.speed import gemm_rate
 
     return gemm_rate(precision, read_config(folder))
 
 
 def operations(folder: Path, texts: int, tokens: int) -> int:
     """Returns the additions and multiplications of embedding texts of so many tokens each."""
-    from minilm_jax import speed
-    from minilm_jax.config import read_config
+    from minilm_jax.checkpoints.folder_config import read_config
+    from minilm_jax.runtime import speed
 
     return speed.operations(read_config(folder), texts, tokens)
 

@@ -25,14 +25,15 @@ _CONTENDERS = {
         imports="import onnx", work="model = onnx.load(path); data = pathlib.Path(path).read_bytes()"
     ),
     "file to tree": _MEASURED.format(
-        imports="from convert.bert_layout import recognise; from convert.lowering import plain_graph;"
-        "from convert.onnx_file import read_onnx; from convert.onnx_to_flax import to_params",
+        imports="from convert.recognition.bert_layout import recognise; from convert.graph.lowering import plain_graph;"
+        "from convert.reading.onnx_file import read_onnx; from convert.onnx_to_flax import to_params",
         work="params = to_params(recognise(plain_graph(read_onnx(path).model)))",
     ),
     "file to params.safetensors": _MEASURED.format(
-        imports="import tempfile; from convert.bert_layout import recognise; from convert.lowering import plain_graph;"
-        "from convert.onnx_file import read_onnx; from convert.onnx_to_flax import to_params;"
-        "from minilm_jax.checkpoint import save_params; import safetensors.numpy",
+        imports="import tempfile; from convert.recognition.bert_layout import recognise;"
+        "from convert.graph.lowering import plain_graph;"
+        "from convert.reading.onnx_file import read_onnx; from convert.onnx_to_flax import to_params;"
+        "from minilm_jax.checkpoints.weights import save_params; import safetensors.numpy",
         work="with tempfile.TemporaryDirectory() as folder:"
         " save_params(to_params(recognise(plain_graph(read_onnx(path).model))), folder + '/params.safetensors')",
     ),

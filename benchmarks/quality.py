@@ -74,8 +74,8 @@ def _embedded(texts: list[str]) -> Iterator[tuple[str, Floats]]:
     # Long texts are meant to be among them.
     warnings.filterwarnings("ignore", ".*were cut there")
     from minilm_jax import SentenceEncoder
-    from minilm_jax.compilation_cache import enable_compilation_cache
-    from minilm_jax.precision import Precision
+    from minilm_jax.config import Precision
+    from minilm_jax.runtime.compilation_cache import enable_compilation_cache
 
     enable_compilation_cache()
     for precision in get_args(Precision):

@@ -1,23 +1,20 @@
 """`python -m convert`: the command line of the converter."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import click
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.cli.model import start_compilation_cache
 from minilm_jax.cli.parameters import Choice, Existing
 from minilm_jax.cli.program import SETTINGS, Program, quiet_option
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-
-if TYPE_CHECKING:
-    from convert.flax_to_onnx import Precision
-    from minilm_jax.checkpoint import Format
+from minilm_jax.config import OnnxPrecision, ParamsFormat
 
 _FILE = Existing(dir_okay=False, path_type=Path)
 _FOLDER = Existing(file_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
-_FORMAT = Choice(["safetensors", "msgpack", "orbax"])
+_FORMAT = Choice(get_args(ParamsFormat))
 
 
 @click.group(cls=Program, context_settings=SETTINGS)
@@ -39,7 +36,9 @@ def main(**_: bool) -> None:
 @click.option("--tokenizer", type=_FOLDER, help="Folder with its tokenizer.json.")
 @click.option("--report", is_flag=True, help="Print where every weight came from.")
 @quiet_option
-def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokenizer: Path | None, report: bool) -> None:
+def onnx_to_flax(
+    model: Path | None, out: Path | None, format: ParamsFormat, tokenizer: Path | None, report: bool
+) -> None:
     """Turn the weights of an ONNX file into Flax params, and prove them against its graph.
 
     \b
@@ -65,7 +64,7 @@ def onnx_to_flax(model: Path | None, out: Path | None, format: "Format", tokeniz
 @click.option("--out", type=_NEW, help="Folder to write; by default the folder's name with -flax, here.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
 @quiet_option
-def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None:
+def safetensors_to_flax(source: str, out: Path | None, format: ParamsFormat) -> None:
     """Turn a Hugging Face folder, or a model by its name, into Flax params.
 
     \b
@@ -80,10 +79,10 @@ def safetensors_to_flax(source: str, out: Path | None, format: "Format") -> None
 @main.command("flax_to_onnx")
 @click.argument("folder", type=_FOLDER)
 @click.option("--out", type=_NEW, required=True, help="ONNX file to write.")
-@click.option("--precision", type=Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
+@click.option("--precision", type=Choice(get_args(OnnxPrecision)), default="float32", show_default=True)
 @click.option("--like", type=_FILE, help="ONNX file whose graph to keep, with the params of FOLDER in it.")
 @quiet_option
-def flax_to_onnx(folder: Path, out: Path, precision: "Precision", like: Path | None) -> None:
+def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path | None) -> None:
     """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length), or into a graph you have.
 
     \b

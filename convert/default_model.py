@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 from convert.flax_to_onnx import to_onnx
-from minilm_jax.checkpoint import load_params
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, derived_file, published_file
+from minilm_jax.checkpoints.weights import load_params
 from minilm_jax.config import ALL_MINILM_L6_V2
 from minilm_jax.errors import ModelFileError
-from minilm_jax.model_files import DEFAULT_MODEL, made_file, model_file
 
 NAME = f"{DEFAULT_MODEL}.onnx"
 
@@ -16,7 +16,7 @@ def default_onnx_file(cache_dir: str | Path | None = None) -> Path:
     """Returns the default model as an ONNX file in the cache, obtained or made at the first call.
 
     Args:
-        cache_dir: Where files are kept, see `minilm_jax.model_files`.
+        cache_dir: Where files are kept, see `minilm_jax.checkpoints.cache`.
 
     Returns:
         The path of the file.
@@ -27,9 +27,9 @@ def default_onnx_file(cache_dir: str | Path | None = None) -> Path:
 
     def make(path: Path) -> None:
         try:
-            shutil.copyfile(model_file("onnx/model.onnx", cache_dir=cache_dir), path)
+            shutil.copyfile(published_file("onnx/model.onnx", cache_dir=cache_dir), path)
         except ModelFileError:
             model = to_onnx(load_params(DEFAULT_MODEL, cache_dir=cache_dir), ALL_MINILM_L6_V2)
             path.write_bytes(model.SerializeToString(deterministic=True))
 
-    return made_file(NAME, make, cache_dir=cache_dir)
+    return derived_file(NAME, make, cache_dir=cache_dir)

@@ -1,7 +1,7 @@
 """The parameter tree to a clean opset-17 ONNX graph with named initialisers, in float32, float16 or int8."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from minilm_jax import __version__
-from minilm_jax.config import EncoderConfig
-from minilm_jax.params import check, flatten
-
-Precision = Literal["float32", "float16", "int8"]
+from minilm_jax.config import EncoderConfig, OnnxPrecision
+from minilm_jax.nn.params import check, flatten
 
 OPSET = 17
 # The oldest file format version that goes with opset 17, so that old runtimes read it.
 _IR_VERSION = 8
 
 
-def to_onnx(params: Mapping[str, Any], config: EncoderConfig, *, precision: Precision = "float32") -> onnx.ModelProto:
+def to_onnx(
+    params: Mapping[str, Any], config: EncoderConfig, *, precision: OnnxPrecision = "float32"
+) -> onnx.ModelProto:
     """Builds the ONNX model that computes what `encode` computes.
 
     Args:

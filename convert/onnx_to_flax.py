@@ -4,12 +4,12 @@ import dataclasses
 
 import onnx
 
-from convert.bert_layout import BertLayout, recognise
-from convert.lowering import plain_graph
-from convert.runtime import choose_runtime
-from convert.verify import UNIT_LENGTH, Proof, prove
+from convert.graph.lowering import plain_graph
+from convert.recognition.bert_layout import BertLayout, recognise
+from convert.verification.graph_process import choose_runtime
+from convert.verification.verify import UNIT_LENGTH, Proof, prove
 from minilm_jax.config import EncoderConfig
-from minilm_jax.params import Params, check, unflatten
+from minilm_jax.nn.params import Params, check, unflatten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def convert(model: onnx.ModelProto, *, vouched: bool = False) -> Conversion:
     """Converts an ONNX model and proves the result against the model's own graph.
 
     Args:
-        model: A checked model, see `convert.onnx_file`.
+        model: A checked model, see `convert.reading.onnx_file`.
         vouched: Whether the model is known to be harmless, so that any runtime may run it.
 
     Returns:

@@ -10,22 +10,23 @@ import numpy as np
 import onnx
 
 from convert.default_model import default_onnx_file
-from convert.flax_to_onnx import Precision, to_onnx
-from convert.graph import Constant
+from convert.flax_to_onnx import to_onnx
+from convert.graph.graph import Constant
 from convert.known_files import KNOWN_FILES
-from convert.model_folder import companion_folder, describe, versions, with_pooling_of, write_folder
-from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import Conversion, convert
-from convert.verify import Agreement, agreement
-from convert.write_back import write_back
+from convert.reading.onnx_file import read_onnx
+from convert.verification.verify import Agreement, agreement
+from convert.writing.converted_folder import companion_folder, describe, versions, with_pooling_of, write_folder
+from convert.writing.write_back import write_back
 from minilm_jax import progress
-from minilm_jax.checkpoint import HUB_FILE, Format, load_params
-from minilm_jax.config import ALL_MINILM_L6_V2, read_config
+from minilm_jax.atomic_files import atomic_write
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.folder_config import read_config
+from minilm_jax.checkpoints.sources import sha256_of
+from minilm_jax.checkpoints.weights import HUB_FILE, load_params
+from minilm_jax.config import ALL_MINILM_L6_V2, OnnxPrecision, ParamsFormat
 from minilm_jax.errors import ConversionError
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-from minilm_jax.model_sources import sha256_of
-from minilm_jax.params import Params, flatten
-from minilm_jax.whole_files import replaced
+from minilm_jax.nn.params import Params, flatten
 
 # Rounding to 8 bits costs a cosine of 0.01 or so; less than this is no rounding.
 _LEAST_COSINE = 0.9
@@ -37,7 +38,7 @@ def convert_to_folder(
     model: Path | None = None,
     out: Path | None = None,
     *,
-    format: Format = "safetensors",
+    format: ParamsFormat = "safetensors",
     tokenizer: Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Converts an ONNX file to a model folder.
@@ -74,7 +75,7 @@ def convert_to_folder(
     return out, record
 
 
-def hub_to_folder(folder: Path, out: Path | None, *, format: Format) -> tuple[Path, dict[str, Any]]:
+def hub_to_folder(folder: Path, out: Path | None, *, format: ParamsFormat) -> tuple[Path, dict[str, Any]]:
     """Converts a folder from the hub, with `model.safetensors` in it, to a model folder.
 
     Args:
@@ -99,7 +100,7 @@ def hub_to_folder(folder: Path, out: Path | None, *, format: Format) -> tuple[Pa
 
 
 def folder_to_onnx(
-    folder: Path, out: Path, *, precision: Precision = "float32", like: Path | None = None
+    folder: Path, out: Path, *, precision: OnnxPrecision = "float32", like: Path | None = None
 ) -> Mapping[str, Agreement]:
     """Writes the model in a folder as an ONNX file, after reading it back and comparing.
 
@@ -126,7 +127,7 @@ def folder_to_onnx(
         done()
         agreements = _checked(model, arrays, vouched=like is None)
         done()
-        with replaced(out) as written:
+        with atomic_write(out) as written:
             written.write_bytes(model.SerializeToString(deterministic=True))
         done()
     return agreements

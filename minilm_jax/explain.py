@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from minilm_jax.batching import Batch, bucket_length
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
-from minilm_jax.embedding import embed
-from minilm_jax.encoder import encode
 from minilm_jax.errors import InputError
-from minilm_jax.pooling import l2_normalize
-from minilm_jax.precision import dense, shared_input
+from minilm_jax.nn.dense import dense, shared_input
+from minilm_jax.nn.embedding import embed
+from minilm_jax.nn.encoder import encode
+from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.sentence_encoder import SentenceEncoder
-from minilm_jax.tokenization import Piece
+from minilm_jax.tokens.batching import Batch, bucket_length
+from minilm_jax.tokens.tokenizer import Piece
 
 # Of the path's integral; with 32 the shares add up to 1e-3, and more change no picture.
 _STEPS = 32

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minilm_jax.params import flatten
+from minilm_jax.nn.params import flatten
 
 if TYPE_CHECKING:
     from minilm_jax.pretrained import PretrainedModel

@@ -8,18 +8,19 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from minilm_jax.casting import cast
-from minilm_jax.checkpoint import load_params
-from minilm_jax.compatibility import check_device, sentence_transformers_keywords
-from minilm_jax.config import EncoderConfig, read_config, read_max_seq_length
-from minilm_jax.engine import Engine, Stats
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
+from minilm_jax.checkpoints.folder_writer import write_model_folder
+from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.checkpoints.weights import load_params
+from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import InputError, ModelFileError
-from minilm_jax.hub_folder import Settings, read_settings, write_hub_folder
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-from minilm_jax.params import Params
-from minilm_jax.placement import Devices, placed
-from minilm_jax.precision import Precision
-from minilm_jax.tokenization import DEFAULT_MAX_SEQ_LENGTH, TOKENIZER_FILE, TextTokenizer, one_batch
+from minilm_jax.nn.casting import cast
+from minilm_jax.nn.params import Params
+from minilm_jax.runtime.devices import Devices, choose_devices
+from minilm_jax.runtime.engine import Engine, Stats
+from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
+from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer, one_batch
 
 
 class PretrainedModel:
@@ -60,7 +61,7 @@ class PretrainedModel:
             tokenizer: The tokenizer that a parameter tree belongs to.
             max_seq_length: Most tokens a text, up to the position table; by default what the folder says, else 256.
             precision: What a model that is loaded computes in, see `minilm_jax.cast`.
-            cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
+            cache_dir: Where downloaded files are kept, see `minilm_jax.checkpoints.cache`.
             device: The kind of device that jax computes on, or None.
             mesh: Devices that share the rows of every batch, whatever its axes; each has all of the params. Without
                 them one device computes.
@@ -77,7 +78,7 @@ class PretrainedModel:
                 than the model.
         """
         check_device(device)
-        placement = placed(mesh, devices)
+        placement = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
             parts = _load(source, precision, cache_dir)
         elif config is None or tokenizer is None:
@@ -111,7 +112,7 @@ class PretrainedModel:
             source: A model's name, or a folder: one that `python -m convert` wrote, or one from the hub.
             precision: What to compute in: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
             max_seq_length: Most tokens a text; by default what the model folder says, else 256.
-            cache_dir: Where downloaded files are kept, see `minilm_jax.model_files`.
+            cache_dir: Where downloaded files are kept, see `minilm_jax.checkpoints.cache`.
             mesh: Devices that share the rows of every batch, such as `jax.make_mesh((8,), ("data",))`.
             devices: "all", or a list of them, where there is no mesh.
 
@@ -142,7 +143,7 @@ class PretrainedModel:
             OSError: The folder cannot be written.
         """
         settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)
-        write_hub_folder(Path(path), self.params, self.config, self.tokenizer, self.max_seq_length, settings)
+        write_model_folder(Path(path), self.params, self.config, self.tokenizer, self.max_seq_length, settings)
 
     @property
     def params(self) -> Params:

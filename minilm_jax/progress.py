@@ -3,6 +3,13 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+# Seconds before a progress bar appears, so that short work shows none.
+_PROGRESS_DELAY = 1.0
 
 _log = logging.getLogger("minilm_jax")
 
@@ -37,3 +44,10 @@ def stages(size: int, names: Sequence[str]) -> Iterator[Callable[[], object]]:
             bar.set_description(next(ahead, "done"))
 
         yield done
+
+
+def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn]":
+    """Returns a bar over texts; where show is None it appears on a terminal only, and when the work is long."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="text", delay=_PROGRESS_DELAY, disable=None if show is None else not show)

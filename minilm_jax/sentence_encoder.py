@@ -12,16 +12,16 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from minilm_jax.batching import RaggedIds
-from minilm_jax.compatibility import check_device, sentence_transformers_keywords
-from minilm_jax.engine import progress_bar
+from minilm_jax.config import OutputPrecision, OutputValue
 from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.outputs import OutputForm, OutputValue
-from minilm_jax.packing import AnyBatch
+from minilm_jax.output_options import OutputOptions
 from minilm_jax.pretrained import PretrainedModel
-from minilm_jax.quantization import OutputPrecision
-from minilm_jax.streams import ahead
-from minilm_jax.tokenization import check_texts
+from minilm_jax.progress import progress_bar
+from minilm_jax.runtime.workers import prefetch
+from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
+from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.packed_rows import AnyBatch
+from minilm_jax.tokens.tokenizer import check_texts
 
 # The first of these that a model has; the order is that of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -102,7 +102,7 @@ class SentenceEncoder(PretrainedModel):
             '0.71'
         """
         check_device(device)
-        form = OutputForm(
+        form = OutputOptions(
             value=output_value,
             precision=precision,
             convert_to_numpy=convert_to_numpy,
@@ -224,7 +224,7 @@ class SentenceEncoder(PretrainedModel):
         return self._compare("pairwise_", embeddings1, embeddings2)
 
     def _compare(self, prefix: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
-        from minilm_jax.search import similarity
+        from minilm_jax.vectors import similarity
 
         name = self.similarity_fn_name
         if name not in _SIMILARITIES:
@@ -262,7 +262,7 @@ class SentenceEncoder(PretrainedModel):
             stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
         )
 
-    def _results(self, texts: list[str], prompt: str, form: OutputForm, *how: Any) -> Any:
+    def _results(self, texts: list[str], prompt: str, form: OutputOptions, *how: Any) -> Any:
         if form.value == "sentence_embedding":
             return form.sentences(self._engine.sentence_vectors(self._chunks(texts, prompt), len(texts), *how))
         tokens = self._tokenized(texts, prompt)
@@ -277,7 +277,7 @@ class SentenceEncoder(PretrainedModel):
         if len(texts) <= size:
             return iter([self._tokenized(texts, prompt)])
         parts = (texts[start : start + size] for start in range(0, len(texts), size))
-        return ahead(self._tokenized(part, prompt) for part in parts)
+        return prefetch(self._tokenized(part, prompt) for part in parts)
 
 
 def _several(inputs: Iterable[str]) -> Iterable[str]:

@@ -33,10 +33,10 @@ import onnxruntime
 
 import minilm_jax as mj
 from convert.default_model import default_onnx_file
-from convert.onnx_file import read_onnx
 from convert.onnx_to_flax import convert
 from convert.pipeline import convert_to_folder, folder_to_onnx
-from minilm_jax.params import flatten
+from convert.reading.onnx_file import read_onnx
+from minilm_jax.nn.params import flatten
 
 here = Path(tempfile.mkdtemp())
 path = default_onnx_file()

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import minilm_jax as mj
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-from minilm_jax.params import Params, flatten, unflatten
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.nn.params import Params, flatten, unflatten
 from minilm_jax.scale.job import Job
-from tests import conversion_table
+from tests.helpers import conversion_table
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -23,7 +23,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-buckets", action="store_true", help="Every bucket in tests/test_device.py, on a CPU too.")
+    parser.addoption(
+        "--all-buckets", action="store_true", help="Every bucket in tests/nn/test_device.py, on a CPU too."
+    )
     parser.addoption("--table", type=Path, help="File to write: the table of what came of the tests.")
 
 
@@ -97,8 +99,8 @@ def tiny_params() -> Params:
 
 @pytest.fixture(scope="session")
 def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny model, see `tests.numbered_corpus`."""
-    from tests.numbered_corpus import number_model
+    """The folder of a tiny model, see `tests.helpers.numbered_corpus`."""
+    from tests.helpers.numbered_corpus import number_model
 
     return number_model(tmp_path_factory.mktemp("numbers"))
 
@@ -106,7 +108,7 @@ def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def job(numbers_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Job]:
     """A corpus of no files yet, which that model embeds; what is done is logged."""
-    from tests.numbered_corpus import loaded_once
+    from tests.helpers.numbered_corpus import loaded_once
 
     caplog.set_level(logging.INFO, "minilm_jax")
     (tmp_path / "in").mkdir()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax.encoder import SelfAttention
 from minilm_jax.errors import InputError
 from minilm_jax.explain import attention_weights, word_shares
-from minilm_jax.params import Params
+from minilm_jax.nn.encoder import SelfAttention
+from minilm_jax.nn.params import Params
 from tests.conftest import TINY
 
 # The integral over 32 steps, and sums of some ten shares.

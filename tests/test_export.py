@@ -17,9 +17,9 @@ from jax import export
 from numpy.typing import NDArray
 
 import minilm_jax as mj
-from minilm_jax.exporting import PLATFORMS, save_exported
-from minilm_jax.params import Params
-from minilm_jax.precision import Precision
+from minilm_jax.config import Precision
+from minilm_jax.export import PLATFORMS, save_exported
+from minilm_jax.nn.params import Params
 from tests.conftest import TINY, command, random_params
 
 # The same operations, but from 128 tokens on attention is in another form, which sums in another order.

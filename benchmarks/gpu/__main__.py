@@ -57,7 +57,7 @@ def _measured(arguments: argparse.Namespace, data: Path) -> Report:
     os.environ.update(XLA_PYTHON_CLIENT_PREALLOCATE="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
     os.environ.update(TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true")
     from benchmarks.gpu.levels import Plan, facts
-    from minilm_jax.model_files import DEFAULT_MODEL, model_folder
+    from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 
     plan = Plan(arguments.model or model_folder(DEFAULT_MODEL), arguments.precisions, arguments.rounds)
     if arguments.smoke:

@@ -14,10 +14,12 @@ from benchmarks.gpu.contenders import ENTRIES, HALVES, Contender
 from benchmarks.gpu.work import LENGTHS, Length, name_of, random_tokens, texts_of
 from benchmarks.results import Result
 from benchmarks.worker import WorkerError
-from minilm_jax.batching import RaggedIds
-from minilm_jax.config import EncoderConfig, read_config
-from minilm_jax.speed import operations
-from minilm_jax.tokenization import TOKENIZER_FILE, TextTokenizer
+from minilm_jax.checkpoints.folder_config import read_config
+from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.config import EncoderConfig
+from minilm_jax.runtime.speed import operations
+from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.tokenizer import TextTokenizer
 
 # All round to 16 bits, each in a way of its own; whoever only tokenizes has no vectors.
 _LEAST_COSINE = 0.99

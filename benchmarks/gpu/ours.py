@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from benchmarks.gpu.work import padded
 from benchmarks.peers import Vectors
 from minilm_jax import SentenceEncoder, embed
-from minilm_jax.batching import RaggedIds
 from minilm_jax.config import AttentionImplementation
-from minilm_jax.packing import pack
+from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.packed_rows import pack
 
 
 class Form(NamedTuple):

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer  # pyright: ignore[reportM
 
 from benchmarks.gpu.work import padded
 from benchmarks.peers import Vectors
-from minilm_jax.batching import Batch, RaggedIds
+from minilm_jax.tokens.batching import Batch, RaggedIds
 
 _DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

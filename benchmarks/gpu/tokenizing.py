@@ -14,8 +14,9 @@ from benchmarks.machine import conditions, describe
 from benchmarks.peers import Vectors
 from benchmarks.report import table
 from benchmarks.worker import Worker
-from minilm_jax.model_files import DEFAULT_MODEL, model_folder
-from minilm_jax.tokenization import TOKENIZER_FILE, TextTokenizer
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.tokens.tokenizer import TextTokenizer
 
 _ROUNDS, _TOKENS = 5, 1 << 18
 _COLUMNS = ("texts", "tokens a text", "tokens/s a core", "tokens/s of any number of cores, at most")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.texts import recombined_texts
-from minilm_jax.batching import Batch, RaggedIds
+from minilm_jax.tokens.batching import Batch, RaggedIds
 
 # Tokens a text; None stands for mixed lengths.
 Length: TypeAlias = int | None

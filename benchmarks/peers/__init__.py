@@ -46,7 +46,7 @@ class Model(TextModel, Protocol):
 
 def prepared_folder() -> Path:
     """Returns the folder of the files that peers need, beside the models of minilm-jax."""
-    from minilm_jax.model_files import cache_folder
+    from minilm_jax.checkpoints.cache import cache_folder
 
     return cache_folder() / "benchmarks"
 

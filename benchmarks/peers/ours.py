@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.peers import Ids, Precision, Vectors
 from minilm_jax import SentenceEncoder
-from minilm_jax.batching import Batch
+from minilm_jax.tokens.batching import Batch
 
 
 class _Ours:

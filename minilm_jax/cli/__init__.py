@@ -48,15 +48,15 @@ def main(**_: bool) -> None:
 @click.pass_context
 def convert(ctx: click.Context, arguments: Sequence[str]) -> None:
     """Convert between ONNX files and Flax params."""
-    from convert.__main__ import main as group
+    from minilm_jax.converter import import_converter
 
-    group.main(list(arguments), prog_name=ctx.command_path)
+    import_converter("__main__").main.main(list(arguments), prog_name=ctx.command_path)
 
 
 @main.command()
 def demo() -> None:
     """Show what the model does, step by step."""
-    from minilm_jax.demo import run
+    from minilm_jax.cli.demo import run
 
     start_compilation_cache()
     run()

@@ -23,8 +23,8 @@ def bench(model: str) -> None:
     """
     import jax
 
+    from minilm_jax.runtime.speed import measure
     from minilm_jax.sentence_encoder import SentenceEncoder
-    from minilm_jax.speed import measure
 
     encoder = SentenceEncoder.from_pretrained(model)
     click.echo(f"{jax.devices()[0].device_kind}, {jax.device_count()} device(s), jax {jax.__version__}\n")

@@ -36,8 +36,8 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, whole: bool, as_jso
     The first of a cluster is its centre; the later another comes, the less it is like it. Row counts the texts of the
     file from 1; of a .txt file it is the line. The index is kept as `search` keeps it.
     """
+    from minilm_jax.cli.terminal import render_texts
     from minilm_jax.search import community_detection
-    from minilm_jax.terminal import render_texts
 
     found = community_detection(
         corpus.index.vectors, threshold - ROUNDING, min_size, show_progress_bar=corpus.show_progress_bar

@@ -4,16 +4,18 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from minilm_jax import progress, text_files
+from minilm_jax import progress
 from minilm_jax.cli import model as shared
-from minilm_jax.cli.embed import INPUTS, by_suffix
+from minilm_jax.cli.embed import by_suffix
 from minilm_jax.cli.parameters import Choice
 from minilm_jax.cli.program import quiet_option
+from minilm_jax.config import TextFormat
 from minilm_jax.errors import InputError, SearchIndexError
+from minilm_jax.files import texts as text_files
 
 if TYPE_CHECKING:
     from minilm_jax.search import SearchIndex
@@ -47,14 +49,16 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
 
     @shared.model_options
     @click.option("--field", default="text", show_default=True, help="The member or column that holds the text.")
-    @click.option("--from", "input_format", type=Choice(INPUTS), help="The file's format.  [default: by suffix]")
+    @click.option(
+        "--from", "input_format", type=Choice(get_args(TextFormat)), help="The file's format.  [default: by suffix]"
+    )
     @click.option("--index", type=click.Path(file_okay=False), help="Where to keep the index.  [default: FILE.index]")
     @quiet_option
     @functools.wraps(command)
     def run(
         corpus: str,
         field: str,
-        input_format: text_files.Format | None,
+        input_format: TextFormat | None,
         index: str | None,
         model: str,
         precision: Any,

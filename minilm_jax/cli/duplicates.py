@@ -25,8 +25,8 @@ def duplicates(corpus: Corpus, threshold: float, most: int, as_json: bool) -> No
 
     Row counts the texts of the file from 1; of a .txt file it is the line. The index is kept as `search` keeps it.
     """
+    from minilm_jax.cli.terminal import render_texts
     from minilm_jax.search import dot_score, paraphrase_mining_embeddings
-    from minilm_jax.terminal import render_texts
 
     found = paraphrase_mining_embeddings(
         corpus.index.vectors, score_function=dot_score, show_progress_bar=corpus.show_progress_bar

@@ -7,34 +7,34 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, get_args
 
 import click
 
-from minilm_jax import progress, text_files
+from minilm_jax import progress
 from minilm_jax.cli import model as shared
 from minilm_jax.cli.parameters import Choice, Existing
 from minilm_jax.cli.program import quiet_option
+from minilm_jax.config import Precision, TextFormat, VectorFormat
 from minilm_jax.errors import did_you_mean
-
-if TYPE_CHECKING:
-    from minilm_jax import vector_files
-    from minilm_jax.precision import Precision
+from minilm_jax.files import texts as text_files
 
 _Format = TypeVar("_Format")
-INPUTS = ("txt", "jsonl", "csv")
-_OUTPUTS = ("npy", "npz", "parquet", "jsonl", "csv")
 
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", type=Existing(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
 @click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
-@click.option("--from", "input_format", type=Choice(INPUTS), help="The format of --file.  [default: by suffix]")
+@click.option(
+    "--from", "input_format", type=Choice(get_args(TextFormat)), help="The format of --file.  [default: by suffix]"
+)
 @click.option(
     "--out", type=click.Path(dir_okay=False), default="-", help="Write .npy, .npz, .parquet, .jsonl, .csv or -."
 )
-@click.option("--to", "output_format", type=Choice(_OUTPUTS), help="The format of --out.  [default: by suffix]")
+@click.option(
+    "--to", "output_format", type=Choice(get_args(VectorFormat)), help="The format of --out.  [default: by suffix]"
+)
 @shared.model_options
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most texts a call.  [default: by their length]")
 @quiet_option
@@ -42,11 +42,11 @@ def embed(
     texts: Sequence[str],
     file: str | None,
     field: str,
-    input_format: text_files.Format | None,
+    input_format: TextFormat | None,
     out: str,
-    output_format: "vector_files.Format | None",
+    output_format: VectorFormat | None,
     model: str,
-    precision: "Precision",
+    precision: Precision,
     max_seq_length: int | None,
     batch_size: int | None,
 ) -> None:
@@ -65,7 +65,7 @@ def embed(
         texts, file = (), "-"
     if bool(texts) == (file is not None):
         raise click.UsageError("give either TEXTs or --file; --file - reads standard input.")
-    from minilm_jax.vector_files import FORMATS, STREAM_FORMATS, open_writer
+    from minilm_jax.files.vectors import FORMATS, STREAM_FORMATS, open_writer
 
     source_format = input_format or ("txt" if file in (None, "-") else by_suffix(file, text_files.FORMATS, "--from"))
     target_format = output_format or ("jsonl" if out == "-" else by_suffix(out, FORMATS, "--to"))

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -11,13 +11,12 @@ from minilm_jax import progress
 from minilm_jax.cli import model as shared
 from minilm_jax.cli.parameters import Choice, Share
 from minilm_jax.cli.program import quiet_option
+from minilm_jax.config import CorpusEngine, CorpusFormat, Precision, VectorType
 from minilm_jax.errors import InputError
-from minilm_jax.scale.job import SHARD_ROWS, Format, Job, VectorType
+from minilm_jax.scale.job import SHARD_ROWS, Job
 
 if TYPE_CHECKING:
-    from minilm_jax.precision import Precision
     from minilm_jax.scale.estimate import Estimate
-    from minilm_jax.scale.run import Engine
 
 
 @click.command()
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--vector-column", default="embedding", show_default=True, metavar="C", help="Name the vectors.")
 @click.option(
     "--dtype",
-    type=Choice(["float32", "float16", "int8", "binary"]),
+    type=Choice(get_args(VectorType)),
     default="float32",
     show_default=True,
     help="What to store vectors as.",
@@ -36,14 +35,14 @@ if TYPE_CHECKING:
 @click.option(
     "--from",
     "input_format",
-    type=Choice(["parquet", "arrow", "jsonl", "csv"]),
+    type=Choice(get_args(CorpusFormat)),
     help="The inputs' format.  [default: by suffix]",
 )
 @click.option(
     "--shard-rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Most rows a shard."
 )
 @shared.model_options
-@click.option("--engine", type=Choice(["local", "ray"]), default="local", show_default=True, help="What runs it.")
+@click.option("--engine", type=Choice(get_args(CorpusEngine)), default="local", show_default=True, help="What runs it.")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many, with --engine ray."
 )
@@ -60,12 +59,12 @@ def embed_corpus(
     keep: Sequence[str],
     vector_column: str,
     dtype: VectorType,
-    input_format: Format | None,
+    input_format: CorpusFormat | None,
     shard_rows: int,
     model: str,
-    precision: "Precision",
+    precision: Precision,
     max_seq_length: int | None,
-    engine: "Engine",
+    engine: CorpusEngine,
     workers: int,
     share: tuple[int, int],
     prune: bool,
@@ -135,7 +134,7 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 def _rendered(estimate: "Estimate") -> str:
-    from minilm_jax.terminal import render_size
+    from minilm_jax.cli.terminal import render_size
 
     about = "" if estimate.counted == estimate.rows else "about "
     lines = (

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import click
 
 from minilm_jax.cli import model as shared
 from minilm_jax.cli.parameters import Choice
+from minilm_jax.config import Platform, Precision, WeightsPlace
 
-if TYPE_CHECKING:
-    from minilm_jax.exporting import WeightsPlace
-    from minilm_jax.precision import Precision
-
-_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+_PLATFORMS = get_args(Platform)
 
 
 def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
@@ -31,7 +28,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 )
 @click.option(
     "--weights",
-    type=Choice(["inside", "beside"]),
+    type=Choice(get_args(WeightsPlace)),
     default="inside",
     show_default=True,
     help="Where weights go; beside is FILE.safetensors.",
@@ -40,9 +37,9 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 def export(
     out: str,
     platforms: Sequence[str],
-    weights: "WeightsPlace",
+    weights: WeightsPlace,
     model: str,
-    precision: "Precision",
+    precision: Precision,
     max_seq_length: int | None,
 ) -> None:
     """Write the model as a StableHLO program, for batches of any shape.
@@ -67,6 +64,6 @@ def export(
     It is a program: load only what you trust.
     """
     encoder = shared.load_encoder(model, precision, max_seq_length)
-    from minilm_jax.exporting import save_exported
+    from minilm_jax.export import save_exported
 
     save_exported(encoder, Path(out), platforms=platforms, weights=weights)

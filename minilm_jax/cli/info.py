@@ -26,7 +26,7 @@ def info(as_json: bool) -> None:
 
 
 def _render(facts: Mapping[str, Any]) -> str:
-    from minilm_jax.terminal import render_size
+    from minilm_jax.cli.terminal import render_size
 
     compiled, free = facts["compilation_cache"], facts["free_bytes"]
     lines = [f"{name:<12}{version or 'not installed'}" for name, version in facts["versions"].items()]

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from minilm_jax.model_files import DEFAULT_MODEL, FILES_FOR_INFERENCE, cache_folder
-from minilm_jax.model_sources import PINNED_ALL_MINILM_L6_V2, sha256_of
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, FILES_FOR_INFERENCE, cache_folder
+from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, sha256_of
 
 _PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "tokenizers")
 # Where Linux shows an accelerator, the platform that jax calls it, and what makes jax use it.

@@ -3,18 +3,18 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from minilm_jax import progress
 from minilm_jax.cli.parameters import Choice
+from minilm_jax.config import Precision
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minilm_jax.precision import Precision
     from minilm_jax.sentence_encoder import SentenceEncoder
 
 # The encoder's own warning, which a line at the end replaces, and jax's about a cache folder that is read-only.
@@ -26,7 +26,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--precision",
-            type=Choice(["float32", "bfloat16", "float16", "int8"]),
+            type=Choice(get_args(Precision)),
             default="float32",
             show_default=True,
             help="What to compute in; int8 is fastest on a CPU, bfloat16 on a GPU or TPU.",
@@ -51,14 +51,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def start_compilation_cache() -> None:
     """Turns the persistent compilation cache on, unless the user said no or it cannot be created."""
-    from minilm_jax.compilation_cache import enable_compilation_cache
+    from minilm_jax.runtime.compilation_cache import enable_compilation_cache
 
     if click.get_current_context().find_root().params["compilation_cache"]:
         with contextlib.suppress(OSError):
             enable_compilation_cache()
 
 
-def load_encoder(model: str, precision: "Precision", max_seq_length: int | None) -> "SentenceEncoder":
+def load_encoder(model: str, precision: Precision, max_seq_length: int | None) -> "SentenceEncoder":
     """Loads the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 

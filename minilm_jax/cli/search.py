@@ -24,7 +24,7 @@ def search(corpus: Corpus, query: str, top_k: int, as_json: bool) -> None:
     Row counts the texts of the file from 1; of a .txt file it is the line. The file is embedded once and the index kept
     beside it, in FILE.index; when the file has changed, what is new in it is embedded. Blank texts are left out.
     """
-    from minilm_jax.terminal import render_texts
+    from minilm_jax.cli.terminal import render_texts
 
     hits = corpus.index.search(query, top_k)
     entries = [{**corpus.entry(hit["corpus_id"]), "score": hit["score"]} for hit in hits]

@@ -10,12 +10,12 @@ import click
 
 from minilm_jax.cli import model as shared
 from minilm_jax.cli.program import quiet_option
+from minilm_jax.config import Precision
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minilm_jax.precision import Precision
 
 _PICTURES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
@@ -32,7 +32,7 @@ _DOTS_PER_INCH = 200
 def similarity(
     texts: Sequence[str],
     model: str,
-    precision: "Precision",
+    precision: Precision,
     max_seq_length: int | None,
     as_json: bool,
     plot: Path | None,
@@ -50,7 +50,7 @@ def similarity(
         raise click.UsageError(f"{plot}: the suffix of a picture is one of {', '.join(_PICTURES)}.")
     import numpy as np
 
-    from minilm_jax.terminal import render_matrix
+    from minilm_jax.cli.terminal import render_matrix
 
     encoder = shared.load_encoder(model, precision, max_seq_length)
     vectors = shared.encode(encoder, texts)
@@ -68,11 +68,11 @@ def similarity(
 
 
 def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> None:
+    from minilm_jax.atomic_files import atomic_write
     from minilm_jax.plot import similarity_heatmap, style
-    from minilm_jax.whole_files import replaced
 
     figure = style.figure(similarity_heatmap(matrix, texts))
-    with replaced(path) as written, warnings.catch_warnings():
+    with atomic_write(path) as written, warnings.catch_warnings():
         # A letter that no installed font has shows as a box.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(written, dpi=_DOTS_PER_INCH, bbox_inches="tight")

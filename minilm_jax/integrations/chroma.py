@@ -5,10 +5,10 @@ from typing import Any
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
 from chromadb.utils.embedding_functions import register_embedding_function
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
-from minilm_jax.integrations.encoders import embed_texts
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.shared_encoders import embed_texts
 
 
 @register_embedding_function

@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from minilm_jax.integrations.encoders import embed_texts, embedding_size
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
+from minilm_jax.shared_encoders import embed_texts, embedding_size
 
 
 def register(

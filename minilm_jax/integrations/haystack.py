@@ -5,10 +5,10 @@ from typing import Any
 
 from haystack import Document, component
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
-from minilm_jax.integrations.encoders import embed_query, embed_texts, shared_encoder
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.shared_encoders import embed_query, embed_texts, shared_encoder
 
 
 class _Embedder:

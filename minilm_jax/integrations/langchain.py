@@ -4,9 +4,9 @@ import dataclasses
 
 from langchain_core.embeddings import Embeddings
 
-from minilm_jax.integrations.encoders import embed_query, embed_texts
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
+from minilm_jax.shared_encoders import embed_query, embed_texts
 
 
 @dataclasses.dataclass(frozen=True)

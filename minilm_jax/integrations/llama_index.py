@@ -5,9 +5,9 @@ import asyncio
 from llama_index.core.embeddings import BaseEmbedding
 from pydantic import Field
 
-from minilm_jax.integrations.encoders import embed_query, embed_texts
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
+from minilm_jax.shared_encoders import embed_query, embed_texts
 
 
 class MinilmJaxEmbedding(BaseEmbedding):

@@ -11,10 +11,10 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ScoringFunction
 from numpy.typing import NDArray
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.integrations.encoders import embed_texts, shared_encoder
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.shared_encoders import embed_texts, shared_encoder
 
 
 class MinilmJaxEncoder(AbsEncoder):

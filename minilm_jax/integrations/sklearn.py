@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
-from minilm_jax.integrations.encoders import embed_texts, embedding_size
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.shared_encoders import embed_texts, embedding_size
 
 
 class MinilmJaxVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

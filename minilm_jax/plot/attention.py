@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from minilm_jax.batching import Batch
 from minilm_jax.errors import InputError
 from minilm_jax.explain import attention_weights
 from minilm_jax.plot import style
 from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.tokens.batching import Batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

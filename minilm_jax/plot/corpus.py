@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.config import ProjectionMethod
 from minilm_jax.errors import InputError
 from minilm_jax.plot import style
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-Method = Literal["pca", "tsne", "umap"]
 _LONGEST_LABEL = 40
 # So few points leave room around them.
 _FEW = 40
@@ -32,7 +32,7 @@ def corpus_map(
     texts: Sequence[str] | None = None,
     *,
     groups: Sequence[Hashable] | None = None,
-    method: Method = "pca",
+    method: ProjectionMethod = "pca",
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Draws vectors as points of a plane.
@@ -69,12 +69,12 @@ def corpus_map(
     return ax
 
 
-def _project(vectors: NDArray[np.float32], method: Method) -> tuple[NDArray[np.float32], tuple[str, str]]:
+def _project(vectors: NDArray[np.float32], method: ProjectionMethod) -> tuple[NDArray[np.float32], tuple[str, str]]:
     """Returns the points, float32[n, 2], and the names of the axes."""
     if method == "pca":
         return _principal_components(vectors)
-    if method not in get_args(Method):
-        raise InputError(f"method is {method!r}; it must be one of {', '.join(get_args(Method))}.")
+    if method not in get_args(ProjectionMethod):
+        raise InputError(f"method is {method!r}; it must be one of {', '.join(get_args(ProjectionMethod))}.")
     others = len(vectors) - 1
     try:
         if method == "tsne":

@@ -5,8 +5,8 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from minilm_jax.model_files import DEFAULT_MODEL
-from minilm_jax.precision import Precision
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import Precision
 from minilm_jax.scale.nulls import embed_or_null
 from minilm_jax.sentence_encoder import SentenceEncoder
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from minilm_jax.scale import manifest
 from minilm_jax.scale.chunks import chunks
-from minilm_jax.scale.folder import agree, common_settings, shared
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, plan
 from minilm_jax.scale.model import Model
+from minilm_jax.scale.output_folder import agree, common_settings, shared
 from minilm_jax.scale.readers import UnreadableInput, read, rows_per_byte
 from minilm_jax.scale.shards import SIDECARS
 from minilm_jax.scale.store import Folder

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
-from minilm_jax.scale.job import Format, Job
+from minilm_jax.scale.job import Job
 from minilm_jax.scale.store import Folder, filesystem
 
-_FORMATS: Mapping[str, Format] = {
+_FORMATS: Mapping[str, CorpusFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".arrow": "arrow",
@@ -40,7 +41,7 @@ class InputFile:
     url: str
     size: int
     version: str
-    format: Format
+    format: CorpusFormat
     compression: str | None
 
 
@@ -57,7 +58,7 @@ def find_inputs(job: Job) -> list[InputFile]:
     return [files[url] for url in sorted(files) if not url.startswith(out)]
 
 
-def _found(given: str, format: Format | None) -> Iterator[InputFile]:
+def _found(given: str, format: CorpusFormat | None) -> Iterator[InputFile]:
     fs, path = filesystem(given)
     entries = _entries(fs, path)
     if not entries:
@@ -83,7 +84,7 @@ def _hidden(name: str) -> bool:
     return any(piece.startswith(("_", ".")) for piece in name.split("/"))
 
 
-def _file(fs: Any, info: Mapping[str, Any], format: Format | None) -> InputFile | None:
+def _file(fs: Any, info: Mapping[str, Any], format: CorpusFormat | None) -> InputFile | None:
     name = PurePosixPath(info["name"])
     compression = _COMPRESSIONS.get(name.suffix)
     format = format or _FORMATS.get(name.with_suffix("").suffix if compression else name.suffix)

@@ -1,15 +1,14 @@
 """`Job`: all that is decided before a corpus is embedded."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from minilm_jax.model_files import DEFAULT_MODEL
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.config import CorpusFormat, VectorType
 
 if TYPE_CHECKING:
-    from minilm_jax.precision import Precision
+    from minilm_jax.config import Precision
 
-Format = Literal["parquet", "arrow", "jsonl", "csv"]
-VectorType = Literal["float32", "float16", "int8", "binary"]
 
 # A shard is what an interrupted run loses at most: two minutes of a CPU; and 200 MB of float32 vectors.
 SHARD_ROWS = 131_072
@@ -43,4 +42,4 @@ class Job:
     dtype: VectorType = "float32"
     max_seq_length: int | None = None
     shard_rows: int = SHARD_ROWS
-    input_format: Format | None = None
+    input_format: CorpusFormat | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.placement import ONE_DEVICE
+from minilm_jax.runtime.devices import ONE_DEVICE
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.vectors import Vectors, vector_type
 from minilm_jax.sentence_encoder import SentenceEncoder

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.scale import text_rows
+from minilm_jax.scale import text_columns as text_rows
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.store import filesystem, shown
 

@@ -5,19 +5,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from minilm_jax import progress
+from minilm_jax.config import CorpusEngine
 from minilm_jax.errors import InputError
 from minilm_jax.scale import manifest
 from minilm_jax.scale.estimate import expected_rows
-from minilm_jax.scale.folder import prepared, shared
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, plan
+from minilm_jax.scale.output_folder import prepared, shared
 from minilm_jax.scale.shards import REJECTS
 from minilm_jax.scale.worker import PartReport, ShardWorker
-
-Engine = Literal["local", "ray"]
 
 _log = logging.getLogger("minilm_jax")
 
@@ -25,7 +23,7 @@ _log = logging.getLogger("minilm_jax")
 def embed_corpus(
     job: Job,
     *,
-    engine: Engine = "local",
+    engine: CorpusEngine = "local",
     workers: int = 1,
     prune: bool = False,
     share: tuple[int, int] = (0, 1),
@@ -106,7 +104,7 @@ def _meet(name: str, processes: int) -> None:
 
 
 def _made(
-    job: Job, parts: Sequence[Part], engine: Engine, workers: int, advance: Callable[[int, bool], object]
+    job: Job, parts: Sequence[Part], engine: CorpusEngine, workers: int, advance: Callable[[int, bool], object]
 ) -> Iterator[PartReport]:
     if engine == "local":
         yield from map(ShardWorker(job, advance), parts)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.errors import InputError
-from minilm_jax.model_files import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from minilm_jax.precision import Precision
+    from minilm_jax.config import Precision
 
 
 def embed_frames(
@@ -34,8 +34,8 @@ def embed_frames(
 
     def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # Not in the driver, which starts a JVM by a fork that jax would warn of.
-        from minilm_jax.integrations.encoders import shared_encoder
         from minilm_jax.scale.nulls import embed_or_null
+        from minilm_jax.shared_encoders import shared_encoder
 
         for frame in frames:
             texts = [None if pd.isna(text) else text for text in frame[text_column]]

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from minilm_jax.quantization import quantize_embeddings
-from minilm_jax.scale.job import VectorType
+from minilm_jax.config import VectorType
+from minilm_jax.vectors.quantization import quantize_embeddings
 
 # What stands for 1 in int8.
 INT8_ONE = 127

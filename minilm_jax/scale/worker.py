@@ -8,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 
+from minilm_jax.runtime.workers import prefetch
 from minilm_jax.scale.chunks import Chunk, chunks
-from minilm_jax.scale.folder import FAILED, agree, common_settings
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.model import Model
+from minilm_jax.scale.output_folder import FAILED, agree, common_settings
 from minilm_jax.scale.readers import UnreadableInput, read
 from minilm_jax.scale.shards import Shard, ShardWriter, check_shard, new_shard
 from minilm_jax.scale.store import Folder
 from minilm_jax.scale.vectors import Vectors, vector_column
-from minilm_jax.streams import ahead
 
 # Chunks that are read while one is embedded.
 _AHEAD = 2
@@ -91,7 +91,7 @@ class ShardWorker:
             self._progress(sum(shard.rows for shard in found.values()), True)
             return
         rows = read(part.file, part.groups, self._job.text_column, part.columns)
-        with contextlib.closing(ahead(chunks(rows, self._job.shard_rows, self._model.text_bytes), _AHEAD)) as source:
+        with contextlib.closing(prefetch(chunks(rows, self._job.shard_rows, self._model.text_bytes), _AHEAD)) as source:
             for number, of_shard in itertools.groupby(source, key=lambda chunk: chunk.shard):
                 if number in found:
                     for chunk in of_shard:

@@ -1,8 +1,4 @@
-from .binary import (
-    hamming_sim as hamming_sim,
-    quantize_embeddings as quantize_embeddings,
-    semantic_search_binary as semantic_search_binary,
-)
+from .binary import hamming_sim as hamming_sim, semantic_search_binary as semantic_search_binary
 from .communities import community_detection as community_detection
 from .exact import Hit as Hit, Nearest as Nearest, nearest as nearest, semantic_search as semantic_search
 from .index import SearchIndex as SearchIndex, TextHit as TextHit
@@ -10,7 +6,7 @@ from .paraphrases import (
     paraphrase_mining as paraphrase_mining,
     paraphrase_mining_embeddings as paraphrase_mining_embeddings,
 )
-from .similarity import (
+from .scores import (
     ScoreFunction as ScoreFunction,
     cos_sim as cos_sim,
     dot_score as dot_score,
@@ -20,6 +16,7 @@ from .similarity import (
     pairwise_dot_score as pairwise_dot_score,
     pairwise_euclidean_sim as pairwise_euclidean_sim,
     pairwise_manhattan_sim as pairwise_manhattan_sim,
+    quantize_embeddings as quantize_embeddings,
 )
 
 __all__: list[str]

@@ -6,8 +6,8 @@ from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
-from minilm_jax.quantization import quantize_embeddings
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
+from minilm_jax.vectors.quantization import quantize_embeddings
 
 
 def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:

@@ -6,10 +6,10 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
-from minilm_jax.engine import progress_bar
 from minilm_jax.errors import InputError
+from minilm_jax.progress import progress_bar
 from minilm_jax.search.chunks import Rows, as_rows, chunks, power_of_two, rows_at_once
-from minilm_jax.search.similarity import cos_sim
+from minilm_jax.vectors.similarity import cos_sim
 
 # Cosines that are held at a time while groups are taken, 64 MB.
 _MOST_COSINES = 2**24

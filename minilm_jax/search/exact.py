@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
 from minilm_jax.search.chunks import Rows, as_rows, chunks, power_of_two, rows_at_once
-from minilm_jax.search.similarity import ScoreFunction, cos_sim
+from minilm_jax.vectors.similarity import ScoreFunction, cos_sim
 
 QUERIES_AT_ONCE = 1_024
 

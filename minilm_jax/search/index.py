@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.search import index_folder
+from minilm_jax.search import index_files as index_folder
 from minilm_jax.search.approximate import Graph
 from minilm_jax.search.exact import Hit, semantic_search
-from minilm_jax.search.similarity import dot_score
 from minilm_jax.sentence_encoder import SentenceEncoder
-from minilm_jax.tokenization import check_texts
+from minilm_jax.tokens.tokenizer import check_texts
+from minilm_jax.vectors.similarity import dot_score
 
 
 class TextHit(Hit):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minilm_jax.engine import progress_bar
 from minilm_jax.errors import InputError
+from minilm_jax.progress import progress_bar
 from minilm_jax.search.chunks import as_rows
 from minilm_jax.search.exact import QUERIES_AT_ONCE, Nearest, nearest
-from minilm_jax.search.similarity import ScoreFunction, cos_sim
+from minilm_jax.vectors.similarity import ScoreFunction, cos_sim
 
 # A pair of rows i < j is held as the one number i · 2³² + j.
 _BITS = 32

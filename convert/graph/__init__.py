@@ -1,0 +1,1 @@
+"""ONNX graphs in plain operators: constants, fused and quantized operators."""

@@ -1,0 +1,1 @@
+"""The BERT encoder in a graph: its blocks, weights and sizes."""

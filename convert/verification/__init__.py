@@ -1,0 +1,1 @@
+"""Verification: the graph and the converted encoder on the same inputs."""

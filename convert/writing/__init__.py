@@ -1,0 +1,1 @@
+"""Converted models on disk, and params written back into an ONNX graph."""

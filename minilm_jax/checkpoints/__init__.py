@@ -1,0 +1,1 @@
+"""Model files: sources, cache, formats, and the settings in a model folder."""

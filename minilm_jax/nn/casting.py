@@ -1,0 +1,113 @@
+"""`cast`: a float32 tree in bfloat16, float16 or int8, with no data from the user."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, Precision
+from minilm_jax.errors import InputError
+from minilm_jax.nn.params import Params, flatten, unflatten
+from minilm_jax.tokens.batching import Batch
+
+# Of a weight, -127 to 127.
+_LEVELS = 127
+# How much of a channel's range goes into the kernel: all of it at 1, none at 0. From 0.5 to 0.75 all are about as good.
+_SMOOTHING = 0.6
+_ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
+# Random token ids show the same few wide channels as texts do, and as wide.
+_SAMPLE = (16, 32)
+
+
+def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig = ALL_MINILM_L6_V2) -> Params:
+    """Gives the parameters another precision; `embed` and `encode` take every one.
+
+    Args:
+        params: Nested dict of float32 arrays.
+        precision: "float32"; "bfloat16" or "float16" rounds embeddings and kernels to it and multiplies in it
+            (`SentenceEncoder` does so only where that is faster than in float32); "int8" holds the encoder's kernels in
+            8 bits, one scale an output feature, and multiplies in 8 bits, each token with a scale and a zero point of
+            its own, so that a text's vector depends on nothing else (a GPU or TPU multiplies them in bfloat16, which
+            holds them exactly). int8 has no gradients. In all of these, attention multiplies in 16 bits; sums, softmax
+            and LayerNorm stay float32.
+        config: Sizes of the encoder that params belong to.
+
+    Returns:
+        A new tree; in int8 each encoder kernel has `kernel_scale` and `kernel_sum` beside it, and what follows a
+        LayerNorm the `input_scale` that evens out its channels.
+
+    Raises:
+        InputError: The precision is unknown, or params are not float32.
+
+    Examples:
+        >>> import minilm_jax as mj
+        >>> small = mj.cast(mj.load_params(), "int8")
+        >>> small["encoder"]["layer"]["0"]["intermediate"]["dense"]["kernel"].dtype
+        dtype('int8')
+    """
+    if precision not in get_args(Precision):
+        raise InputError(f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.")
+    leaves = flatten(params)
+    for path, leaf in leaves.items():
+        if leaf.dtype != jnp.float32:
+            raise InputError(f"{path} is {leaf.dtype}; cast starts from float32 params, see load_params.")
+    if precision == "float32":
+        return unflatten(leaves)
+    if precision == "int8":
+        leaves |= _smoothed(params, config)
+    return unflatten({name: leaf for path in leaves for name, leaf in _cast(path, leaves[path], precision).items()})
+
+
+def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
+    name = path.rpartition(".")[2]
+    is_integer = precision == "int8" and name == "kernel" and path.startswith("encoder.")
+    # In the type of the biases before attention it multiplies what their layers return.
+    if path.endswith(_ATTENDED) or (name in ("embedding", "kernel") and not is_integer):
+        return {path: jnp.asarray(leaf, jnp.bfloat16 if precision == "int8" else precision)}
+    if name != "kernel":
+        return {path: leaf}
+    kernel = np.asarray(leaf)
+    scale = np.maximum(np.abs(kernel).max(axis=0), np.finfo(np.float32).tiny) / _LEVELS
+    values = np.rint(kernel / scale).astype(np.int8)
+    sums = values.sum(axis=0, dtype=np.int32)
+    quantized = {path: values, f"{path}_scale": scale.astype(np.float32), f"{path}_sum": sums}
+    return {name: jnp.asarray(array) for name, array in quantized.items()}
+
+
+def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any]:
+    """Returns `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
+    shape = _SAMPLE[0], min(_SAMPLE[1], config.max_position_embeddings)
+    ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
+    ranges = jax.jit(_ranges, static_argnums=2)(params, Batch(ids, np.ones_like(ids)), config)
+    leaves = flatten(params)
+    smoothed: dict[str, Any] = {}
+    for module, activations in ranges.items():
+        kernels = {p: np.asarray(leaves[p]) for p in leaves if p.startswith(f"{module}.") and p.endswith(".kernel")}
+        scale = _even(np.asarray(activations), np.abs(np.hstack([*kernels.values()])).max(axis=1))
+        smoothed |= {path: kernel / scale[:, None] for path, kernel in kernels.items()}
+        smoothed[f"{module}.input_scale"] = jnp.asarray(scale)
+    return smoothed
+
+
+def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
+    """Measures the largest magnitude of each channel, [D], in the input of every module that follows a LayerNorm."""
+    from minilm_jax.nn.encoder import Attention, encode  # Imported here, as of all precisions only int8 needs them.
+
+    mask = jnp.asarray(batch.attention_mask).astype(bool)
+    inputs: dict[str, Any] = {}
+    for index, hidden in enumerate((encode(params, batch, config, output_hidden_states=True).hidden_states or ())[:-1]):
+        attention = {"params": params["encoder"]["layer"][str(index)]["attention"]}
+        inputs[f"encoder.layer.{index}.attention.self"] = hidden
+        inputs[f"encoder.layer.{index}.intermediate"] = Attention(config).apply(attention, hidden, mask)
+    return {module: jnp.abs(x).max(axis=(0, 1)) for module, x in inputs.items()}
+
+
+def _even(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns what each channel is multiplied by, so that neither activations nor weights are left all the range."""
+    tiny = np.finfo(np.float32).tiny
+    scale = np.maximum(weights, tiny) ** (1 - _SMOOTHING) / np.maximum(activations, tiny) ** _SMOOTHING
+    return (scale / np.exp(np.log(scale).mean())).astype(np.float32)

@@ -1,0 +1,134 @@
+"""The dense layer on float32, 16-bit and int8 kernels; which of them it is, the params tell."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from minilm_jax.nn.blocked_kernels import BlockedKernel, dot_blocked
+from minilm_jax.nn.integer_dot import dot_uint8_int8
+
+# Numbers are stored and multiplied in them; sums, softmax and LayerNorm stay float32.
+HALF_TYPES = (jnp.bfloat16, jnp.float16)
+
+# Of an activation, 0 to 255.
+_LEVELS = 255
+
+
+class Quantized(NamedTuple):
+    """Activations in 8 bits, x ≈ scale · (values - zero), each token with a scale of its own.
+
+    Attributes:
+        x: float32[..., D], as they were; accelerators multiply these.
+        values: uint8[..., D].
+        scale: float32[..., 1].
+        zero: float32[..., 1].
+    """
+
+    x: Array
+    values: Array
+    scale: Array
+    zero: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of x."""
+        return self.x.shape
+
+
+def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
+    """Rounds to 8 bits, asymmetrically: GELU leaves hardly anything below zero to spend half of the levels on.
+
+    Args:
+        x: float32[..., D].
+        lowest: A bound that no element is below, where one is known; it saves looking for the smallest one.
+
+    Returns:
+        What `dense` multiplies with int8 kernels.
+    """
+    low = jnp.minimum(x.min(axis=-1, keepdims=True), 0.0) if lowest is None else jnp.float32(lowest)
+    high = jnp.maximum(x.max(axis=-1, keepdims=True), 0.0)
+    scale = jnp.maximum((high - low) / _LEVELS, jnp.finfo(x.dtype).tiny)
+    zero = jnp.round(-low / scale)
+    values = jnp.clip(jnp.round(x / scale) + zero, 0.0, _LEVELS).astype(jnp.uint8)
+    return Quantized(x, values, scale, zero)
+
+
+def shared_input(params: Mapping[str, Any], x: Array) -> Array | Quantized:
+    """Quantises the input of several int8 layers, or of one, after smoothing it.
+
+    Args:
+        params: Of the module that the layers are in; in int8 with their `input_scale`, float32[D], which evens out the
+            channels (SmoothQuant, Xiao et al., 2022): their kernels are divided by it.
+        x: float32[..., D].
+
+    Returns:
+        x itself where params are not int8.
+    """
+    return quantize(x * _row(params["input_scale"], x)) if "input_scale" in params else x
+
+
+def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
+    """Computes x · kernel + bias in the precision that the kernel has, and returns it in that of the bias.
+
+    Args:
+        params: `kernel` [D, F], `bias` float32 or 16-bit[F]; in int8 `kernel_scale` float32[F] and `kernel_sum`
+            int32[F].
+        x: float32[..., D]; for int8 it may be quantised already.
+
+    Returns:
+        [..., F] in the type of the bias.
+    """
+    product, bias = _product(params, x), params["bias"]
+    return (product + _row(bias, product).astype(product.dtype)).astype(bias.dtype)
+
+
+def _product(params: Mapping[str, Any], x: Array | Quantized) -> Array:
+    kernel = params["kernel"]
+    if kernel.dtype != jnp.int8:
+        assert not isinstance(x, Quantized)
+        return dot(x, kernel)
+    x = x if isinstance(x, Quantized) else quantize(x)
+    if isinstance(kernel, BlockedKernel):
+        return _dot_quantized(x, params)
+    return lax.platform_dependent(x, params, cpu=_dot_quantized, default=_dot_scaled)
+
+
+def dot(x: Array, kernel: Array | BlockedKernel) -> Array:
+    """Multiplies in the kernel's type and sums in float32, or in x's type where that is wider.
+
+    Args:
+        x: float32[..., D].
+        kernel: float32, bfloat16 or float16[D, F].
+
+    Returns:
+        float32[..., F].
+    """
+    if isinstance(kernel, BlockedKernel):
+        return dot_blocked(x.astype(kernel.dtype), kernel)
+    # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
+    precision = lax.Precision.HIGHEST if kernel.dtype == jnp.float32 else None
+    dimensions = (((x.ndim - 1,), (0,)), ((), ()))
+    sums = x.dtype if x.dtype == jnp.float64 else jnp.float32
+    return lax.dot_general(x.astype(kernel.dtype), kernel, dimensions, precision=precision, preferred_element_type=sums)
+
+
+def dot_integers(x: Array, kernel: Array | BlockedKernel) -> Array:
+    """Multiplies uint8[..., D] with int8[D, F], exactly, to int32[..., F]."""
+    return dot_blocked(x, kernel) if isinstance(kernel, BlockedKernel) else dot_uint8_int8(x, kernel)
+
+
+def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:
+    product = dot_integers(x.values, params["kernel"])
+    product -= x.zero.astype(jnp.int32) * _row(params["kernel_sum"], x.x)
+    return product.astype(jnp.float32) * (x.scale * _row(params["kernel_scale"], x.x))
+
+
+def _dot_scaled(x: Quantized, params: Mapping[str, Array]) -> Array:
+    # Accelerators multiply bfloat16 as fast as it can be read, and it holds the 8 bits of the kernel exactly.
+    return dot(x.x, params["kernel"].astype(jnp.bfloat16)) * _row(params["kernel_scale"], x.x)
+
+
+def _row(vector: Array, x: Array) -> Array:
+    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)

@@ -1,0 +1,46 @@
+"""`embed`: the pure function that users jit, differentiate, vmap, shard and export."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.nn.encoder import encode
+from minilm_jax.nn.inputs import spans
+from minilm_jax.nn.pooling import l2_normalize, pool
+from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
+
+
+def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
+    """Maps token ids to sentence embeddings.
+
+    A row's vector does not depend on the other rows or on its padding; a row of padding only gives zeros.
+
+    Args:
+        params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
+            Or packed rows, see `minilm_jax.tokens.packed_rows`.
+        config: Sizes and pooling of the encoder that params belong to.
+
+    Returns:
+        float32[B, D], or [B, S, D] for S texts a packed row; of unit length where `config.normalize`.
+
+    Raises:
+        InputError: The shapes of the batch do not fit each other or the position table.
+
+    Examples:
+        >>> import jax
+        >>> import minilm_jax as mj
+        >>> params = mj.load_params()
+        >>> batch = mj.tokenize(["A cat sleeps.", "A kitten naps.", "The central bank raised rates."])
+        >>> vectors = jax.jit(mj.embed)(params, batch)
+        >>> vectors.shape
+        (3, 384)
+        >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
+        ['1.00', '0.71', '-0.02']
+    """
+    hidden_state = encode(params, batch, config).last_hidden_state
+    mask = spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
+    pooled = pool(hidden_state, mask, config.pooling)
+    return l2_normalize(pooled) if config.normalize else pooled

@@ -1,0 +1,26 @@
+"""XLA's persistent compilation cache: off in the library unless asked for, on in the command line."""
+
+from pathlib import Path
+
+import jax
+
+from minilm_jax.checkpoints.cache import cache_folder
+
+
+def enable_compilation_cache(folder: str | Path | None = None) -> Path:
+    """Keeps compiled programs on disk, so that the next process starts without compiling.
+
+    What lies in the folder is trusted as code: keep it private to the user.
+
+    Args:
+        folder: Where; by default `xla` in the cache folder of minilm-jax.
+
+    Returns:
+        The folder.
+    """
+    path = Path(folder) if folder is not None else cache_folder() / "xla"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return path

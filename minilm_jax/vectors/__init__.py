@@ -1,0 +1,1 @@
+"""Finished vectors: similarity functions and quantization."""

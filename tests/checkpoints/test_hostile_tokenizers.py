@@ -1,0 +1,140 @@
+"""Tokenizers that nobody vouches for: errors of our own, at a small cost, even where the library panics."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import minilm_jax as mj
+from minilm_jax.nn.params import Params
+from minilm_jax.tokens.tokenizer import TextTokenizer
+from tests.conftest import TINY
+from tests.convert.fuzz.limits import bounded
+
+LONGEST_MESSAGE = 1_000
+WORDS = {word: i for i, word in enumerate("[PAD] [UNK] [CLS] [SEP] a b ##c hello world".split())}
+CLS, TEXT, SEP = (
+    {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+    {"Sequence": {"id": "A", "type_id": 0}},
+    {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+)
+TOKENIZER = {
+    "version": "1.0",
+    "truncation": None,
+    "padding": None,
+    "added_tokens": [],
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "lowercase": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {
+        "type": "TemplateProcessing",
+        "single": [CLS, TEXT, SEP],
+        "pair": [TEXT, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {name: {"id": name, "ids": [WORDS[name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")},
+    },
+    "decoder": None,
+    "model": {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+        "vocab": WORDS,
+    },
+}
+
+
+def tokenizer(folder: Path, place: str = "version", value: Any = "1.0") -> Path:
+    """Writes the tokenizer with one value changed, at a place such as `model.vocab`."""
+    changed = copy.deepcopy(TOKENIZER)
+    *parents, last = place.split(".")
+    node: Any = changed
+    for parent in parents:
+        node = node[parent]
+    node[last] = value
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(changed), "utf-8")
+    return path
+
+
+def refused(path: Path) -> None:
+    with bounded(megabytes=64), pytest.raises(mj.ModelFileError) as caught:
+        TextTokenizer(path)(["hello world ac zzz", "a" * 28 + "b"])
+    assert path.name in str(caught.value)
+    assert "MemoryError" not in str(caught.value)
+    assert len(str(caught.value)) < LONGEST_MESSAGE
+
+
+def test_the_tokenizer_that_is_changed_below_is_fine(tmp_path: Path) -> None:
+    assert TextTokenizer(tokenizer(tmp_path))(["hello ac"]).tokens.ids.tolist() == [2, 7, 4, 6, 3]
+
+
+def test_a_tokenizer_truncated_anywhere(tmp_path: Path) -> None:
+    path = tokenizer(tmp_path)
+    whole = path.read_bytes()
+    for kept in range(0, len(whole), 16):
+        path.write_bytes(whole[:kept])
+        refused(path)
+
+
+@given(st.binary(max_size=2_000))
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_a_tokenizer_of_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    # A folder of its own: what is beside other tests' folders would be taken for theirs.
+    path = tmp_path_factory.getbasetemp() / "any-bytes" / "tokenizer.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    refused(path)
+
+
+def test_a_tokenizer_of_many_brackets(tmp_path: Path) -> None:
+    for content in (b"[" * 10**7, b'{"normalizer":' + b'{"type":"Sequence","normalizers":[' * 10**4):
+        (tmp_path / "tokenizer.json").write_bytes(content)
+        refused(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("version", "9.0"),
+        ("model.type", "Foo"),
+        ("model.type", "F" * 10**6),
+        ("model.type", "BPE"),
+        ("model.type", "Unigram"),
+        ("model", {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]}),
+        ("model", {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "nope"}),
+        ("model", {"type": "Unigram", "unk_id": None, "vocab": []}),
+        ("model.vocab", {}),
+        ("model.vocab", {"hello": 0}),
+        ("model.vocab", WORDS | {"zzz": -1}),
+        ("model.vocab", WORDS | {"zzz": 2**31}),
+        ("model.vocab", WORDS | {"zzz": 2**32 - 1}),
+        ("model.vocab", WORDS | {"zzz": 2**40}),
+        ("post_processor", None),
+        ("post_processor", {"type": "BertProcessing", "sep": ["[SEP]", 2**32 - 1], "cls": ["[CLS]", 101]}),
+        ("post_processor.special_tokens.[CLS].ids", []),
+        ("post_processor.special_tokens.[CLS].ids", [2] * 1_000),
+        ("post_processor.special_tokens.[CLS].ids", [2**32 - 1]),
+        ("post_processor.special_tokens", {}),
+        ("post_processor.single", [CLS, {"Sequence": {"id": "B", "type_id": 0}}, SEP]),
+        ("normalizer", {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}),
+        ("normalizer", {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}),
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": ""}),
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAAA="}),
+        ("pre_tokenizer", {"type": "FixedLength", "length": 0}),
+    ],
+    ids=str,
+)
+def test_hostile_tokenizers(tmp_path: Path, place: str, value: Any) -> None:
+    refused(tokenizer(tmp_path, place, value))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("model.vocab", WORDS | {"zzz": 99}), ("post_processor.special_tokens.[CLS].ids", [99])],
+    ids=["word", "special token"],
+)
+def test_token_ids_outside_the_embedding_table(tiny_params: Params, tmp_path: Path, place: str, value: Any) -> None:
+    with pytest.raises(mj.ModelFileError, match="the tokenizer has 100 tokens, the model 99"):
+        mj.SentenceEncoder(tiny_params, TINY, TextTokenizer(tokenizer(tmp_path, place, value)), 16)

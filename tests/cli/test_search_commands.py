@@ -1,0 +1,158 @@
+"""`minilm-jax search`, `cluster` and `duplicates`, on the real model."""
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+import minilm_jax as mj
+from minilm_jax.cli import main, model, terminal
+
+TEXTS = """How do I reset my password?
+I forgot my password, what now?
+
+The parcel arrived broken.
+My package was damaged on arrival.
+The cat sits outside.
+The cat sits outside."""
+
+
+@pytest.fixture
+def embedded(encoder, monkeypatch):
+    """Counts the texts that commands embed, queries too."""
+    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    before = encoder.stats.texts
+    return lambda: encoder.stats.texts - before
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text(TEXTS)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_a_search_prints_rows_scores_and_texts(embedded, corpus):
+    result = run("search", "cannot log in", "--corpus", corpus, "-k", 2)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "score  row  text"
+    assert [line[7:] for line in lines[1:]] == [
+        "  1  How do I reset my password?",
+        "  2  I forgot my password, what now?",
+    ]
+    hits = json.loads(run("search", "a damaged parcel", "--corpus", corpus, "--json").stdout)
+    assert [hit["row"] for hit in hits[:2]] in ([4, 5], [5, 4])
+    assert [hit["text"] for hit in hits[:2]] == [TEXTS.splitlines()[hit["row"] - 1] for hit in hits[:2]]
+    assert len(hits) == 6
+    assert hits[0]["score"] > hits[-1]["score"]
+
+
+def test_a_corpus_is_embedded_once_and_then_what_changed(embedded, corpus):
+    for command in (["search", "cat", "--corpus"], ["cluster"], ["duplicates"]):
+        assert run(*command, corpus).exit_code == 0
+    assert embedded() == 5 + 1  # Two lines are equal.
+    corpus.write_text(f"Dogs bark.\n{TEXTS}")
+    hits = json.loads(run("search", "dogs", "--corpus", corpus, "--json").stdout)
+    assert hits[0]["row"] == 1
+    assert embedded() == 6 + 1 + 1
+    assert {path.name for path in corpus.parent.iterdir()} == {"texts.txt", "texts.txt.index"}
+
+
+def test_the_index_may_be_elsewhere_and_other_formats_be_read(embedded, tmp_path):
+    corpus, index = tmp_path / "t.csv", tmp_path / "deep" / "index"
+    corpus.write_text('id,review\n1,"two\nlines"\n2,one\n')
+    result = run("search", "one", "--corpus", corpus, "--field", "review", "--index", index, "-k", 1)
+    assert result.stdout.splitlines()[1].split() == ["1.000", "2", "one"]
+    assert index.is_dir()
+    assert os.listdir(tmp_path) in (["t.csv", "deep"], ["deep", "t.csv"])
+
+
+def test_an_index_of_another_model_is_made_anew(embedded, encoder, corpus, folder, monkeypatch):
+    run("search", "cat", "--corpus", corpus)
+    other = mj.SentenceEncoder(folder, max_seq_length=128)
+    monkeypatch.setattr(model, "load_encoder", lambda *_: other)
+    result = run("search", "cat", "--corpus", corpus)
+    assert result.exit_code == 0
+    assert "note: all texts are embedded anew" in result.stderr
+    assert run("search", "cat", "--corpus", corpus).stderr == ""
+    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    assert run("search", "cat", "--corpus", corpus, "--quiet").stderr == ""
+
+
+def test_an_index_that_cannot_be_kept_is_done_without(embedded, corpus):
+    (corpus.parent / "texts.txt.index").mkdir()
+    (corpus.parent / "texts.txt.index" / "thesis.txt").touch()
+    result = run("search", "cat", "--corpus", corpus, "-k", 1)
+    assert "The cat sits outside." in result.stdout
+    assert "note: the index is not kept, --index names another place for it" in result.stderr
+    assert (corpus.parent / "texts.txt.index" / "thesis.txt").exists()
+
+
+def test_clusters(embedded, corpus):
+    lines = run("cluster", corpus, "--min-size", 2, "--threshold", 0.5).stdout.splitlines()
+    assert lines[0] == "size  row  text"
+    assert {line[:4].strip() for line in lines[1:7]} == {"2", ""}
+    assert lines[-1] == "Clusters: 3, with 6 of 6 texts."
+    clusters = json.loads(run("cluster", corpus, "--min-size", 2, "--threshold", 0.5, "--json").stdout)
+    assert sorted(sorted(text["row"] for text in each) for each in clusters) == [[1, 2], [4, 5], [6, 7]]
+
+
+def test_large_clusters_are_shortened(embedded, tmp_path):
+    (tmp_path / "t.txt").write_text("a cat\n" * 9)
+    lines = run("cluster", tmp_path / "t.txt").stdout.splitlines()
+    assert lines[1:7] == ["   9    1  a cat", *(f"      {i:>3}  a cat" for i in range(2, 6)), "           … 4 more"]
+    assert len(run("cluster", tmp_path / "t.txt", "--all").stdout.splitlines()) == 1 + 9 + 2
+
+
+def test_duplicates(embedded, corpus):
+    lines = run("duplicates", corpus).stdout.splitlines()
+    assert lines[:3] == ["score  row  text", "1.000    6  The cat sits outside.", "         7  The cat sits outside."]
+    assert lines[-1] == "Pairs with a cosine of 0.9 or more: 1, of 6 texts."
+    assert "15, of 6 texts. --most 15 prints all." in run("duplicates", corpus, "--most", 2, "--threshold", -1).stdout
+    pairs = json.loads(run("duplicates", corpus, "--threshold", 1, "--json").stdout)
+    assert [(pair["rows"], pair["texts"]) for pair in pairs] == [([6, 7], ["The cat sits outside."] * 2)]
+
+
+def test_a_file_without_texts(embedded, tmp_path):
+    (tmp_path / "t.txt").write_text("\n \n")
+    assert run("search", "a", "--corpus", tmp_path / "t.txt", "--json").stdout == "[]\n"
+    assert run("search", "a", "--corpus", tmp_path / "t.txt").stdout == "score  row  text\n"
+    assert run("cluster", tmp_path / "t.txt").stdout.endswith("Clusters: 0, with 0 of 0 texts.\n")
+    assert run("duplicates", tmp_path / "t.txt").stdout.endswith(": 0, of 0 texts.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "a"], 2, "--corpus"),
+        (["search", "a", "--corpus", "none.txt"], 2, "does not exist"),
+        (["search", "a", "--corpus", "x.log"], 2, "name the format with --from"),
+        (["cluster", "x.jsonl"], 1, "line 1: not JSON"),
+        (["duplicates", "x.jsonl", "--threshold", "2"], 2, "--threshold"),
+    ],
+)
+def test_what_is_wrong_shows_before_the_model_is_loaded(arguments, code, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    for name in ("x.log", "x.jsonl"):
+        (tmp_path / name).write_text("{")
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.split())
+
+
+def test_a_table_in_a_terminal_keeps_to_its_width(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "30")
+    table = terminal.render_texts("score", [("0.5", "1", "犬 " * 20), ("", "12", "line\nend"), ("", "3", "x" * 10**6)])
+    assert table.splitlines() == [
+        "score  row  text",
+        "  0.5    1  犬 犬 犬 犬 犬 犬…",
+        "        12  line end",
+        "         3  " + "x" * 17 + "…",
+    ]

@@ -1,0 +1,165 @@
+"""Tensors in files beside the ONNX file: read where they may be, refused wherever else they point."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import onnx
+import pytest
+
+import minilm_jax as mj
+from convert.flax_to_onnx import to_onnx
+from convert.onnx_to_flax import convert
+from convert.reading.onnx_file import read_onnx
+from minilm_jax.nn.params import Params
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def external(tiny_params: Params, tmp_path: Path) -> Path:
+    """A model folder with the weights in `weights.bin`, and a secret outside of it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(bytes(2**20))
+    onnx.save_model(
+        to_onnx(tiny_params, TINY),
+        folder / "model.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    return folder / "model.onnx"
+
+
+def point_at(path: Path, **entries: str) -> None:
+    model = onnx.load(path, load_external_data=False)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("word_embeddings.embedding"))
+    kept = {entry.key: entry.value for entry in tensor.external_data}
+    del tensor.external_data[:]
+    for key, value in {**kept, **entries}.items():
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+
+
+def test_it_is_read_from_the_models_own_folder(external: Path, tiny_params: Params) -> None:
+    conversion = convert(read_onnx(external).model)
+    assert jax.tree.all(jax.tree.map(np.array_equal, conversion.params, tiny_params))
+
+
+def test_and_from_a_folder_in_it(external: Path, tiny_params: Params) -> None:
+    (external.parent / "data").mkdir()
+    (external.parent / "weights.bin").rename(external.parent / "data" / "weights.bin")
+    model = onnx.load(external, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "data/weights.bin"
+    external.write_bytes(model.SerializeToString())
+    assert read_onnx(external).model.graph.initializer[0].raw_data
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("/etc/passwd", "leads out of the folder"),
+        ("../secret", "leads out of the folder"),
+        ("data/../../secret", "leads out of the folder"),
+        ("..\\secret", "leads out of the folder"),
+        ("", "leads out of the folder"),
+        (".", "leads out of the folder"),
+        ("weights.bin\0.png", "leads out of the folder"),
+        ("missing.bin", "No such file"),
+        ("x" * 5_000, "File name too long"),
+    ],
+)
+def test_other_places_are_refused(external: Path, location: str, reason: str) -> None:
+    point_at(external, location=location)
+    with pytest.raises(mj.ConversionError, match=rf"model\.onnx: .*word_embeddings.*{reason}"):
+        read_onnx(external)
+
+
+def symlink(weights: Path) -> None:
+    weights.unlink()
+    weights.symlink_to("../secret")
+
+
+def symlink_to_nothing(weights: Path) -> None:
+    weights.unlink()
+    weights.symlink_to("../nothing")
+
+
+def hard_link(weights: Path) -> None:
+    weights.unlink()
+    os.link(weights.parent.parent / "secret", weights)
+
+
+def pipe(weights: Path) -> None:
+    weights.unlink()
+    os.mkfifo(weights)
+
+
+def folder(weights: Path) -> None:
+    weights.unlink()
+    weights.mkdir()
+
+
+def cut_off(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (symlink, "symbolic link"),
+        (symlink_to_nothing, "symbolic link"),
+        (hard_link, "hard link"),
+        (pipe, "no regular file"),
+        (folder, "no regular file"),
+        (cut_off, "the file has 100 bytes, and the tensor would end at"),
+    ],
+)
+def test_what_is_no_plain_file_is_refused(external: Path, spoil: Callable[[Path], None], reason: str) -> None:
+    spoil(external.parent / "weights.bin")
+    with pytest.raises(mj.ConversionError, match=reason):
+        read_onnx(external)
+
+
+def test_a_link_in_the_middle_of_the_way_is_refused(external: Path) -> None:
+    (external.parent / "data").symlink_to("..")
+    point_at(external, location="data/secret")
+    with pytest.raises(mj.ConversionError, match="symbolic link"):
+        read_onnx(external)
+
+
+def test_one_files_bytes_are_not_everybodys(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.graph.node.add(op_type="Identity", input=["0"], output=["y"])
+    for index in range(10):
+        tensor = model.graph.initializer.add(name=str(index), data_type=onnx.TensorProto.FLOAT, dims=[2**20])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        # The last of two locations counts, for the limit too.
+        tensor.external_data.add(key="location", value="missing.bin")
+        tensor.external_data.add(key="location", value="shared.bin")
+    (tmp_path / "shared.bin").write_bytes(bytes(2**22))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(mj.ConversionError, match=r"claim the bytes of 'shared\.bin'"):
+        read_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "reason"),
+    [
+        ("offset", "-1", "'-1' is no number of bytes"),
+        ("offset", "1_0", "'1_0' is no number of bytes"),
+        ("offset", "9" * 15, "the tensor would end at"),
+        ("offset", "9" * 10_000, "is no number of bytes"),
+        ("length", "8", "it should have .* bytes there, not 8"),
+        ("length", str(2**40), "it should have .* bytes there, not"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(external: Path, entry: str, value: str, reason: str) -> None:
+    point_at(external, **{entry: value})
+    with pytest.raises(mj.ConversionError, match=reason):
+        read_onnx(external)

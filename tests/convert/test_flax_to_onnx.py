@@ -1,0 +1,166 @@
+"""Params to ONNX: a clean graph in three precisions, or the graph that they came from with other numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+import minilm_jax as mj
+from convert.flax_to_onnx import to_onnx
+from convert.graph.lowering import plain_graph
+from convert.onnx_to_flax import convert
+from convert.pipeline import folder_to_onnx
+from convert.reading.onnx_file import read_onnx
+from convert.recognition.bert_layout import recognise
+from convert.writing.write_back import write_back
+from minilm_jax.config import OnnxPrecision
+from minilm_jax.nn.params import Params, flatten, unflatten
+from tests.conftest import TINY, random_params
+from tests.convert.test_forms import ACCEPTED, STORED, unpacked
+
+# Two float32 runtimes on the real weights.
+RUNTIMES_AGREE = 1e-5
+SENTENCES = ["Hello world", "A man is playing a guitar on the stage.", "The stock market fell sharply on Monday."]
+SEVERAL = ("shared-layers", "zero-bias", "by-concat")
+# Graphs whose weights are float and each in a place of its own.
+PLAIN = [
+    name for name, form in ACCEPTED.items() if form["kind"] in STORED and not any(part in name for part in SEVERAL)
+]
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+def run(model: onnx.ModelProto, batch: mj.Batch) -> list[NDArray[Any]]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {name: array.astype(np.int64) for name, array in batch._asdict().items()}
+    return [np.asarray(array) for array in session.run(["last_hidden_state", "pooler_output"], feeds)]
+
+
+def test_it_runs_in_onnxruntime(params: Params) -> None:
+    model = to_onnx(params, mj.ALL_MINILM_L6_V2)
+    assert [opset.version for opset in model.opset_import] == [17]
+    assert {tensor.name for tensor in model.graph.initializer} >= flatten(params).keys()
+    for batch in (mj.tokenize(["Hello world"]), mj.tokenize(["A longer sentence than the other one.", "Short."])):
+        hidden, pooled = run(model, batch)
+        output = mj.encode(params, batch)
+        real = batch.attention_mask != 0
+        np.testing.assert_allclose(
+            np.asarray(output.last_hidden_state)[real], hidden[real], rtol=0, atol=RUNTIMES_AGREE
+        )
+        np.testing.assert_allclose(np.asarray(output.pooler_output), pooled, rtol=0, atol=RUNTIMES_AGREE)
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
+def test_there_and_back_is_bit_identical(pooler: bool, activation: str) -> None:
+    config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "hidden_act": activation, "layer_norm_eps": 1e-7})
+    params = random_params(config, seed=1, pooler=pooler)
+    model = to_onnx(params, config)
+    back = convert(model)
+    assert back.config == config
+    assert flatten(back.params).keys() == flatten(params).keys()
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
+    assert to_onnx(back.params, back.config).SerializeToString(deterministic=True) == model.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.parametrize("level", ["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_back_from_what_a_session_of_onnxruntime_saves(level: str, tmp_path: Path) -> None:
+    params, options = random_params(TINY, seed=1), onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(tmp_path / "saved.onnx")
+    options.log_severity_level = 3  # It warns that such a file is for this machine.
+    onnxruntime.InferenceSession(to_onnx(params, TINY).SerializeToString(), options, ["CPUExecutionProvider"])
+    back = convert(read_onnx(tmp_path / "saved.onnx").model)
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
+
+
+@pytest.mark.parametrize(("precision", "size", "cosine"), [("float16", 0.51, 0.99999), ("int8", 0.27, 0.98)])
+def test_smaller_precisions_agree(params: Params, precision: OnnxPrecision, size: float, cosine: float) -> None:
+    config = mj.ALL_MINILM_L6_V2
+    model = to_onnx(params, config, precision=precision)
+    assert model.ByteSize() < size * to_onnx(params, config).ByteSize()
+    batch = mj.tokenize(SENTENCES)
+    hidden, _ = run(model, batch)
+    wanted, mask = np.asarray(mj.embed(params, batch)), np.asarray(batch.attention_mask)[..., None]
+    pooled = (hidden * mask).sum(1) / mask.sum(1)
+    found = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    assert hidden.dtype == np.float32
+    assert (found * wanted).sum(1).min() > cosine
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_smaller_precisions_come_back_as_what_they_hold(precision: OnnxPrecision) -> None:
+    params = random_params(TINY, seed=3)
+    conversion = convert(to_onnx(params, TINY, precision=precision))
+    for path, leaf in flatten(params).items():
+        found = flatten(conversion.params)[path]
+        stored = conversion.layout.weights[path].stored
+        assert stored in (("float16",) if precision == "float16" else ("int8", "float32"))
+        # Half a step of 127 up to the largest of a column, or of float16's 11 bits.
+        step = np.abs(leaf).max() / 254 if stored == "int8" else np.abs(leaf).max() * 2.0**-11
+        np.testing.assert_allclose(found, leaf, rtol=1e-6, atol=0 if stored == "float32" else step * 1.001)
+
+
+def changed(params: Params) -> Params:
+    """Every weight of every leaf becomes another one, which float16 holds exactly."""
+    random = np.random.default_rng(0)
+    return unflatten(
+        {
+            path: random.integers(-64, 64, np.shape(leaf)).astype(np.float32) / 64
+            for path, leaf in flatten(params).items()
+        }
+    )
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_changed_params_go_back_into_the_graph_that_they_came_from(name: str, tmp_path: Path) -> None:
+    original = read_onnx(unpacked(name, ACCEPTED[name]["file"], tmp_path)).model
+    before = recognise(plain_graph(original))
+    wanted = changed(unflatten({path: weight.numbers for path, weight in before.weights.items()}))
+    model = write_back(wanted, original)
+    after = recognise(plain_graph(model))
+    for path, leaf in flatten(wanted).items():
+        factor = after.weights[path].factor
+        np.testing.assert_allclose(after.weights[path].numbers, leaf, rtol=0 if factor == 1 else 1e-6, err_msg=path)
+    constants = {node.output[0] for node in original.graph.node if node.op_type == "Constant"}
+    assert [node for node in model.graph.node if node.output[0] not in constants] == [
+        node for node in original.graph.node if node.output[0] not in constants
+    ]
+    assert [t.name for t in model.graph.initializer] == [t.name for t in original.graph.initializer]
+    assert model.graph.input == original.graph.input
+
+
+@pytest.mark.parametrize("name", ["ts11-eager", "ts14-sdpa-O2", "dynamo20-eager", "ts11-eager-fp16-io"])
+def test_and_the_runtime_agrees(name: str, tmp_path: Path) -> None:
+    path = unpacked(name, ACCEPTED[name]["file"], tmp_path)
+    conversion = convert(read_onnx(path).model)
+    halved = jax.tree.map(lambda leaf: leaf / 2, conversion.params)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    mj.save_params(halved, folder / "params.safetensors")
+    (folder / "config.json").write_text(json.dumps(conversion.config.to_dict()))
+    agreements = folder_to_onnx(folder, tmp_path / "new.onnx", like=path)
+    assert agreements["last_hidden_state"].largest_difference < (1e-2 if "fp16" in name else 1e-5)
+    assert jax.tree.all(jax.tree.map(np.array_equal, convert(read_onnx(tmp_path / "new.onnx").model).params, halved))
+
+
+def refusal(name: str, folder: Path, scale: float = 2.0) -> str:
+    original = read_onnx(unpacked(name, ACCEPTED[name]["file"], folder)).model
+    leaves = {path: weight.numbers for path, weight in recognise(plain_graph(original)).weights.items()}
+    with pytest.raises(mj.ConversionError) as caught:
+        write_back(changed(unflatten(leaves)), original)
+    return str(caught.value)
+
+
+def test_what_has_no_place_in_the_graph_is_said(tmp_path: Path) -> None:
+    assert "several weights, which differ now" in refusal("shared-layers-ts14", tmp_path)
+    assert "as int8 (dequantised), which cannot be written back" in refusal("ts14-sdpa-dynamic-int8-matmul", tmp_path)
+    assert "as 4-bit blocks (dequantised), which cannot be written back" in refusal("ts14-sdpa-q4-sym-32", tmp_path)

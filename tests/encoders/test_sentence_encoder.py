@@ -1,0 +1,168 @@
+"""`SentenceEncoder`: shapes, order, invariance, warnings, and how often XLA compiles."""
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+from minilm_jax.tokens.batching import plan
+
+# Unit vectors, summed in another order where the padding or the rows differ.
+INVARIANCE = 1e-6
+
+TEXTS = [
+    "The cat sits outside.",
+    "A man is playing guitar.",
+    "",
+    "Die Katze sitzt draußen.",
+    "naïve café 😀👩‍👩‍👧‍👦",
+    "  white \t space\n",
+    "猫が外に座っている。",
+    "one " * 40,
+    "two words " * 90,
+]
+
+
+def fresh(encoder: mj.SentenceEncoder, max_seq_length: int = 256) -> mj.SentenceEncoder:
+    return mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer, max_seq_length)
+
+
+def test_one_text_a_list_and_nothing(encoder: mj.SentenceEncoder) -> None:
+    assert encoder.encode("text").shape == (384,)
+    assert encoder.encode(["text"]).shape == (1, 384)
+    assert encoder.encode([]).shape == (0, 384)
+    assert encoder.encode(text for text in ("a", "b")).shape == (2, 384)
+    assert encoder.encode(np.array(["a", "b"])).dtype == np.float32
+
+
+def test_a_vector_depends_on_its_text_alone(encoder: mj.SentenceEncoder) -> None:
+    together = encoder.encode(TEXTS)
+    alone = np.stack([encoder.encode(text) for text in TEXTS])
+    backwards = encoder.encode(TEXTS[::-1])[::-1]
+    one_by_one = encoder.encode(TEXTS, batch_size=1)
+    for other in (alone, backwards, one_by_one):
+        np.testing.assert_allclose(other, together, rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=1e-6)
+
+
+def test_padding_longer_changes_nothing(encoder: mj.SentenceEncoder) -> None:
+    tokens = encoder.tokenizer(["The cat sits outside."]).tokens
+    wanted = mj.embed(encoder.params, tokens.pad(np.array([0]), (1, 7)))
+    for shape in ((1, 8), (3, 31), (1, 256)):
+        found = mj.embed(encoder.params, tokens.pad(np.array([0]), shape))[:1]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=INVARIANCE)
+
+
+def test_at_most_one_compilation_for_each_shape(encoder: mj.SentenceEncoder) -> None:
+    counted = fresh(encoder)
+    texts = [f"{'word ' * (i % 20)}{i}" for i in range(500)]
+    shapes = {shape for _, shape in plan(counted.tokenizer(texts).tokens.lengths)}
+    counted.encode(texts)
+    assert counted.stats.compilations == len(shapes)
+    counted.encode(texts[::-1])
+    assert counted.stats.compilations == len(shapes)
+
+
+def test_batches_of_token_ids_of_any_integer_type(encoder: mj.SentenceEncoder) -> None:
+    texts = [["The cat sits outside.", "A man is playing guitar."], ["one"], ["two", "three"]]
+    batches = [mj.tokenize(some) for some in texts]
+    found = fresh(encoder).embed_batches(
+        [
+            mj.Batch(batches[0].input_ids.astype(np.int64), batches[0].attention_mask.astype(bool)),
+            mj.Batch(batches[1].input_ids, batches[1].attention_mask),
+            batches[2],
+        ]
+    )
+    for vectors, some in zip(found, texts, strict=True):
+        np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=INVARIANCE)
+
+
+def test_a_large_batch_comes_back_as_one(encoder: mj.SentenceEncoder) -> None:
+    ids = np.random.default_rng(0).integers(1_000, 30_000, (80, 16)).astype(np.int32)
+    batches = [mj.Batch(ids[rows], np.ones_like(ids[rows])) for rows in (slice(80), slice(3), slice(64, 80))]
+    large, small, last = fresh(encoder).embed_batches(batches)
+    assert len(large) == 80
+    np.testing.assert_allclose(small, large[:3], rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(last, large[64:], rtol=0, atol=INVARIANCE)
+
+
+def test_a_batch_whose_shapes_do_not_fit_is_refused(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="attention_mask has shape"):
+        list(encoder.embed_batches([mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))]))
+    with pytest.raises(mj.InputError, match="600 tokens a row"):
+        list(encoder.embed_batches([mj.Batch(np.ones((1, 600), int), np.ones((1, 600), int))] * 3))
+
+
+def test_stats(encoder: mj.SentenceEncoder) -> None:
+    counted = fresh(encoder)
+    assert counted.stats.padding == 0
+    counted.encode(["Hello world", "Hello"])
+    assert (counted.stats.texts, counted.stats.tokens, counted.stats.computed_tokens) == (2, 7, 16)
+    assert counted.stats.padding == pytest.approx(9 / 16)
+
+
+def test_truncation_is_warned_of_once_and_counted(encoder: mj.SentenceEncoder) -> None:
+    counted = fresh(encoder, max_seq_length=8)
+    with pytest.warns(UserWarning, match=r"1 of 2 texts are longer than 8 tokens \(the longest has 12\)"):
+        counted.encode(["short", "ten " * 10])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        counted.encode(["ten " * 10])
+    assert counted.stats.truncated == 2
+
+
+def test_up_to_512_tokens(encoder: mj.SentenceEncoder) -> None:
+    longer = fresh(encoder, max_seq_length=512)
+    with pytest.warns(UserWarning, match="longer than 512"):
+        vectors = longer.encode(["word " * 300, "word " * 100_000])
+    assert np.isfinite(vectors).all()
+    with pytest.raises(mj.InputError, match=r"513; the model has 512 positions"):
+        fresh(encoder, max_seq_length=513)
+
+
+@pytest.mark.parametrize("inputs", [None, 3, b"bytes", {"text": "a"}])
+def test_what_is_no_list_of_strings_is_refused(encoder: mj.SentenceEncoder, inputs: Any) -> None:
+    with pytest.raises(mj.InputError, match=f"inputs is {type(inputs).__name__}"):
+        encoder.encode(inputs)
+
+
+def test_a_bad_text_is_named_by_its_place(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="text 1 is NoneType"):
+        encoder.encode(["fine", None])  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_size_must_be_positive(encoder: mj.SentenceEncoder, batch_size: int) -> None:
+    with pytest.raises(mj.InputError, match="batch_size"):
+        encoder.encode(["a"], batch_size=batch_size)
+
+
+def test_progress_only_when_asked_or_on_a_terminal(
+    encoder: mj.SentenceEncoder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minilm_jax.progress._PROGRESS_DELAY", 0)
+    encoder.encode(["a", "b"])
+    encoder.encode(["a", "b"], show_progress_bar=False)
+    assert capsys.readouterr().err == ""
+    encoder.encode(["a", "b"], show_progress_bar=True)
+    captured = capsys.readouterr()
+    assert "2/2" in captured.err
+    assert captured.out == ""
+
+
+def test_a_tokenizer_of_another_model_is_refused(encoder: mj.SentenceEncoder) -> None:
+    small = mj.EncoderConfig.from_dict({**encoder.config.to_dict(), "vocab_size": 30_000})
+    with pytest.raises(mj.ModelFileError, match="not a pair"):
+        mj.SentenceEncoder(encoder.params, small, encoder.tokenizer)
+
+
+def test_the_folder_says_how_long_texts_may_be(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    assert mj.SentenceEncoder.from_pretrained(copy).max_seq_length == 256
+    (copy / "sentence_bert_config.json").write_text('{"max_seq_length": 77}', "utf-8")
+    assert mj.SentenceEncoder.from_pretrained(copy).max_seq_length == 77
+    assert mj.SentenceEncoder.from_pretrained(copy, max_seq_length=12).max_seq_length == 12

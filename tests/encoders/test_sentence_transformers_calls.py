@@ -1,0 +1,210 @@
+"""The calls of sentence-transformers: what they give, and what is refused. `make test-peers` compares them with it."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+
+TEXTS = ["The cat sits outside.", "A man is playing guitar.", "one two three"]
+INVARIANCE = 1e-6
+
+
+@pytest.fixture
+def prompted(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> mj.SentenceEncoder:
+    prompts = {"query": "a: ", "passage": "the: ", "other": "an: "}
+    monkeypatch.setattr(encoder, "prompts", {**encoder.prompts, **prompts})
+    return encoder
+
+
+def close(found: Any, wanted: Any) -> bool:
+    return np.shape(found) == np.shape(wanted) and np.allclose(found, wanted, rtol=0, atol=INVARIANCE)
+
+
+def test_changing_the_import_line_is_enough(encoder: mj.SentenceEncoder, folder: Path) -> None:
+    model: Any = mj.SentenceEncoder
+    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        loaded = model(name, device=jax.default_backend(), trust_remote_code=False, cache_folder=folder.parent)
+    assert close(loaded.encode(sentences=TEXTS), encoder.encode(TEXTS))
+    named = model(model_name_or_path=folder, prompts={"query": "q: "}, similarity_fn_name="dot", truncate_dim=7)
+    assert (named.prompts["query"], named.similarity_fn_name, named.truncate_dim) == ("q: ", "dot", 7)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"trust_remote_code": True}, "trust_remote_code means nothing here: no code is loaded"),
+        ({"model_kwargs": {"torch_dtype": "float16"}}, "precision and max_seq_length are what can be chosen"),
+        ({"cache_dri": "x"}, "no keyword 'cache_dri' here. Did you mean 'cache_dir'"),
+        ({"device": "mps"}, "device is 'mps', but jax computes on"),
+        ({"max_seq_length": 513}, "513; the model has 512 positions"),
+    ],
+)
+def test_keywords_of_the_constructor_that_are_refused(folder: Path, keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        mj.SentenceEncoder(folder, **keywords)
+
+
+def test_params_need_their_companions(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="needs a config and a tokenizer"):
+        mj.SentenceEncoder(encoder.params)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"normalize": True}, "no keyword 'normalize' here. Did you mean 'normalize_embeddings'"),
+        ({"pool": {"input": 1}}, "pool means nothing here"),
+        ({"chunk_size": 5}, "chunk_size means nothing here"),
+        ({"device": ["cpu", "cpu"]}, "device is "),
+        ({"prompt_name": "qury"}, "no prompt is named 'qury'.* Did you mean 'query'"),
+        ({"output_value": "token_embedding"}, "Did you mean 'token_embeddings'"),
+        ({"precision": "int16"}, "precision is 'int16'"),
+        ({"precision": "ubinary", "output_value": None}, "must be float32"),
+        ({"truncate_dim": 0}, "truncate_dim is 0"),
+    ],
+)
+def test_keywords_that_are_refused(encoder: mj.SentenceEncoder, keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        encoder.encode_query(TEXTS, **keywords)
+
+
+def test_torch_keywords_that_ask_for_nothing_are_taken(encoder: mj.SentenceEncoder) -> None:
+    assert close(encoder.encode(TEXTS, pool=None, chunk_size=None, device=None), encoder.encode(TEXTS))
+
+
+def test_prompts(prompted: mj.SentenceEncoder) -> None:
+    def with_prompt(prompt: str) -> Any:
+        return prompted.encode([prompt + text for text in TEXTS])
+
+    assert close(prompted.encode(TEXTS, "other"), with_prompt("an: "))
+    assert close(prompted.encode(TEXTS, "other", "mine: "), with_prompt("mine: "))
+    assert close(prompted.encode_query(TEXTS), with_prompt("a: "))
+    assert close(prompted.encode_query(TEXTS, prompt=""), with_prompt(""))
+    assert close(prompted.encode_query(TEXTS, "other", None, 1), with_prompt("an: "))
+    # As in sentence-transformers, every model has a prompt named "document", which is empty.
+    assert close(prompted.encode_document(TEXTS), with_prompt(""))
+    assert not close(with_prompt("a: "), with_prompt(""))
+
+
+def test_the_default_prompt(prompted: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = prompted.encode(TEXTS, "other")
+    monkeypatch.setattr(prompted, "default_prompt_name", "other")
+    assert close(prompted.encode(TEXTS), wanted)
+    assert not close(prompted.encode_query(TEXTS), wanted)
+    monkeypatch.delitem(prompted.prompts, "document")
+    assert close(prompted.encode_document(TEXTS), prompted.encode(TEXTS, "passage"))
+
+
+def test_a_bad_text_is_named_by_its_place_with_a_prompt_too(encoder: mj.SentenceEncoder) -> None:
+    texts: list[Any] = ["fine", None]
+    with pytest.raises(mj.InputError, match="text 1 is NoneType"):
+        encoder.encode(texts, prompt="prompt: ")
+
+
+def test_arrays_of_jax(encoder: mj.SentenceEncoder) -> None:
+    wanted = encoder.encode(TEXTS)
+    one = encoder.encode(TEXTS, convert_to_tensor=True)
+    several = encoder.encode(TEXTS, convert_to_numpy=False)
+    assert isinstance(one, jax.Array)
+    assert isinstance(several, list)
+    assert all(isinstance(vector, jax.Array) and vector.shape == (384,) for vector in several)
+    assert close(one, wanted)
+    assert close(np.stack(several), wanted)
+    assert isinstance(encoder.encode(TEXTS[0], convert_to_numpy=False), jax.Array)
+    assert encoder.encode(TEXTS, precision="ubinary", convert_to_tensor=True).dtype == np.uint8
+
+
+def test_fewer_dimensions(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encoder.encode(TEXTS)
+    cut = encoder.encode(TEXTS, truncate_dim=50)
+    unit = encoder.encode(TEXTS, truncate_dim=50, normalize_embeddings=True)
+    assert close(cut, whole[:, :50])
+    assert close(unit, cut / np.linalg.norm(cut, axis=1, keepdims=True))
+    monkeypatch.setattr(encoder, "truncate_dim", 50)
+    assert close(encoder.encode(TEXTS), cut)
+    assert encoder.get_embedding_dimension() == 50
+    assert encoder.encode([]).shape == (0, 50)
+
+
+def test_vectors_of_tokens(encoder: mj.SentenceEncoder) -> None:
+    texts = [*TEXTS, "", "somewhat longer than the others"]
+    vectors = encoder.encode(texts, output_value="token_embeddings")
+    lengths = encoder.tokenizer(texts).tokens.lengths.tolist()
+    assert [vector.shape for vector in vectors] == [(length, 384) for length in lengths]
+    output = mj.encode(encoder.params, mj.tokenize(texts[1]))
+    np.testing.assert_allclose(vectors[1], output.last_hidden_state[0, : lengths[1]], rtol=0, atol=1e-5)
+    alone = encoder.encode(texts[1], output_value="token_embeddings")
+    np.testing.assert_allclose(vectors[1], alone, rtol=0, atol=1e-5)
+    bits = encoder.encode(texts, output_value="token_embeddings", precision="ubinary")
+    np.testing.assert_array_equal(bits[1], np.packbits(vectors[1] > 0, axis=1))
+    assert encoder.encode([], output_value="token_embeddings") == []
+
+
+def test_everything_of_a_text(encoder: mj.SentenceEncoder) -> None:
+    first, second = encoder.encode(TEXTS[:2], output_value=None, truncate_dim=9)
+    assert first["input_ids"].tolist() == mj.tokenize(TEXTS[0]).input_ids[0, : len(first["input_ids"])].tolist()
+    assert second["token_embeddings"].shape == (len(second["attention_mask"]), 384)
+    assert close(second["sentence_embedding"], encoder.encode(TEXTS[1])[:9])
+    assert encoder.encode([], output_value=None) == []
+
+
+def test_tokenize_gives_the_fields_of_a_batch(encoder: mj.SentenceEncoder) -> None:
+    features = encoder.tokenize(TEXTS)
+    assert {name: values.shape for name, values in features.items()} == dict.fromkeys(mj.Batch._fields, (3, 8))
+    assert close(mj.embed(encoder.params, mj.Batch(**features)), encoder.encode(TEXTS))
+    with pytest.raises(mj.InputError, match="no text"):
+        encoder.tokenize([])
+
+
+def test_similarity(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = 2 * encoder.encode(TEXTS)
+    assert close(encoder.similarity(vectors, vectors[:2]), vectors @ vectors[:2].T / 4)
+    assert close(encoder.similarity_pairwise(vectors[:2], vectors[1:]), (vectors[:2] * vectors[1:]).sum(axis=1) / 4)
+    monkeypatch.setattr(encoder, "similarity_fn_name", "manhattan")
+    assert encoder.similarity(vectors[0], vectors[1]) < -10
+    monkeypatch.setattr(encoder, "similarity_fn_name", "cosin")
+    with pytest.raises(mj.InputError, match="Did you mean 'cosine'"):
+        encoder.similarity(vectors, vectors)
+
+
+def test_a_stream_is_embedded_as_it_comes(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilm_jax.runtime.devices._CPU_CHUNK", 4)
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        for text in itertools.cycle(TEXTS):
+            taken += 1
+            yield text
+
+    stream = encoder.encode_stream(endless(), prompt="So: ", truncate_dim=10)
+    first = [next(stream) for _ in range(9)]
+    assert taken == 12
+    assert close(first, np.tile(encoder.encode(TEXTS, prompt="So: ", truncate_dim=10), (3, 1)))
+    assert list(encoder.encode_stream([])) == []
+
+
+def test_streams_that_are_refused_before_they_are_begun(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="inputs is str"):
+        encoder.encode_stream("one text")
+    with pytest.raises(mj.InputError, match="a stream is never seen whole"):
+        encoder.encode_stream(TEXTS, precision="int8")
+
+
+def test_the_limit_can_be_set(encoder: mj.SentenceEncoder) -> None:
+    counted = mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer)
+    counted.max_seq_length = 5
+    assert counted.tokenize(TEXTS)["input_ids"].shape == (3, 5)
+    with pytest.raises(mj.InputError, match="513; the model has 512 positions"):
+        counted.max_seq_length = 513
+    for encode in (counted.encode, counted.encode_query):
+        counted.stats.truncated = 0
+        with pytest.warns(UserWarning, match="longer than 5 tokens") as caught:
+            encode(TEXTS)
+        assert caught[0].filename == __file__

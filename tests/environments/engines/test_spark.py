@@ -1,0 +1,103 @@
+"""Spark: `mapInPandas` on a session with two worker processes."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.types import IntegerType, StringType, StructType
+
+import minilm_jax as mj
+from minilm_jax.scale.job import Job
+from minilm_jax.scale.run import embed_corpus
+from minilm_jax.scale.spark import embed_frames, with_vectors
+from tests.environments.engines.conftest import TEXTS, TOLERANCE, assert_vectors, on_the_page
+from tests.helpers.numbered_corpus import number_model, write_rows
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    options = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    with SparkSession.builder.config(map=options).getOrCreate() as session:
+        yield session
+
+
+def rows(spark: SparkSession, texts: list[str | None]) -> DataFrame:
+    schema = StructType().add("id", IntegerType()).add("text", StringType())
+    return spark.createDataFrame(list(enumerate(texts)), schema).repartition(2, "id")
+
+
+def collected(frame: DataFrame) -> list[Row]:
+    return sorted(frame.collect(), key=lambda row: row.id)
+
+
+def test_the_vectors_are_those_of_the_encoder(spark: SparkSession, expected: list[NDArray[np.float32] | None]) -> None:
+    frame = rows(spark, TEXTS)
+    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
+    assert [(row.id, row.text) for row in embedded] == list(enumerate(TEXTS))
+    assert_vectors([row.embedding for row in embedded], expected)
+
+
+def test_parquet_keeps_the_vectors_as_they_are(
+    spark: SparkSession, tmp_path: Path, expected: list[NDArray[np.float32] | None]
+) -> None:
+    frame = rows(spark, TEXTS)
+    schema = with_vectors(frame.schema, "vector")
+    frame.mapInPandas(embed_frames("text", vector_column="vector"), schema).write.parquet(f"{tmp_path}/out")
+    back = spark.read.parquet(f"{tmp_path}/out")
+    assert back.dtypes == [("id", "int"), ("text", "string"), ("vector", "array<float>")]
+    assert_vectors([row.vector for row in collected(back)], expected)
+
+
+def test_several_frames_a_partition_and_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
+    texts = [f"Number {i % 7}." for i in range(1_500)]
+    frame = rows(spark, texts).repartition(1).union(rows(spark, []))
+    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
+    assert [row.text for row in embedded] == texts
+    once = encoder.encode(texts[:7])
+    np.testing.assert_allclose([row.embedding for row in embedded], once[np.arange(1_500) % 7], rtol=0, atol=TOLERANCE)
+
+
+def test_what_is_no_text_is_named(spark: SparkSession) -> None:
+    frame = rows(spark, ["A cat."])
+    with pytest.raises(PythonException, match="InputError"):
+        frame.mapInPandas(embed_frames("id"), with_vectors(frame.schema)).collect()
+
+
+def test_a_column_is_not_made_twice(spark: SparkSession) -> None:
+    with pytest.raises(mj.InputError, match="'text' already"):
+        with_vectors(rows(spark, []).schema, "text")
+
+
+def test_the_page_prints_what_it_says(spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = on_the_page("pyspark")
+    exec(compile(code.replace('"vectors"', f'"{tmp_path}/vectors"'), "engines.md", "exec"), {})
+    assert capsys.readouterr().out == said
+
+
+def test_it_reads_a_folder_of_shards(spark: SparkSession, tmp_path: Path) -> None:
+    texts = [None if i % 100 == 99 else str(i) for i in range(1_000)]
+    source = write_rows(tmp_path / "in.parquet", pa.table({"id": range(1_000), "text": texts}))
+    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(number_model(tmp_path)), shard_rows=300)
+    embed_corpus(job)
+    read = spark.read.parquet(job.out)
+    assert read.dtypes == [("id", "bigint"), ("text", "string"), ("embedding", "array<float>")]
+    rows = collected(read)
+    assert [row.text for row in rows] == texts
+    vectors = mj.SentenceEncoder(job.model).encode([text for text in texts if text])
+    assert [row.embedding is None for row in rows] == [text is None for text in texts]
+    np.testing.assert_allclose([row.embedding for row in rows if row.text], vectors, rtol=0, atol=TOLERANCE)

@@ -1,0 +1,75 @@
+"""scikit-learn: its own checks, and the transformer at work in pipelines."""
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+import minilm_jax as mj
+from minilm_jax.integrations.sklearn import MinilmJaxVectorizer
+from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+
+SENTENCES = ["The striker scored.", "They won the cup.", "Rates were raised.", "Shares fell again."]
+TOPICS = ["sport", "sport", "money", "money"]
+
+
+# `check_estimator` tries no more than cloning where texts go in. These are all of its checks that transform no numbers.
+CHECKS = """
+check_do_not_raise_errors_in_init_or_set_params check_dont_overwrite_parameters check_estimator_cloneable
+check_estimator_repr check_estimator_tags_renamed check_estimators_fit_returns_self check_estimators_overwrite_params
+check_fit_check_is_fitted check_get_params_invariance check_mixin_order check_n_features_in_after_fitting
+check_no_attributes_set_in_init check_parameters_default_constructible check_positive_only_tag_during_fit
+check_readonly_memmap_input check_set_params check_valid_tag_types
+""".split()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_checks_of_scikit_learn(check: str) -> None:
+    getattr(estimator_checks, check)("MinilmJaxVectorizer", MinilmJaxVectorizer())
+
+
+@pytest.mark.parametrize("column", [list, tuple, np.array, lambda x: np.array(x, object), pd.Series])
+def test_texts_come_in_any_column(column: Callable[[list[str]], Any], encoder: mj.SentenceEncoder) -> None:
+    vectors = MinilmJaxVectorizer().transform(column(TEXTS))
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=TOLERANCE)
+
+
+def test_a_classifier_follows_it() -> None:
+    classifier = make_pipeline(MinilmJaxVectorizer(), LogisticRegression()).fit(SENTENCES, TOPICS)
+    assert classifier.predict(["The goalkeeper was injured.", "Investors sold their bonds."]).tolist() == TOPICS[1:3]
+
+
+def test_its_parameters_are_searched() -> None:
+    pipeline = make_pipeline(MinilmJaxVectorizer(), LogisticRegression())
+    search = GridSearchCV(pipeline, {"minilmjaxvectorizer__precision": ["float32", "int8"]}, cv=2, error_score="raise")
+    assert set(search.fit(SENTENCES, TOPICS).cv_results_["param_minilmjaxvectorizer__precision"]) == {"float32", "int8"}
+
+
+def test_a_column_of_a_frame_is_named() -> None:
+    frame = pd.DataFrame({"body": SENTENCES, "length": [len(text) for text in SENTENCES]})
+    columns = ColumnTransformer([("text", MinilmJaxVectorizer(), "body")], remainder="passthrough")
+    named = columns.set_output(transform="pandas").fit_transform(frame)
+    assert list(named.columns[[0, -1]]) == ["text__minilmjaxvectorizer0", "remainder__length"]
+    assert named.shape == (4, 385)
+
+
+@pytest.mark.parametrize("bad", ["one string", [["nested"]], pd.DataFrame({"body": SENTENCES}), [None], [1.0]])
+def test_bad_input_is_refused(bad: Any) -> None:
+    with pytest.raises(mj.InputError):
+        MinilmJaxVectorizer().transform(bad)
+
+
+def test_it_is_its_names() -> None:
+    vectorizer = MinilmJaxVectorizer("a/folder", "int8")
+    assert clone(vectorizer).get_params() == {"model": "a/folder", "precision": "int8"}
+    assert pickle.loads(pickle.dumps(vectorizer)).get_params() == vectorizer.get_params()

@@ -1,0 +1,83 @@
+"""A folder of shards opens in DuckDB, Polars, pandas and LanceDB as it is, nulls, bits and all."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import lancedb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+import minilm_jax as mj
+from minilm_jax.config import VectorType
+from minilm_jax.scale.job import Job
+from minilm_jax.scale.run import embed_corpus
+from tests.helpers.numbered_corpus import TOLERANCE, number_model, write_rows
+
+COUNT = 1_000
+DTYPES: list[VectorType] = ["float32", "float16", "int8", "binary"]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A corpus in which every hundredth text is missing."""
+    folder = tmp_path_factory.mktemp("numbers")
+    texts = [None if i % 100 == 99 else str(i) for i in range(COUNT)]
+    write_rows(folder / "in.parquet", pa.table({"id": range(COUNT), "text": texts}))
+    return Job((str(folder / "in.parquet"),), "text", "", model=str(number_model(folder)), shard_rows=300)
+
+
+@pytest.fixture(scope="module", params=DTYPES)
+def out(request: pytest.FixtureRequest, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    embed_corpus(dataclasses.replace(job, out=str(folder), dtype=request.param))
+    return folder
+
+
+def check(ids: list[int], vectors: list[Any], out: Path, job: Job) -> None:
+    assert sorted(ids) == list(range(COUNT))
+    assert sorted(i for i, vector in zip(ids, vectors, strict=True) if vector is None) == list(range(99, COUNT, 100))
+    found = {i: vector for i, vector in zip(ids, vectors, strict=True) if vector is not None}
+    assert {np.shape(vector) for vector in found.values()} == {(3,) if "binary" in out.name else (24,)}
+    if "float32" in out.name:
+        expected = mj.SentenceEncoder(job.model).encode([str(i) for i in found])
+        np.testing.assert_allclose(np.array(list(found.values())), expected, atol=TOLERANCE)
+
+
+def test_duckdb(out: Path, job: Job) -> None:
+    rows = duckdb.execute(f"SELECT id, embedding FROM '{out}/*.parquet'").fetchall()
+    check([row[0] for row in rows], [row[1] for row in rows], out, job)
+
+
+def test_duckdb_searches(job: Job, tmp_path: Path) -> None:
+    embed_corpus(dataclasses.replace(job, out=str(tmp_path / "out")))
+    query = mj.SentenceEncoder(job.model).encode("123").tolist()
+    best = duckdb.execute(
+        f"SELECT id FROM '{tmp_path}/out/*.parquet'"
+        " ORDER BY array_inner_product(embedding::FLOAT[24], ?::FLOAT[24]) DESC NULLS LAST",
+        [query],
+    ).fetchone()
+    assert best == (123,)
+
+
+def test_polars(out: Path, job: Job) -> None:
+    frame = pl.read_parquet(f"{out}/*.parquet")
+    assert isinstance(frame.schema["embedding"], pl.Array)
+    check(frame["id"].to_list(), frame["embedding"].to_list(), out, job)
+
+
+def test_pandas(out: Path, job: Job) -> None:
+    frame = pd.read_parquet(out)
+    check(frame["id"].tolist(), frame["embedding"].tolist(), out, job)
+
+
+def test_lancedb(out: Path, job: Job, tmp_path: Path) -> None:
+    data = ds.dataset(out)
+    table = lancedb.connect(tmp_path).create_table("t", data.to_batches(), schema=data.schema, on_bad_vectors="null")
+    rows = table.to_arrow()
+    check(rows["id"].to_pylist(), rows["embedding"].to_pylist(), out, job)

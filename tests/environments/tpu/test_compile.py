@@ -1,0 +1,94 @@
+"""`embed` compiled for TPUs: no communication, no work that is not needed, and it fits."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import minilm_jax as mj
+from minilm_jax.config import Precision
+from minilm_jax.export import save_exported
+from minilm_jax.nn.params import Params
+from minilm_jax.tokens.packed_rows import ROW_LENGTH, AnyBatch, PackedBatch
+from tests.environments.tpu.chips import CHIPS, Cost, arithmetic
+
+TOPOLOGIES = ("v5e:1x1", "v5e:2x2", "v6e:1x1", "v6e:2x2")
+# A call of `SentenceEncoder` on an accelerator.
+TOKENS_A_CHIP = 131_072
+CONFIG = mj.ALL_MINILM_L6_V2
+
+# Precision, tokens a row, and places for texts in a packed row: short rows, long ones, and those that `SentenceEncoder`
+# makes there. float32 takes several times as long to compile.
+CASES: list[tuple[Precision, int, int]] = [
+    ("bfloat16", 16, 0),
+    ("bfloat16", 128, 0),
+    ("bfloat16", 512, 0),
+    ("bfloat16", ROW_LENGTH, ROW_LENGTH // 4),
+    ("float32", 128, 0),
+]
+
+
+def mesh(topology: str) -> Mesh:
+    """The chips of a kind and number, side by side; a host of one chip has to be asked for."""
+    one_chip = {"chips_per_host_bounds": [1, 1, 1]} if topology.endswith(":1x1") else {}
+    chips = topologies.get_topology_desc(platform="tpu", topology_name=topology, **one_chip)
+    return topologies.make_mesh(chips, (len(chips.devices),), ("batch",))
+
+
+def described(rows: int, length: int, places: int, sharding: NamedSharding) -> AnyBatch:
+    def ids(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.uint16, sharding=sharding)
+
+    if places:
+        return PackedBatch(ids(rows, length), ids(rows, places))
+    return mj.Batch(ids(rows, length), ids(rows, length))
+
+
+@pytest.mark.parametrize(("precision", "length", "places"), CASES)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_it_is_split_and_does_no_more_than_needed(
+    topology: str, precision: Precision, length: int, places: int, params: Params, table: list[tuple[str, ...]]
+) -> None:
+    chips, chip, rows = mesh(topology), CHIPS[topology.partition(":")[0]], TOKENS_A_CHIP // length
+    split, whole = (NamedSharding(chips, spec) for spec in (PartitionSpec("batch"), PartitionSpec()))
+    on_each = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), mj.cast(params, precision)
+    )
+    program = jax.jit(mj.embed).lower(on_each, described(rows * chips.size, length, places, split)).compile()
+    cost, needed = Cost.of(program), TOKENS_A_CHIP * arithmetic(CONFIG, length)
+    batch = f"{rows:,} × {length}{' packed' if places else ''}"
+    speeds = cost.speeds(TOKENS_A_CHIP * chips.size, chip, precision)
+    table.append((topology, precision, batch, *cost.columns(needed), *speeds))
+    assert not communicates(program)
+    assert cost.memory < chip.memory
+    assert 0.85 < cost.flops / needed < 1.15
+
+
+def communicates(program: Any) -> bool:
+    """Whether a chip waits for another one, or for the host."""
+    kinds = r"all-\w+|all-to-all|collective-\w+|reduce-scatter|send|recv|infeed|outfeed"
+    return re.search(rf"\b({kinds})(-start)?\(", program.as_text()) is not None
+
+
+def test_communication_would_be_seen() -> None:
+    chips = mesh("v5e:2x2")
+    split = NamedSharding(chips, PartitionSpec("batch"))
+    x = jax.ShapeDtypeStruct((1_024, 128), jnp.float32, sharding=split)
+    assert communicates(jax.jit(lambda x: x.sum(axis=0)).lower(x).compile())
+
+
+def test_an_exported_program_compiles(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    # In int8, where the program holds what only a CPU can compute too.
+    model = mj.SentenceEncoder(mj.cast(encoder.params, "int8"), encoder.config, encoder.tokenizer)
+    save_exported(model, tmp_path / "a")
+    program = export.deserialize(bytearray((tmp_path / "a").read_bytes()))
+    chip = NamedSharding(mesh("v5e:1x1"), PartitionSpec())
+    x = jax.ShapeDtypeStruct((1_024, 64), jnp.int32, sharding=chip)
+    cost = Cost.of(jax.jit(program.call).lower(x, x).compile())
+    assert 0.85 < cost.flops / (x.size * arithmetic(CONFIG, 64)) < 1.15

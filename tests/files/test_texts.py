@@ -1,0 +1,117 @@
+import io
+import itertools
+import json
+from typing import BinaryIO, cast
+
+import pytest
+
+from minilm_jax.config import TextFormat
+from minilm_jax.errors import InputError
+from minilm_jax.files.texts import chunked, read_texts
+
+
+def texts(data: bytes, format: TextFormat, field: str = "text") -> list[str]:
+    return list(read_texts(io.BytesIO(data), format, field))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a\n\n b \n", ["a", "", " b "]),
+        (b"a\r\nb\rc", ["a", "b", "c"]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", ["a", "\ufeffb"]),
+        ("a\u2028b\x0bc\x00\n🦊".encode(), ["a\u2028b\x0bc\x00", "🦊"]),
+    ],
+)
+def test_each_line_of_a_txt_file_is_a_text(data, expected):
+    assert texts(data, "txt") == expected
+
+
+def test_json_lines():
+    assert texts(b'{"text": "a\\nb"}\r\n\n  \n{"x": 1, "text": ""}', "jsonl") == ["a\nb", ""]
+    assert texts(b'{"body": "a"}', "jsonl", "body") == ["a"]
+
+
+def test_csv_columns():
+    assert texts(b'id,text\n1,"a, ""b""\nc"\n\n2,\r\n', "csv") == ['a, "b"\nc', ""]
+    assert texts(b"text,id\n" + b"x" * 200_000 + b",1\n", "csv") == ["x" * 200_000]
+    assert texts(b"", "csv") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "format", "message"),
+    [
+        (b"good\nb\xe9d\n", "txt", "line 2: byte 0xE9 is not UTF-8"),
+        (b'text\n"a\nb"\n\xff\n', "csv", "line 4: byte 0xFF is not UTF-8"),
+        (b'{"text": "a"}\n{"text": \n', "jsonl", "line 2: not JSON: Expecting value at column"),
+        (b"[" * 100_000, "jsonl", "line 1: not JSON that can be read"),
+        (b"9" * 5_000, "jsonl", "line 1: not JSON that can be read"),
+        (b'["text"]', "jsonl", "line 1: an array, not an object"),
+        (b'{"id": 1, "txet": "a"}', "jsonl", "no field 'text'; there is 'id', 'txet'. Did you mean 'txet'?"),
+        (b"{}", "jsonl", "no field 'text'; there is none."),
+        (b'{"text": null}', "jsonl", "line 1: 'text' is null, not a string."),
+        (b'{"text": true}', "jsonl", "line 1: 'text' is a boolean"),
+        (b'{"text": "\\ud83d"}', "jsonl", "half a surrogate pair"),
+        (b"id,Text\n", "csv", "line 1: no column 'text'; there is 'id', 'Text'. Did you mean 'Text'?"),
+        (b"id,text\n1,a\n2\n", "csv", "line 3: 1 of 2 columns, so no 'text'."),
+        (b'id,text\n1,"open\n', "csv", "line 2: not CSV"),
+    ],
+)
+def test_errors_name_the_line(data, format, message):
+    with pytest.raises(InputError) as caught:
+        texts(data, format)
+    assert str(caught.value).startswith("<stdin>, line ")
+    assert message in str(caught.value)
+
+
+def test_errors_name_the_file(tmp_path):
+    path = tmp_path / "wrong.jsonl"
+    path.write_text("nonsense")
+    with path.open("rb") as file, pytest.raises(InputError, match=r"wrong\.jsonl, line 1: not JSON"):
+        list(read_texts(file, "jsonl"))
+
+
+class Endless(io.RawIOBase):
+    """A file without an end, which counts what was read of it."""
+
+    taken = 0
+
+    def __init__(self, line: bytes) -> None:
+        self.lines = itertools.cycle(line * 100)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        buffer[:] = bytes(itertools.islice(self.lines, len(buffer)))
+        self.taken += len(buffer)
+        return len(buffer)
+
+
+@pytest.mark.parametrize(
+    ("format", "line"),
+    [("txt", b"text\n"), ("jsonl", json.dumps({"text": "text"}).encode() + b"\n"), ("csv", b"text\n")],
+)
+def test_reading_is_lazy(format, line):
+    file = Endless(line)
+    reader = read_texts(cast(BinaryIO, io.BufferedReader(file)), format)
+    assert list(itertools.islice(reader, 1_000)) == ["text"] * 1_000
+    assert file.taken < 100_000
+
+
+def test_the_position_tells_how_far_reading_has_come(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"0123456789\n" * 200_000)
+    with path.open("rb") as file:
+        for index, _ in enumerate(read_texts(file, "txt"), 1):
+            assert 0 <= file.tell() - 11 * index <= 20_000
+        assert not file.closed
+
+
+def test_chunks_are_bounded_in_texts_and_in_characters():
+    assert list(chunked([])) == [[]]
+    assert list(map(len, chunked(["a"] * 200_000)))[:2] == [4_096, 4_096]
+    assert list(map(len, chunked(["a" * 10_000_000] * 5))) == [2, 2, 1]
+    assert list(itertools.chain.from_iterable(chunked(map(str, range(10_000))))) == list(map(str, range(10_000)))

@@ -1,0 +1,70 @@
+"""Packed kernels: exact where they are known to work, and left as they are everywhere else."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from minilm_jax.nn import blocked_kernels as packed_dot, processor
+from minilm_jax.nn.blocked_kernels import BlockedKernel, computes, dot_blocked, pack
+
+KINDS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "int8": jnp.int8}
+SIZES = [(64, 64), (128, 192), (384, 384), (384, 1152), (1536, 384)]
+
+# Packing is for processors with AVX-512; without them the first of these tests would have nothing to try.
+works = pytest.mark.skipif(not all(map(processor.runs, packed_dot._INSTRUCTIONS)), reason="no AVX-512 here")
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    computes.cache_clear()
+
+
+@works
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [64, 1_000])
+def test_products_are_exact(kind: str, rows: int) -> None:
+    assert computes(rows, frozenset((size, np.dtype(KINDS[kind])) for size in SIZES))
+
+
+@works
+def test_leading_dimensions_and_the_largest_integers() -> None:
+    packed = pack(jnp.full((1536, 64), -128, jnp.int8))
+    assert isinstance(packed, BlockedKernel)
+    product = dot_blocked(jnp.full((4, 16, 1536), 255, jnp.uint8), packed)
+    np.testing.assert_array_equal(product, np.full((4, 16, 64), -128 * 255 * 1536))
+
+
+@pytest.mark.parametrize("size", [(60, 64), (64, 65)])
+def test_a_kernel_that_does_not_fit_the_blocks_is_left_alone(size: tuple[int, int]) -> None:
+    kernel = jnp.ones(size, jnp.int8)
+    assert pack(kernel) is kernel
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("jaxlib_version", "0.6.2"), ("jaxlib_version", "99.0.0"), ("_INSTRUCTIONS", ("no such instruction",))],
+)
+def test_where_it_has_not_been_tried_a_kernel_is_left_alone(
+    name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_dot, name, value)
+    kernel = jnp.ones((64, 64))
+    assert pack(kernel) is kernel
+
+
+def test_an_order_that_is_not_the_librarys_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_dot, "_packed", lambda kernel: kernel)
+    assert not computes(64, frozenset([((128, 128), np.dtype(np.float32))]))
+
+
+def test_a_library_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_dot, "_TARGET", "no_such_function")
+    assert not computes(63, frozenset([((128, 128), np.dtype(np.float32))]))  # Of a size that jax has not traced yet.
+
+
+def test_a_kernel_on_several_devices_is_left_alone() -> None:
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    kernel = jax.device_put(jnp.ones((64, 64)), spread)
+    assert pack(kernel) is kernel

@@ -1,0 +1,202 @@
+"""The pure function: its transformations, its shapes, and what a row's vector must not depend on."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export, test_util
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import minilm_jax as mj
+from minilm_jax.nn.attention import _at_once, _fused, _one_by_one, _split, attention
+from minilm_jax.nn.params import Params
+from minilm_jax.tokens.packed_rows import AnyBatch
+from tests.conftest import TINY
+
+# Unit vectors computed in another order of summation.
+INVARIANCE = 1e-6
+
+tiny_embed = functools.partial(mj.embed, config=TINY)
+
+
+def random_batch(rows: int, length: int, config: mj.EncoderConfig = TINY, seed: int = 0) -> mj.Batch:
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, length + 1, rows)
+    mask = (np.arange(length) < lengths[:, None]).astype(np.int32)
+    return mj.Batch(random.integers(config.vocab_size, size=(rows, length)) * mask, mask, np.zeros_like(mask))
+
+
+def test_unit_vectors_of_float32(tiny_params: Params) -> None:
+    vectors = jax.jit(tiny_embed)(tiny_params, random_batch(5, 7))
+    assert vectors.shape == (5, TINY.hidden_size)
+    assert vectors.dtype == jnp.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-6)
+
+
+def test_config_passes_through_jit_as_an_argument(tiny_params: Params) -> None:
+    batch = random_batch(2, 4)
+    np.testing.assert_allclose(
+        jax.jit(mj.embed)(tiny_params, batch, TINY), jax.jit(tiny_embed)(tiny_params, batch), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.int8])
+def test_any_integers_and_masks(tiny_params: Params, dtype: type) -> None:
+    batch = random_batch(3, 5)
+    wanted = tiny_embed(tiny_params, batch)
+    ids = np.asarray(batch.input_ids)
+    for other in (
+        mj.Batch(ids.astype(dtype), np.asarray(batch.attention_mask).astype(dtype)),
+        mj.Batch(jnp.asarray(ids), jnp.asarray(batch.attention_mask).astype(bool), None),
+        mj.Batch(ids, np.asarray(batch.attention_mask).astype(np.float32)),
+    ):
+        np.testing.assert_array_equal(tiny_embed(tiny_params, other), wanted)
+
+
+def test_a_row_of_padding_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:
+    batch = mj.Batch(np.zeros((2, 4), np.int32), np.array([[0, 0, 0, 0], [1, 1, 0, 0]]))
+
+    def total(params: Params) -> jax.Array:
+        return tiny_embed(params, batch).sum()
+
+    vectors = tiny_embed(tiny_params, batch)
+    np.testing.assert_array_equal(vectors[0], 0)
+    assert np.linalg.norm(vectors[1]) == pytest.approx(1)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(tiny_params)))
+
+
+def test_an_id_outside_the_vocabulary_is_seen_in_the_result(tiny_params: Params) -> None:
+    batch = mj.Batch(np.array([[1, 2], [1, TINY.vocab_size]]), np.ones((2, 2), np.int32))
+    vectors = np.asarray(jax.jit(tiny_embed)(tiny_params, batch))
+    assert np.isfinite(vectors[0]).all()
+    assert np.isnan(vectors[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (mj.Batch(np.zeros(3, np.int32), np.ones(3, np.int32)), r"input_ids has shape \(3,\)"),
+        (mj.Batch(np.zeros((1, 3), np.int32), np.ones((1, 4), np.int32)), "attention_mask has shape"),
+        (mj.Batch(np.zeros((1, 17), np.int32), np.ones((1, 17), np.int32)), "17 tokens a row, but the model has 16"),
+        (mj.PackedBatch(np.zeros((2, 17), np.int32), np.ones(2, np.int32)), r"lengths \(2,\); they must be \[B, T\]"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(tiny_params: Params, batch: AnyBatch, message: str) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        jax.jit(tiny_embed)(tiny_params, batch)
+
+
+def test_gradients_agree_with_numerical_differences(tiny_params: Params) -> None:
+    batch = random_batch(2, 4)
+    direction = np.random.default_rng(1).normal(size=(2, TINY.hidden_size))
+
+    def score(params: Params) -> jax.Array:
+        return jnp.vdot(tiny_embed(params, batch), direction)
+
+    jax.config.update("jax_enable_x64", True)
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tiny_params)
+            assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(jax.grad(score)(exact))) > 1e-2
+            # Central differences with steps of 1e-5 leave an error of about 1e-9 in float64.
+            test_util.check_grads(score, (exact,), order=1, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-5)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+def test_gradients_of_the_real_model_are_finite(params: Params) -> None:
+    batch = mj.Batch(np.array([[101, 7592, 102, 0], [101, 2088, 2003, 102]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]]))
+
+    def similarity(params: Params) -> jax.Array:
+        first, second = mj.embed(params, batch)
+        return jnp.dot(first, second)
+
+    gradients = jax.jit(jax.grad(similarity))(params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert float(jnp.abs(gradients["encoder"]["layer"]["0"]["attention"]["self"]["query"]["kernel"]).max()) > 0
+
+
+def test_vmap(tiny_params: Params) -> None:
+    batches = [random_batch(3, 5, seed=seed) for seed in range(4)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+    vectors = jax.vmap(tiny_embed, in_axes=(None, 0))(tiny_params, stacked)
+    wanted = np.stack([tiny_embed(tiny_params, batch) for batch in batches])
+    np.testing.assert_allclose(vectors, wanted, rtol=0, atol=INVARIANCE)
+
+
+@pytest.mark.parametrize(("axis_type", "packed"), [(AxisType.Auto, False), (AxisType.Explicit, True)])
+def test_a_batch_sharded_over_devices_gives_the_same(tiny_params: Params, axis_type: AxisType, packed: bool) -> None:
+    batch = random_batch(8, 5)
+    if packed:
+        batch = mj.PackedBatch(batch.input_ids, np.tile([[2, 0, 3]], (8, 1)))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(axis_type,))
+    everywhere, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+    split = jax.device_put(batch, rows)
+    for params in (tiny_params, jax.device_put(tiny_params, everywhere)):
+        vectors = jax.jit(tiny_embed)(params, split)
+        assert len(vectors.sharding.device_set) == 4
+        np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE)
+
+
+def test_no_host_callbacks(tiny_params: Params) -> None:
+    lowered = jax.jit(tiny_embed).lower(tiny_params, random_batch(2, 4)).as_text()
+    assert "callback" not in lowered
+
+
+def test_exports_for_every_platform_at_once(tiny_params: Params) -> None:
+    batch = random_batch(2, 4)
+    exported = export.export(jax.jit(tiny_embed), platforms=("cpu", "cuda", "tpu"))(tiny_params, batch)
+    np.testing.assert_allclose(
+        exported.call(tiny_params, batch), tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE
+    )
+
+
+def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
+    mask = jnp.arange(9)[None] < jnp.array([[9], [1], [4]])
+    return jax.random.normal(jax.random.key(seed), (3, 3, 9, 24)), mask
+
+
+def test_all_forms_of_attention_agree() -> None:
+    (query, key, value), mask = random_heads(0)
+    bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
+    loop = _one_by_one(query, key, value, bias, num_heads=3)
+    whole = _at_once(query, key, value, bias, num_heads=3)
+    np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(_split(query, key, value, bias, num_heads=3), whole, rtol=0, atol=INVARIANCE)
+    each = jnp.broadcast_to(mask[:, None], (3, 9, 9))
+    for given in (mask[:, None], each):  # As a GPU's library is called, but computed here.
+        fused = _fused(query, key, value, given, num_heads=3, library="xla")
+        np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=INVARIANCE)
+
+
+def test_attention_is_the_formula() -> None:
+    heads, mask = jax.device_get(random_heads(1))
+    query, key, value = heads
+    found = jax.jit(functools.partial(attention, num_heads=3))(query, key, value, mask)
+    for head in (slice(0, 8), slice(8, 16), slice(16, 24)):
+        scores = np.einsum("btd,bsd->bts", query[..., head], key[..., head]) / np.sqrt(8)
+        weights = np.exp(scores - scores.max(-1, keepdims=True)) * mask[:, None]
+        wanted = np.einsum("bts,bsd->btd", weights / weights.sum(-1, keepdims=True), value[..., head])
+        np.testing.assert_allclose(found[..., head], wanted, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("field", ["hidden_act", "pooling", "normalize"])
+def test_every_choice_of_the_config_changes_the_result(tiny_params: Params, field: str) -> None:
+    batch = random_batch(2, 4)
+    other = {"hidden_act": "gelu_new", "pooling": "cls", "normalize": False}
+    config = mj.EncoderConfig.from_dict({**TINY.to_dict(), field: other[field]})
+    assert np.abs(mj.embed(tiny_params, batch, config) - tiny_embed(tiny_params, batch)).max() > 1e-6
+
+
+def test_cls_pooling_is_the_first_token(tiny_params: Params) -> None:
+    config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": "cls", "normalize": False})
+    batch = random_batch(2, 4)
+    wanted = mj.encode(tiny_params, batch, config).last_hidden_state[:, 0]
+    np.testing.assert_array_equal(mj.embed(tiny_params, batch, config), wanted)
+
+
+def test_without_a_pooler_there_is_no_pooler_output(tiny_params: Params) -> None:
+    without = {name: leaf for name, leaf in tiny_params.items() if name != "pooler"}
+    assert mj.encode(without, random_batch(1, 3), TINY).pooler_output is None

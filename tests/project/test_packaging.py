@@ -1,0 +1,42 @@
+"""The wheel: both packages are in it, and it works where it is installed."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT], check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def test_what_is_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"minilm_jax/py.typed", "minilm_jax/__init__.pyi", "minilm_jax/cli/embed.py", "convert/__main__.py"} <= names
+    assert not any(name.startswith(("tests", "benchmarks", ".")) for name in names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("licenses/NOTICE") for name in names)
+
+
+def test_it_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel], check=True
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-P", *arguments]
+        return subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    assert run("-c", "import minilm_jax, convert; print(minilm_jax.__file__, convert.__file__)").count(str(site)) == 2
+    assert run("-m", "minilm_jax", "similarity", "a cat", "a cat").startswith("1.0")
+    assert "onnx_to_flax" in run("-m", "convert", "--help")

@@ -1,0 +1,186 @@
+"""One device or several: the same vectors, whether or not rows divide evenly; and what an accelerator is given."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+import minilm_jax as mj
+from minilm_jax.config import Precision
+from minilm_jax.nn.params import Params
+from minilm_jax.runtime import devices as placement
+from minilm_jax.runtime.devices import DeviceGroup, choose_devices
+from minilm_jax.runtime.engine import Engine
+from minilm_jax.runtime.program_trial import Program, faster
+from minilm_jax.runtime.programs import Programs
+from tests.conftest import TINY
+from tests.helpers.paths import GOLDEN
+
+# Unit vectors computed in another order of summation.
+INVARIANCE = 1e-6
+# Unit vectors rounded to 16 bits when they are copied back.
+HALF = 2e-4
+TEXTS: list[str] = json.loads((GOLDEN / "texts.json").read_text("utf-8"))
+MESHES = {
+    "one axis": lambda: jax.make_mesh((8,), ("data",)),
+    "two axes": lambda: jax.make_mesh((4, 2), ("data", "model")),
+    "three devices": lambda: Mesh(np.array(jax.devices()[:3]), ("data",)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _long_texts() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
+        yield
+
+
+def on(encoder: mj.SentenceEncoder, precision: Precision = "float32", **where: Any) -> mj.SentenceEncoder:
+    params = mj.cast(encoder.params, precision)
+    return mj.SentenceEncoder(params, encoder.config, encoder.tokenizer, encoder.max_seq_length, **where)
+
+
+def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder) -> None:
+    several = on(encoder, mesh=MESHES["one axis"]())
+    texts = TEXTS[:13]  # No multiple of the devices.
+    np.testing.assert_allclose(several.encode(texts), encoder.encode(texts), rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(several.encode(texts[0]), encoder.encode(texts[0]), rtol=0, atol=INVARIANCE)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_all_devices_share_the_work(tiny_params: Params, mesh: str) -> None:
+    place = choose_devices(MESHES[mesh](), None)
+    programs = Programs(tiny_params, TINY, place)
+    batch = mj.Batch(np.arange(50, dtype=np.int32).reshape(10, 5), np.ones((10, 5), np.int32))
+    assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == place.count
+    np.testing.assert_allclose(programs(batch), Programs(tiny_params, TINY)(batch), rtol=0, atol=INVARIANCE)
+    assert programs.shapes == {(12 if place.count == 3 else 16, 5)}
+
+
+def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEncoder) -> None:
+    several, texts = on(encoder, devices=jax.devices()[:2]), TEXTS[:5]
+    for found, wanted in zip(
+        several.encode(texts, output_value="token_embeddings"),
+        encoder.encode(texts, output_value="token_embeddings"),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)  # They are not of unit length.
+    batch = mj.tokenize(texts)
+    (found,), (wanted,) = several.embed_batches([batch]), encoder.embed_batches([batch])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=INVARIANCE)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"mesh": MESHES["one axis"], "devices": "all"}, "mesh and devices say the same"),
+        ({"devices": "every"}, "devices is 'every'; it must be 'all'"),
+        ({"devices": []}, "none of the devices is this process's own"),
+    ],
+)
+def test_what_is_no_place_is_refused(tiny_params: Params, where: dict[str, Any], message: str) -> None:
+    where = {name: value() if callable(value) else value for name, value in where.items()}
+    with pytest.raises(mj.InputError, match=message):
+        mj.SentenceEncoder(tiny_params, TINY, **where)
+
+
+@pytest.fixture
+def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an accelerator is given, to the CPU."""
+    monkeypatch.setattr(DeviceGroup, "on_cpu", False)
+    monkeypatch.setattr(placement, "_ACCELERATOR_BUDGET", 2_048)
+    monkeypatch.setattr(placement, "_ACCELERATOR_CHUNK", 100)
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize("devices", [None, "all"])
+def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, devices: Any) -> None:
+    texts = [f"{text[:60]} {number}" for number in range(8) for text in TEXTS[:20]]
+    wanted = encoder.encode(texts)
+    packed = on(encoder, devices=devices)
+    np.testing.assert_allclose(packed.encode(texts), wanted, rtol=0, atol=INVARIANCE)
+    if devices is None:  # Eight devices' batches are larger than all of this.
+        assert packed.stats.padding < 0.3
+    np.testing.assert_allclose(np.stack(list(packed.encode_stream(texts))), wanted, rtol=0, atol=INVARIANCE)
+    assert packed.stats.compilations <= 8
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.9999), ("float16", 0.999999), ("int8", 0.995)])
+def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Precision, cosine: float) -> None:
+    cast = on(encoder, precision)
+    vectors = cast.encode(TEXTS[:5])
+    assert vectors.dtype == np.float32
+    assert (vectors * encoder.encode(TEXTS[:5])).sum(axis=1).min() > cosine - HALF
+    assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
+    (found,) = cast._engine.embed_batches([mj.tokenize(TEXTS[:2])])
+    assert found.dtype == np.float16
+    (_, (_, kind), *_) = next(iter(cast._engine._programs._made))
+    assert kind == "uint16"
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_an_id_of_more_than_16_bits_is_not_another_id(tiny_params: Params) -> None:
+    engine = Engine(tiny_params, TINY)
+    ids = np.array([[1, 2, 3], [1, 2, (1 << 16) + 3]], np.int32)
+    (vectors,) = engine.embed_batches([mj.Batch(ids, np.ones_like(ids))])
+    assert np.isfinite(vectors[0]).all()
+    assert np.isnan(vectors[1]).all()
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_a_gpu_that_has_no_cudnn_computes_without(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeviceGroup, "on_gpu", True)
+    cast = on(encoder, "bfloat16")
+    assert [config.attention_implementation for config in cast._engine._programs._configs] == ["xla", "cudnn"]
+    assert (cast.encode(TEXTS[:4]) * encoder.encode(TEXTS[:4])).sum(axis=1).min() > 0.9999 - HALF
+
+
+def test_the_faster_program_is_taken_if_it_computes_the_same() -> None:
+    batch = mj.Batch(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
+
+    def program(value: float, seconds: float) -> Program:
+        return lambda _: (time.sleep(seconds), jax.numpy.full((1, 4), value))[1]
+
+    slow, fast, wrong = program(0.5, 0.05), program(0.501, 0), program(-0.5, 0)
+    assert faster(slow, fast, batch) is fast
+    assert faster(fast, slow, batch) is fast
+    assert faster(slow, wrong, batch) is slow
+
+
+_MEMBER = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+port, number, folder, out = sys.argv[1:]
+jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(number))
+import minilm_jax as mj
+assert (jax.process_count(), jax.device_count(), jax.local_device_count()) == (2, 4, 2)
+encoder = mj.SentenceEncoder.from_pretrained(folder, mesh=jax.make_mesh((4,), ("data",)))
+assert len(jax.tree.leaves(encoder._engine._programs.params)[0].sharding.device_set) == 2
+texts = [f"Text number {i}." for i in range(9)]
+np.save(out, encoder.encode(texts[jax.process_index() :: jax.process_count()]))
+jax.distributed.shutdown()
+"""
+
+
+def test_two_processes_embed_their_parts(encoder: mj.SentenceEncoder, folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    outs = [tmp_path / f"{number}.npy" for number in range(2)]
+    commands = [[sys.executable, "-c", _MEMBER, str(port), str(i), str(folder), str(out)] for i, out in enumerate(outs)]
+    for process in [subprocess.Popen(command) for command in commands]:
+        assert process.wait(timeout=300) == 0
+    wanted = encoder.encode([f"Text number {i}." for i in range(9)])
+    for number, out in enumerate(outs):
+        np.testing.assert_allclose(np.load(out), wanted[number::2], rtol=0, atol=INVARIANCE)

@@ -1,0 +1,197 @@
+"""Compiled programs: made once a shape, kept on disk, and never used where they do not fit."""
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+from minilm_jax.config import Precision
+from minilm_jax.nn import cpu_params as cpu_params, processor
+from minilm_jax.nn.params import Params, flatten
+from minilm_jax.runtime import program_store, programs
+from minilm_jax.runtime.programs import Programs
+from tests.conftest import TINY, random_params
+
+# Of which every kernel can be packed.
+PACKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
+BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6), np.int32))
+LARGE = mj.Batch(np.arange(160, dtype=np.int32).reshape(10, 16) % 99, np.ones((10, 16), np.int32))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Path]:
+    """Jax's compilation cache in an empty folder."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path / "embed"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.fixture(scope="module")
+def packable_params() -> Params:
+    return random_params(PACKABLE, seed=1)
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("compiled again")
+
+
+def test_the_next_process_does_not_compile(cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = Programs(tiny_params, TINY)(BATCH)
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr(programs, "_compiled", refuse)
+    np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no program", None])
+def test_a_damaged_program_is_made_again(cache: Path, tiny_params: Params, damage: bytes | None) -> None:
+    vectors = Programs(tiny_params, TINY)(BATCH)
+    (kept,) = cache.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
+    assert len(kept.read_bytes()) > len(whole) // 2
+
+
+def test_another_source_machine_or_model_has_another_program(
+    cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Programs(tiny_params, TINY)(BATCH)
+    Programs(mj.cast(tiny_params, "bfloat16"), TINY)(BATCH)
+    Programs(tiny_params, TINY)(mj.Batch(BATCH.input_ids[:1], BATCH.attention_mask[:1]))
+    for name in ("_sources", "_machine"):
+        monkeypatch.setattr(program_store, name, lambda: "another")
+        Programs(tiny_params, TINY)(BATCH)
+    assert len(list(cache.iterdir())) == 5
+
+
+def test_without_a_cache_nothing_is_kept(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_store, "replaced", refuse)
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_store, "replaced", refuse)
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+    assert not list(cache.iterdir())
+
+
+def test_an_option_that_the_compiler_does_not_know_is_left_out(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
+    assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_threads_that_meet_a_shape_at_once_compile_it_once(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    compile_ = programs._compiled
+    monkeypatch.setattr(programs, "_compiled", lambda *arguments: (made.append(1), compile_(*arguments))[1])
+    program = Programs(tiny_params, TINY)
+    threads = [threading.Thread(target=program, args=(BATCH,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == len(program.shapes) == 1
+
+
+def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Programs(tiny_params, TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "_compiled", refuse)
+        with pytest.raises(AssertionError, match="compiled again"):
+            program(BATCH)
+    assert program(BATCH).shape == (2, TINY.hidden_size)
+
+
+def test_a_shape_that_is_often_computed_gets_packed_kernels(
+    cache: Path, packable_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
+    made: list[str] = []
+    compiled = programs._compiled
+    monkeypatch.setattr(programs, "_compiled", lambda name, *rest: (made.append(name), compiled(name, *rest))[1])
+    program = Programs(packable_params, PACKABLE)
+    vectors = [np.asarray(program(BATCH)) for _ in range(5)]
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_quicken)"):
+            thread.join()
+    vectors += [np.asarray(program(BATCH)) for _ in range(5)]
+    # Where nothing can be packed, nothing is compiled again.
+    packed = cpu_params.packed(cpu_params.arranged(packable_params))
+    assert made == ["embed"] + ["packed_embed"] * (
+        packed is not None and cpu_params.suits(packed, BATCH.input_ids.size)
+    )
+    np.testing.assert_allclose(vectors, np.broadcast_to(vectors[0], (10, *vectors[0].shape)), atol=1e-6)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_the_arrangement_for_a_cpu_computes_the_same(packable_params: Params, precision: Precision) -> None:
+    params = mj.cast(packable_params, precision, PACKABLE)
+    tolerance = 1e-6 if precision == "float32" else 2e-3
+    for batch in (BATCH, LARGE):
+        vectors = np.asarray(Programs(params, PACKABLE)(batch))
+        np.testing.assert_allclose(vectors, np.asarray(mj.embed(params, batch, PACKABLE)), atol=tolerance)
+
+
+@pytest.mark.parametrize(("faster", "computed_in"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_multiplied_in_what_is_faster(
+    tiny_params: Params, monkeypatch: pytest.MonkeyPatch, faster: bool, computed_in: str
+) -> None:
+    monkeypatch.setattr(processor, "multiplies_bfloat16_faster", lambda: faster)
+    cast = mj.cast(tiny_params, "bfloat16")
+    program = Programs(cast, TINY)
+    kernels = {path: leaf for path, leaf in flatten(program.params).items() if path.endswith(".kernel")}
+    assert {str(leaf.dtype) for leaf in kernels.values()} == {computed_in}
+    assert (np.asarray(program(BATCH)) * np.asarray(mj.embed(cast, BATCH, TINY))).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("described", "faster"),
+    [
+        ("vendor_id: AuthenticAMD\nflags: avx512f avx512_bf16", True),
+        ("vendor_id: AuthenticAMD\nflags: avx2", False),
+        ("vendor_id: GenuineIntel\nflags: avx512f avx512_bf16", False),
+        ("", False),
+    ],
+)
+def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, described: str, faster: bool) -> None:
+    monkeypatch.setattr(processor, "description", lambda: described)
+    assert processor.multiplies_bfloat16_faster() is faster
+
+
+def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -> None:
+    # XLA cannot write such a program again: what it writes loads, and fails when it runs.
+    code = f"""if True:
+        import jax
+        import minilm_jax as mj
+        from minilm_jax.nn import cpu_params as cpu_params
+        from minilm_jax.nn import processor
+        from minilm_jax.runtime import program_store
+        from minilm_jax.runtime import programs
+        from tests.conftest import TINY
+        from tests.runtime.test_programs import BATCH
+        mj.enable_compilation_cache({str(tmp_path)!r})
+        print(programs.Programs(mj.init_params(TINY, jax.random.key(0)), TINY)(BATCH).sum())
+    """
+    outputs = []
+    for _ in range(3):
+        outputs.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        if len(outputs) == 1:
+            shutil.rmtree(tmp_path / "embed")
+    assert len(set(outputs)) == 1
+    assert len(list((tmp_path / "embed").iterdir())) == 1

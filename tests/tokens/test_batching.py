@@ -1,0 +1,127 @@
+"""Ragged ids to padded batches of few shapes, and the bound on their number."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from minilm_jax.tokens import batching
+from minilm_jax.tokens.batching import (
+    LENGTH_BUCKETS,
+    TOKEN_BUDGET,
+    Batch,
+    RaggedIds,
+    Shape,
+    bucket_length,
+    choose_lengths,
+    pieces,
+    plan,
+)
+
+
+def ragged(lengths: list[int]) -> RaggedIds:
+    ids = [100 * row + place + 1 for row, length in enumerate(lengths) for place in range(length)]
+    return RaggedIds(np.array(ids, np.int32), np.array(lengths, np.int32))
+
+
+@given(
+    st.lists(st.integers(2, 512), max_size=300),
+    st.sampled_from([None, 1, 3, 64]),
+    st.integers(1, 9),
+    st.sets(st.tuples(st.sampled_from([1, 2, 16, 64]), st.sampled_from(LENGTH_BUCKETS))),
+)
+def test_every_text_is_in_one_batch_that_it_fits(
+    lengths: list[int], batch_size: int | None, streams: int, compiled: set[Shape]
+) -> None:
+    seen: list[int] = []
+    for rows, (b, t) in plan(np.array(lengths, np.int32), batch_size, streams=streams, compiled=compiled):
+        assert 0 < len(rows) <= b
+        assert max(lengths[row] for row in rows) <= t
+        assert t in LENGTH_BUCKETS
+        assert b * t <= max(TOKEN_BUDGET, t)
+        assert b <= (batch_size or b)
+        seen.extend(int(row) for row in rows)
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+@given(st.lists(st.integers(2, 512), min_size=1, max_size=3000))
+def test_one_call_has_at_most_one_shape_a_length_and_one_for_the_rest(lengths: list[int]) -> None:
+    shapes = {shape for _, shape in plan(np.array(lengths, np.int32))}
+    assert len(shapes) <= len({bucket_length(length) for length in lengths}) + 1
+
+
+def test_all_shapes_that_can_ever_be_compiled() -> None:
+    shapes = {
+        shape
+        for length in LENGTH_BUCKETS
+        for count in range(1, 300)
+        for streams in (1, 2, 8)
+        for _, shape in plan(np.full(count, length, np.int32), streams=streams)
+    }
+    # The powers of two of rows that the budget allows, for each length.
+    assert shapes <= {(1 << k, t) for t in LENGTH_BUCKETS for k in range(max(1, TOKEN_BUDGET // t).bit_length())}
+
+
+def test_many_texts_are_padded_little() -> None:
+    lengths = np.random.default_rng(0).integers(5, 257, 20_000).astype(np.int32)
+    computed = sum(b * t for _, (b, t) in plan(lengths))
+    assert computed < 1.1 * lengths.sum()
+
+
+def test_few_texts_compile_little() -> None:
+    lengths = np.random.default_rng(0).integers(5, 257, 30).astype(np.int32)
+    assert len(choose_lengths(lengths)) <= 4
+    assert len(choose_lengths(np.full(1, 13, np.int32))) == 1
+
+
+def test_what_is_compiled_is_used() -> None:
+    ((_, shape),) = plan(np.full(1, 9, np.int32), compiled={(1, 16)})
+    assert shape == (1, 16)
+    ((_, shape),) = plan(np.full(1, 9, np.int32))
+    assert shape == (1, 10)
+
+
+@given(st.lists(st.integers(2, 512), min_size=1, max_size=40), st.sets(st.sampled_from(LENGTH_BUCKETS), max_size=4))
+def test_no_other_ladder_costs_less(lengths: list[int], compiled: set[int]) -> None:
+    def cost(steps: Sequence[int]) -> int:
+        padded = [next(step for step in steps if step >= length) for length in lengths]
+        return sum(padded) + batching._COMPILE_COST * len(set(padded) - compiled)
+
+    best = cost(choose_lengths(np.array(lengths, np.int32), compiled))
+    top = bucket_length(max(lengths))
+    for lower in itertools.combinations([0, *(b for b in LENGTH_BUCKETS if b < top)][::3], 2):
+        assert best <= cost([*lower, top])
+
+
+def test_every_stream_gets_some() -> None:
+    lengths = np.full(256, 16, np.int32)
+    assert [shape for _, shape in plan(lengths)] == [(64, 16)] * 4
+    assert [shape for _, shape in plan(lengths, streams=2)] == [(32, 16)] * 8
+    assert [shape for _, shape in plan(lengths, streams=64)] == [(16, 16)] * 16
+
+
+def test_pad_lays_the_ids_out() -> None:
+    tokens = ragged([2, 3, 1])
+    batch = tokens.pad(np.array([2, 1]), (4, 3))
+    np.testing.assert_array_equal(batch.input_ids, [[201, 0, 0], [101, 102, 103], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(batch.attention_mask, [[1, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0]])
+    assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int32
+    assert batch.token_type_ids is None
+
+
+@pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 10), (25, 26), (256, 256), (512, 512), (600, 600)])
+def test_bucket_length(length: int, bucket: int) -> None:
+    assert bucket_length(length) == bucket
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"), [((4, 16), 1), ((8, 256), 2), ((16, 512), 8), ((12, 512), 4), ((7, 512), 1), ((1, 512), 1)]
+)
+def test_a_large_batch_is_cut_by_its_rows(shape: Shape, parts: int) -> None:
+    ids = np.arange(shape[0] * shape[1]).reshape(shape)
+    cut = pieces(Batch(ids, np.ones_like(ids)))
+    assert [part.input_ids.shape for part in cut] == [(shape[0] // parts, shape[1])] * parts
+    assert all(part.token_type_ids is None for part in cut)
+    np.testing.assert_array_equal(np.vstack([part.input_ids for part in cut]), ids)
