@@ -1,7 +1,6 @@
-"""What all tests share: jax at its strictest, several fake devices, the real model, and the command line."""
+"""Fixtures shared by all tests, and the JAX settings: strict promotion and eight simulated CPU devices."""
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from safetensors.numpy import load_file
 
 import minilm_jax as mj
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.nn.params import Params, flatten, unflatten
+from minilm_jax.nn.params import Params
 from minilm_jax.scale.job import Job
 from tests.helpers import conversion_table
+from tests.helpers.tiny_model import TINY, random_params
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -27,21 +27,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-buckets", action="store_true", help="Every bucket in tests/nn/test_device.py, on a CPU too."
     )
     parser.addoption("--table", type=Path, help="File to write: the table of what came of the tests.")
-
-
-TINY = mj.EncoderConfig(
-    vocab_size=99,
-    hidden_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=3,
-    intermediate_size=40,
-    max_position_embeddings=16,
-)
-
-
-def command(*arguments: object) -> list[str]:
-    """Returns what runs the command line in a process of its own."""
-    return [sys.executable, "-m", "minilm_jax", *map(str, arguments)]
 
 
 @pytest.fixture
@@ -78,18 +63,6 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
     yield rows
     if (path := request.config.getoption("--table")) is not None:
         path.write_text(conversion_table.render(rows), "utf-8")
-
-
-def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -> Params:
-    """Parameters of which every one matters to the result: no zero biases, no scales of one."""
-    first, second = jax.random.split(jax.random.key(seed))
-    params = flatten(mj.init_params(config, first, pooler=pooler))
-    keys = jax.random.split(second, len(params))
-    shifted = {
-        path: leaf + 0.1 * jax.random.normal(key, leaf.shape)
-        for key, (path, leaf) in zip(keys, params.items(), strict=True)
-    }
-    return unflatten(shifted)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from minilm_jax.errors import InputError
 from minilm_jax.explain import attention_weights, word_shares
 from minilm_jax.nn.encoder import SelfAttention
 from minilm_jax.nn.params import Params
-from tests.conftest import TINY
+from tests.helpers.tiny_model import TINY
 
 # The integral over 32 steps, and sums of some ten shares.
 COMPLETENESS = 2e-3

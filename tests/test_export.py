@@ -20,7 +20,8 @@ import minilm_jax as mj
 from minilm_jax.config import Precision
 from minilm_jax.export import PLATFORMS, save_exported
 from minilm_jax.nn.params import Params
-from tests.conftest import TINY, command, random_params
+from tests.helpers.command_line import command
+from tests.helpers.tiny_model import TINY, random_params
 
 # The same operations, but from 128 tokens on attention is in another form, which sums in another order.
 TOLERANCE = 1e-6

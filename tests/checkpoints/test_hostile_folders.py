@@ -9,8 +9,8 @@ import pytest
 import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.nn.params import Params
-from tests.conftest import TINY
 from tests.convert.fuzz.limits import bounded
+from tests.helpers.tiny_model import TINY
 
 DEEP = b"[" * 10**5
 CONFIG = mj.ALL_MINILM_L6_V2.to_dict()

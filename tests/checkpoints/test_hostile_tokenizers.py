@@ -1,7 +1,5 @@
 """Tokenizers that nobody vouches for: errors of our own, at a small cost, even where the library panics."""
 
-import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +9,11 @@ from hypothesis import given, settings, strategies as st
 import minilm_jax as mj
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.tokenizer import TextTokenizer
-from tests.conftest import TINY
 from tests.convert.fuzz.limits import bounded
+from tests.helpers.small_tokenizer import CLS, SEP, WORDS, write_tokenizer
+from tests.helpers.tiny_model import TINY
 
 LONGEST_MESSAGE = 1_000
-WORDS = {word: i for i, word in enumerate("[PAD] [UNK] [CLS] [SEP] a b ##c hello world".split())}
-CLS, TEXT, SEP = (
-    {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
-    {"Sequence": {"id": "A", "type_id": 0}},
-    {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
-)
-TOKENIZER = {
-    "version": "1.0",
-    "truncation": None,
-    "padding": None,
-    "added_tokens": [],
-    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "lowercase": True},
-    "pre_tokenizer": {"type": "BertPreTokenizer"},
-    "post_processor": {
-        "type": "TemplateProcessing",
-        "single": [CLS, TEXT, SEP],
-        "pair": [TEXT, {"Sequence": {"id": "B", "type_id": 1}}],
-        "special_tokens": {name: {"id": name, "ids": [WORDS[name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")},
-    },
-    "decoder": None,
-    "model": {
-        "type": "WordPiece",
-        "unk_token": "[UNK]",
-        "continuing_subword_prefix": "##",
-        "max_input_chars_per_word": 100,
-        "vocab": WORDS,
-    },
-}
-
-
-def tokenizer(folder: Path, place: str = "version", value: Any = "1.0") -> Path:
-    """Writes the tokenizer with one value changed, at a place such as `model.vocab`."""
-    changed = copy.deepcopy(TOKENIZER)
-    *parents, last = place.split(".")
-    node: Any = changed
-    for parent in parents:
-        node = node[parent]
-    node[last] = value
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(changed), "utf-8")
-    return path
 
 
 def refused(path: Path) -> None:
@@ -67,11 +25,11 @@ def refused(path: Path) -> None:
 
 
 def test_the_tokenizer_that_is_changed_below_is_fine(tmp_path: Path) -> None:
-    assert TextTokenizer(tokenizer(tmp_path))(["hello ac"]).tokens.ids.tolist() == [2, 7, 4, 6, 3]
+    assert TextTokenizer(write_tokenizer(tmp_path))(["hello ac"]).tokens.ids.tolist() == [2, 7, 4, 6, 3]
 
 
 def test_a_tokenizer_truncated_anywhere(tmp_path: Path) -> None:
-    path = tokenizer(tmp_path)
+    path = write_tokenizer(tmp_path)
     whole = path.read_bytes()
     for kept in range(0, len(whole), 16):
         path.write_bytes(whole[:kept])
@@ -127,7 +85,7 @@ def test_a_tokenizer_of_many_brackets(tmp_path: Path) -> None:
     ids=str,
 )
 def test_hostile_tokenizers(tmp_path: Path, place: str, value: Any) -> None:
-    refused(tokenizer(tmp_path, place, value))
+    refused(write_tokenizer(tmp_path, place, value))
 
 
 @pytest.mark.parametrize(
@@ -137,4 +95,4 @@ def test_hostile_tokenizers(tmp_path: Path, place: str, value: Any) -> None:
 )
 def test_token_ids_outside_the_embedding_table(tiny_params: Params, tmp_path: Path, place: str, value: Any) -> None:
     with pytest.raises(mj.ModelFileError, match="the tokenizer has 100 tokens, the model 99"):
-        mj.SentenceEncoder(tiny_params, TINY, TextTokenizer(tokenizer(tmp_path, place, value)), 16)
+        mj.SentenceEncoder(tiny_params, TINY, TextTokenizer(write_tokenizer(tmp_path, place, value)), 16)

@@ -12,8 +12,8 @@ import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.tokens.tokenizer import TextTokenizer
-from tests.checkpoints.test_hostile_tokenizers import tokenizer
-from tests.conftest import TINY
+from tests.helpers.small_tokenizer import write_tokenizer
+from tests.helpers.tiny_model import TINY
 
 TEXTS = ["hello world", "a", "hello hello"]
 SETTINGS = "config_sentence_transformers.json"
@@ -26,7 +26,7 @@ def write(path: Path, value: Any) -> None:
 
 @pytest.fixture
 def tiny(tiny_params: Params, tmp_path: Path) -> mj.SentenceEncoder:
-    parts = TextTokenizer(tokenizer(tmp_path))
+    parts = TextTokenizer(write_tokenizer(tmp_path))
     return mj.SentenceEncoder(tiny_params, TINY, parts, 9, prompts={"query": "hello "}, truncate_dim=20)
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from minilm_jax import __version__
 from minilm_jax.cli import main, model
 from minilm_jax.errors import InputError, ModelFileError
-from tests.conftest import command
+from tests.helpers.command_line import command
 
 WIDTH = 5
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minilm_jax.cli import signals
-from tests.conftest import command
+from tests.helpers.command_line import command
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:

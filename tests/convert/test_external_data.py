@@ -14,7 +14,7 @@ from convert.flax_to_onnx import to_onnx
 from convert.onnx_to_flax import convert
 from convert.reading.onnx_file import read_onnx
 from minilm_jax.nn.params import Params
-from tests.conftest import TINY
+from tests.helpers.tiny_model import TINY
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from convert.recognition.bert_layout import recognise
 from convert.writing.write_back import write_back
 from minilm_jax.config import OnnxPrecision
 from minilm_jax.nn.params import Params, flatten, unflatten
-from tests.conftest import TINY, random_params
-from tests.convert.test_forms import ACCEPTED, STORED, unpacked
+from tests.helpers.onnx_forms import ACCEPTED, STORED, unpacked
+from tests.helpers.tiny_model import TINY, random_params
 
 # Two float32 runtimes on the real weights.
 RUNTIMES_AGREE = 1e-5

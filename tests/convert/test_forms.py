@@ -3,15 +3,10 @@
 The forms are real tools' output, see `tests/forms/README.md`.
 """
 
-import gzip
-import io
-import json
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -23,10 +18,9 @@ from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.nn.params import flatten
 from tests.helpers import conversion_table
 from tests.helpers.dequantised import QuantisedFile
+from tests.helpers.onnx_forms import ACCEPTED, REFUSED, STORED, unpacked
 from tests.helpers.paths import FORMS
 
-ACCEPTED: Mapping[str, Any] = json.loads((FORMS / "forms.json").read_text("utf-8"))
-REFUSED: Mapping[str, Any] = json.loads((FORMS / "refused.json").read_text("utf-8"))
 # Where a tool has folded arithmetic into weights, undoing it rounds once.
 FOLDED = 1e-6
 # onnxruntime multiplies before it subtracts where a zero point is no integer.
@@ -58,18 +52,6 @@ BERT_AFTER_ALL = {
     "distilbert": "none in the graph, so zeros",
     "bert-other-scale": "multiplied by 0.353553, so that the scale is 1/√8",
 }
-STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-
-
-def unpacked(name: str, file: str, folder: Path) -> Path:
-    """Returns the ONNX file of a form, unpacked into a folder."""
-    data = gzip.decompress((FORMS / file).read_bytes())
-    if not file.endswith(".tar.gz"):
-        (folder / f"{name}.onnx").write_bytes(data)
-        return folder / f"{name}.onnx"
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(folder, filter="data")
-    return next(folder.rglob("*.onnx"))
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

@@ -15,8 +15,8 @@ from hypothesis import given, settings, strategies as st
 
 import minilm_jax as mj
 from minilm_jax.nn.params import Params, flatten, unflatten
-from tests.conftest import TINY
 from tests.convert.fuzz.limits import bounded
+from tests.helpers.tiny_model import TINY
 
 KERNEL = "encoder.layer.0.output.dense.kernel"
 LONGEST_MESSAGE = 10_000

@@ -23,10 +23,10 @@ from convert.verification import verify
 from minilm_jax.checkpoints.cache import published_file
 from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.nn.params import Params, flatten
-from tests.conftest import TINY, random_params
 from tests.exports.hydrate import hydrate
 from tests.forms.rewrites import anonymous
 from tests.helpers.paths import EXPORTS
+from tests.helpers.tiny_model import TINY, random_params
 
 EXPORTED = sorted(EXPORTS.glob("*.onnx.gz"))
 HUB = EXPORTS / "hub.onnx.gz"

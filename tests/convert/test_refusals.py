@@ -15,8 +15,8 @@ from convert.onnx_to_flax import convert
 from convert.reading.onnx_file import read_onnx
 from convert.recognition.bert_layout import recognise
 from minilm_jax.nn.params import Params
-from tests.conftest import TINY
 from tests.convert.fuzz.limits import bounded
+from tests.helpers.tiny_model import TINY
 
 LONGEST_MESSAGE = 1_000
 

@@ -18,8 +18,8 @@ from pyarrow import csv, ipc
 import minilm_jax as mj
 from minilm_jax.scale.job import Job
 from minilm_jax.tokens.tokenizer import TextTokenizer
-from tests.checkpoints.test_hostile_tokenizers import tokenizer
-from tests.conftest import TINY, random_params
+from tests.helpers.small_tokenizer import write_tokenizer
+from tests.helpers.tiny_model import TINY, random_params
 
 # Two processes, or two divisions into batches, may sum in another order.
 TOLERANCE = 1e-6
@@ -30,7 +30,7 @@ _VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_DIGITS, *(f"##{digit}" for 
 def number_model(folder: Path) -> Path:
     """Saves a model whose every number has a vector of its own, and returns its folder."""
     vocabulary = {word: i for i, word in enumerate(_VOCABULARY)}
-    parts = TextTokenizer(tokenizer(folder, "model.vocab", vocabulary))
+    parts = TextTokenizer(write_tokenizer(folder, "model.vocab", vocabulary))
     mj.SentenceEncoder(random_params(TINY, seed=0), TINY, parts, 9).save_pretrained(folder / "model")
     return folder / "model"
 

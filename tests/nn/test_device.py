@@ -15,7 +15,7 @@ from minilm_jax.config import Precision
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.batching import LENGTH_BUCKETS, RaggedIds
 from minilm_jax.tokens.packed_rows import pack
-from tests.nn.test_parity import golden, tokens as tokens
+from tests.helpers.golden import golden
 
 pytestmark = pytest.mark.device
 

@@ -13,7 +13,7 @@ import minilm_jax as mj
 from minilm_jax.nn.attention import _at_once, _fused, _one_by_one, _split, attention
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import AnyBatch
-from tests.conftest import TINY
+from tests.helpers.tiny_model import TINY
 
 # Unit vectors computed in another order of summation.
 INVARIANCE = 1e-6

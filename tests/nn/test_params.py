@@ -15,7 +15,7 @@ from minilm_jax.checkpoints.hub_names import from_hub, to_hub
 from minilm_jax.config import ParamsFormat
 from minilm_jax.nn.encoder import Embeddings, Layer, Pooler
 from minilm_jax.nn.params import Params, abstract, check, flatten, unflatten
-from tests.conftest import TINY
+from tests.helpers.tiny_model import TINY
 
 
 def equal(first: Params, second: Params) -> bool:

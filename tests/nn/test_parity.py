@@ -17,6 +17,7 @@ from minilm_jax.nn.params import Params
 from minilm_jax.tokens.batching import RaggedIds, plan
 from tests.exports.hydrate import hydrate
 from tests.golden.sampling import sample_positions
+from tests.helpers.golden import golden
 from tests.helpers.paths import EXPORTS, GOLDEN
 
 # The matmuls of XLA's CPU backend in jaxlib 0.7, the oldest allowed, are three times further from float64 than today's.
@@ -27,15 +28,6 @@ HIDDEN_TOLERANCE = 1e-5 * OLD_MATMULS
 VECTOR_TOLERANCE = 1e-6 * OLD_MATMULS
 
 REFERENCES = ("torch", "onnxruntime", "float64")
-
-
-def golden(name: str) -> Mapping[str, NDArray[Any]]:
-    return np.load(GOLDEN / f"{name}.npz")
-
-
-@pytest.fixture(scope="module")
-def tokens() -> RaggedIds:
-    return RaggedIds(golden("inputs")["ids"], golden("inputs")["lengths"])
 
 
 @pytest.fixture(scope="module")

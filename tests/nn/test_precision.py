@@ -14,8 +14,8 @@ from minilm_jax.nn import integer_dot
 from minilm_jax.nn.dense import Quantized, _dot_scaled, dense, quantize, shared_input
 from minilm_jax.nn.integer_dot import dot_uint8_int8
 from minilm_jax.nn.params import Params, flatten, unflatten
-from tests.conftest import TINY
 from tests.helpers.paths import GOLDEN
+from tests.helpers.tiny_model import TINY
 
 TEXTS: list[str] = json.loads((GOLDEN / "texts.json").read_text("utf-8"))
 # Smallest and mean cosine with float32 over the golden texts, of many languages and odd on purpose. Measured: bfloat16

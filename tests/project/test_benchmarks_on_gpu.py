@@ -13,8 +13,8 @@ from benchmarks.gpu.page import page
 from benchmarks.results import Report
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.batching import RaggedIds
-from tests.conftest import TINY
 from tests.helpers.paths import DOCS
+from tests.helpers.tiny_model import TINY
 
 PAGE = DOCS / "gpu.md"
 

@@ -23,8 +23,8 @@ from minilm_jax.runtime.devices import DeviceGroup, choose_devices
 from minilm_jax.runtime.engine import Engine
 from minilm_jax.runtime.program_trial import Program, faster
 from minilm_jax.runtime.programs import Programs
-from tests.conftest import TINY
 from tests.helpers.paths import GOLDEN
+from tests.helpers.tiny_model import TINY
 
 # Unit vectors computed in another order of summation.
 INVARIANCE = 1e-6

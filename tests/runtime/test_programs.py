@@ -18,11 +18,10 @@ from minilm_jax.nn import cpu_params as cpu_params, processor
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.runtime import program_store, programs
 from minilm_jax.runtime.programs import Programs
-from tests.conftest import TINY, random_params
+from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH, random_params
 
 # Of which every kernel can be packed.
 PACKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
-BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6), np.int32))
 LARGE = mj.Batch(np.arange(160, dtype=np.int32).reshape(10, 16) % 99, np.ones((10, 16), np.int32))
 
 
@@ -183,8 +182,7 @@ def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -
         from minilm_jax.nn import processor
         from minilm_jax.runtime import program_store
         from minilm_jax.runtime import programs
-        from tests.conftest import TINY
-        from tests.runtime.test_programs import BATCH
+        from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH
         mj.enable_compilation_cache({str(tmp_path)!r})
         print(programs.Programs(mj.init_params(TINY, jax.random.key(0)), TINY)(BATCH).sum())
     """

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import minilm_jax as mj
 from minilm_jax.cli import main
 from minilm_jax.runtime import speed
-from tests.conftest import TINY, random_params
+from tests.helpers.tiny_model import TINY, random_params
 
 
 def test_operations_are_those_of_the_weights_and_of_attention() -> None:

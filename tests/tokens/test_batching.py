@@ -12,18 +12,13 @@ from minilm_jax.tokens.batching import (
     LENGTH_BUCKETS,
     TOKEN_BUDGET,
     Batch,
-    RaggedIds,
     Shape,
     bucket_length,
     choose_lengths,
     pieces,
     plan,
 )
-
-
-def ragged(lengths: list[int]) -> RaggedIds:
-    ids = [100 * row + place + 1 for row, length in enumerate(lengths) for place in range(length)]
-    return RaggedIds(np.array(ids, np.int32), np.array(lengths, np.int32))
+from tests.helpers.token_ids import ragged
 
 
 @given(

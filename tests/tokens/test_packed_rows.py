@@ -11,8 +11,8 @@ import minilm_jax as mj
 from minilm_jax.config import Pooling
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import ROW_LENGTH, pack
-from tests.conftest import TINY
-from tests.tokens.test_batching import ragged
+from tests.helpers.tiny_model import TINY
+from tests.helpers.token_ids import ragged
 
 BUDGET = 4_096
 # Unit vectors computed in another order of summation.

@@ -5,8 +5,8 @@ import gzip
 from pathlib import Path
 
 from convert.flax_to_onnx import to_onnx
-from tests.conftest import TINY, random_params
 from tests.helpers.paths import FORMS
+from tests.helpers.tiny_model import TINY, random_params
 
 # Files that broke something once, kept so that they never do again.
 CORPUS = Path(__file__).parent / "corpus"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.scale.beam import MinilmJaxModelHandler
-from tests.environments.engines.conftest import TEXTS, assert_vectors, on_the_page
+from tests.environments.engines.texts import TEXTS, assert_vectors, on_the_page
 
 Pipeline = beam.Pipeline
 

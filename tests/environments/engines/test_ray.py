@@ -25,8 +25,8 @@ from minilm_jax.scale.manifest import plan
 from minilm_jax.scale.output_folder import prepared
 from minilm_jax.scale.ray import _own_cores, _share, run
 from minilm_jax.scale.run import embed_corpus
-from tests.conftest import command
-from tests.environments.engines.conftest import TEXTS, assert_vectors
+from tests.environments.engines.texts import TEXTS, assert_vectors
+from tests.helpers.command_line import command
 from tests.helpers.numbered_corpus import check_complete, number_model, numbers, vectors_of, write_rows
 
 WORKERS = 2

@@ -17,7 +17,7 @@ import minilm_jax as mj
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.run import embed_corpus
 from minilm_jax.scale.spark import embed_frames, with_vectors
-from tests.environments.engines.conftest import TEXTS, TOLERANCE, assert_vectors, on_the_page
+from tests.environments.engines.texts import TEXTS, TOLERANCE, assert_vectors, on_the_page
 from tests.helpers.numbered_corpus import number_model, write_rows
 
 

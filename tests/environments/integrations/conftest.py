@@ -11,10 +11,6 @@ import minilm_jax as mj
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.shared_encoders import shared_encoder
 
-TEXTS = ["The cat sits outside.", "A man is playing guitar.", "", "Ünïcode, 日本語 and 🙂"]
-# A vector depends on its text alone, up to how float32 sums in batches of other shapes.
-TOLERANCE = 1e-6
-
 
 @pytest.fixture(scope="session")
 def encoder() -> mj.SentenceEncoder:

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import minilm_jax as mj
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.integrations.chroma import MinilmJaxEmbeddingFunction
-from tests.environments.integrations.conftest import TEXTS
+from tests.environments.integrations.texts import TEXTS
 from tests.exports.hydrate import hydrate
 from tests.helpers.paths import EXPORTS
 

@@ -6,7 +6,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.integrations.duckdb import register
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 import minilm_jax as mj
 from minilm_jax.integrations.haystack import MinilmJaxDocumentEmbedder, MinilmJaxTextEmbedder
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 
 def test_documents_are_embedded_stored_and_found() -> None:

@@ -11,7 +11,7 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 import minilm_jax as mj
 from minilm_jax.integrations.langchain import MinilmJaxEmbeddings
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 
 class TestConformance(EmbeddingsUnitTests):

@@ -9,7 +9,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 
 import minilm_jax as mj
 from minilm_jax.integrations.llama_index import MinilmJaxEmbedding
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 
 def test_texts_and_queries_are_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:

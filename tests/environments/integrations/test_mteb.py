@@ -14,7 +14,7 @@ from mteb.models import EncoderProtocol
 
 import minilm_jax as mj
 from minilm_jax.integrations.mteb import MinilmJaxEncoder
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 # From the same to unrelated: a good encoder ranks them so.
 GRADED_PAIRS = {

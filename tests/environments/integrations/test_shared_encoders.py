@@ -10,7 +10,7 @@ import pytest
 import minilm_jax as mj
 from minilm_jax import shared_encoders as encoders
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from tests.environments.integrations.conftest import TOLERANCE
+from tests.environments.integrations.texts import TOLERANCE
 
 
 def test_many_threads_load_one_encoder() -> None:

@@ -16,7 +16,7 @@ from sklearn.utils import estimator_checks
 
 import minilm_jax as mj
 from minilm_jax.integrations.sklearn import MinilmJaxVectorizer
-from tests.environments.integrations.conftest import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS, TOLERANCE
 
 SENTENCES = ["The striker scored.", "They won the cup.", "Rates were raised.", "Shares fell again."]
 TOPICS = ["sport", "sport", "money", "money"]
