@@ -1,6 +1,6 @@
-"""The sentence encoder all-MiniLM-L6-v2, and every BERT of its family, as a pure JAX function.
+"""Sentence embeddings with all-MiniLM-L6-v2 and other BERT encoders, as a pure JAX function.
 
-The public names are listed in `__init__.pyi`; each is imported when first used (SPEC 1), so that this import is cheap.
+`__init__.pyi` lists the public names. Each is imported on first use (SPEC 1), so importing the package is fast.
 """
 
 import lazy_loader
