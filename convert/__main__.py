@@ -6,18 +6,18 @@ from typing import Any, get_args
 import click
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.cli.model import start_compilation_cache
-from minilm_jax.cli.parameters import Choice, Existing
-from minilm_jax.cli.program import SETTINGS, Program, quiet_option
+from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup, quiet_option
+from minilm_jax.cli.model_command import start_compilation_cache
+from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.config import OnnxPrecision, ParamsFormat
 
-_FILE = Existing(dir_okay=False, path_type=Path)
-_FOLDER = Existing(file_okay=False, path_type=Path)
+_FILE = ExistingPath(dir_okay=False, path_type=Path)
+_FOLDER = ExistingPath(file_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _FORMAT = Choice(get_args(ParamsFormat))
 
 
-@click.group(cls=Program, context_settings=SETTINGS)
+@click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
 def main(**_: bool) -> None:
     """Convert BERT sentence encoders between ONNX, Hugging Face and Flax.
 

@@ -7,14 +7,14 @@ import click
 from minilm_jax import __version__
 from minilm_jax.cli.bench import bench
 from minilm_jax.cli.cluster import cluster
+from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup
 from minilm_jax.cli.duplicates import duplicates
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.embed_corpus import embed_corpus
 from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
-from minilm_jax.cli.model import start_compilation_cache
-from minilm_jax.cli.parameters import Choice
-from minilm_jax.cli.program import SETTINGS, Program
+from minilm_jax.cli.model_command import start_compilation_cache
+from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.cli.search import search
 from minilm_jax.cli.similarity import similarity
 
@@ -22,7 +22,7 @@ from minilm_jax.cli.similarity import similarity
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
 
-@click.group(cls=Program, context_settings=SETTINGS)
+@click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="minilm-jax")
 def main(**_: bool) -> None:
     """Sentence embeddings with all-MiniLM-L6-v2, on JAX.

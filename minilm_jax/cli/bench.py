@@ -2,7 +2,7 @@
 
 import click
 
-from minilm_jax.cli.program import quiet_option
+from minilm_jax.cli.command_group import quiet_option
 
 _HEAD = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms a call", "of the ceiling")
 _ROW = "{:<10} {:>14} {:>10} {:>9} {:>10} {:>15}"

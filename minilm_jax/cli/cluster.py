@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from minilm_jax.cli.corpus import ROUNDING, Corpus, corpus_command
-from minilm_jax.cli.parameters import Existing
+from minilm_jax.cli.corpus_command import COSINE_ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.parameter_types import ExistingPath
 
 # Of a cluster that is not printed whole.
 _SHOWN = 5
 
 
 @click.command()
-@click.argument("corpus", type=Existing(dir_okay=False), metavar="FILE")
+@click.argument("corpus", type=ExistingPath(dir_okay=False), metavar="FILE")
 @click.option(
     "--threshold",
     type=click.FloatRange(-1, 1),
@@ -40,7 +40,7 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, whole: bool, as_jso
     from minilm_jax.search import community_detection
 
     found = community_detection(
-        corpus.index.vectors, threshold - ROUNDING, min_size, show_progress_bar=corpus.show_progress_bar
+        corpus.index.vectors, threshold - COSINE_ROUNDING, min_size, show_progress_bar=corpus.show_progress_bar
     )
     clusters = [[corpus.entry(i) for i in members] for members in found]
     if as_json:

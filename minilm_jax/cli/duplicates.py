@@ -4,12 +4,12 @@ import json
 
 import click
 
-from minilm_jax.cli.corpus import ROUNDING, Corpus, corpus_command
-from minilm_jax.cli.parameters import Existing
+from minilm_jax.cli.corpus_command import COSINE_ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.parameter_types import ExistingPath
 
 
 @click.command()
-@click.argument("corpus", type=Existing(dir_okay=False), metavar="FILE")
+@click.argument("corpus", type=ExistingPath(dir_okay=False), metavar="FILE")
 @click.option(
     "--threshold", type=click.FloatRange(-1, 1), default=0.9, show_default=True, help="The least cosine of a pair."
 )
@@ -32,7 +32,9 @@ def duplicates(corpus: Corpus, threshold: float, most: int, as_json: bool) -> No
         corpus.index.vectors, score_function=dot_score, show_progress_bar=corpus.show_progress_bar
     )
     pairs = [
-        (score, corpus.entry(int(i)), corpus.entry(int(j))) for score, i, j in found if score >= threshold - ROUNDING
+        (score, corpus.entry(int(i)), corpus.entry(int(j)))
+        for score, i, j in found
+        if score >= threshold - COSINE_ROUNDING
     ]
     if as_json:
         entries = [{"score": s, "rows": [a["row"], b["row"]], "texts": [a["text"], b["text"]]} for s, a, b in pairs]

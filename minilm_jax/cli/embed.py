@@ -12,9 +12,9 @@ from typing import BinaryIO, TypeVar, get_args
 import click
 
 from minilm_jax import progress
-from minilm_jax.cli import model as shared
-from minilm_jax.cli.parameters import Choice, Existing
-from minilm_jax.cli.program import quiet_option
+from minilm_jax.cli import model_command
+from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.config import Precision, TextFormat, VectorFormat
 from minilm_jax.errors import did_you_mean
 from minilm_jax.files import texts as text_files
@@ -24,7 +24,7 @@ _Format = TypeVar("_Format")
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--file", type=Existing(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
+@click.option("--file", type=ExistingPath(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
 @click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
 @click.option(
     "--from", "input_format", type=Choice(get_args(TextFormat)), help="The format of --file.  [default: by suffix]"
@@ -35,7 +35,7 @@ _Format = TypeVar("_Format")
 @click.option(
     "--to", "output_format", type=Choice(get_args(VectorFormat)), help="The format of --out.  [default: by suffix]"
 )
-@shared.model_options
+@model_command.options
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most texts a call.  [default: by their length]")
 @quiet_option
 def embed(
@@ -67,8 +67,10 @@ def embed(
         raise click.UsageError("give either TEXTs or --file; --file - reads standard input.")
     from minilm_jax.files.vectors import FORMATS, STREAM_FORMATS, open_writer
 
-    source_format = input_format or ("txt" if file in (None, "-") else by_suffix(file, text_files.FORMATS, "--from"))
-    target_format = output_format or ("jsonl" if out == "-" else by_suffix(out, FORMATS, "--to"))
+    source_format = input_format or (
+        "txt" if file in (None, "-") else format_from_suffix(file, text_files.FORMATS, "--from")
+    )
+    target_format = output_format or ("jsonl" if out == "-" else format_from_suffix(out, FORMATS, "--to"))
     if out == "-" and target_format not in STREAM_FORMATS:
         raise click.UsageError(f"{target_format} cannot go to standard output; name a file with --out.")
     if file and os.path.exists(out) and os.path.exists(file) and os.path.samefile(file, out):
@@ -78,15 +80,15 @@ def embed(
     with _opened(file) as source, open_writer(target, target_format) as write:
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
         first = next(chunks)  # What is wrong with a file shows before the model is loaded.
-        encoder = shared.load_encoder(model, precision, max_seq_length)
+        encoder = model_command.load_encoder(model, precision, max_seq_length)
         with _progress(None if file == "-" else source, few=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
-                write(chunk, shared.encode(encoder, chunk, batch_size))
+                write(chunk, model_command.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
-    shared.report_truncation(encoder)
+    model_command.report_truncation(encoder)
 
 
-def by_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
+def format_from_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
     """Returns the format that a file's suffix stands for; an option names it where the suffix does not tell."""
     suffix = Path(path).suffix.lower()
     if suffix not in formats:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from minilm_jax import progress
-from minilm_jax.cli import model as shared
-from minilm_jax.cli.parameters import Choice, Share
-from minilm_jax.cli.program import quiet_option
+from minilm_jax.cli import model_command
+from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.parameter_types import Choice, Share
 from minilm_jax.config import CorpusEngine, CorpusFormat, Precision, VectorType
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import SHARD_ROWS, Job
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shard-rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Most rows a shard."
 )
-@shared.model_options
+@model_command.options
 @click.option("--engine", type=Choice(get_args(CorpusEngine)), default="local", show_default=True, help="What runs it.")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many, with --engine ray."
@@ -100,12 +100,12 @@ def embed_corpus(
         shard_rows=shard_rows,
         input_format=input_format,
     )
-    shared.start_compilation_cache()
+    model_command.start_compilation_cache()
     if dry_run:
-        with shared.unwarned():
+        with model_command.hide_warnings():
             click.echo(_rendered(estimate.estimate(job, share)))
         return
-    with shared.unwarned(), _log_on_stderr():
+    with model_command.hide_warnings(), _log_on_stderr():
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
     failures = [report for report in reports if report.failure]
     if failures:

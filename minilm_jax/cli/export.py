@@ -6,8 +6,8 @@ from typing import get_args
 
 import click
 
-from minilm_jax.cli import model as shared
-from minilm_jax.cli.parameters import Choice
+from minilm_jax.cli import model_command
+from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import Platform, Precision, WeightsPlace
 
 _PLATFORMS = get_args(Platform)
@@ -33,7 +33,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
     show_default=True,
     help="Where weights go; beside is FILE.safetensors.",
 )
-@shared.model_options
+@model_command.options
 def export(
     out: str,
     platforms: Sequence[str],
@@ -63,7 +63,7 @@ def export(
 
     It is a program: load only what you trust.
     """
-    encoder = shared.load_encoder(model, precision, max_seq_length)
+    encoder = model_command.load_encoder(model, precision, max_seq_length)
     from minilm_jax.export import save_exported
 
     save_exported(encoder, Path(out), platforms=platforms, weights=weights)

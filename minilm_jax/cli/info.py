@@ -20,7 +20,7 @@ def info(as_json: bool) -> None:
     """
     from minilm_jax.cli import installation
 
-    facts = installation.gather()
+    facts = installation.collect_facts()
     facts["verdict"] = installation.verdict(facts)
     click.echo(json.dumps(facts, indent=1) if as_json else _render(facts))
 

@@ -21,7 +21,7 @@ _ACCELERATORS = (
 _ROOM_TO_OBTAIN = 180_000_000
 
 
-def gather(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
+def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
     """Returns what `minilm-jax info` prints; nothing is downloaded, and no folder is made.
 
     Args:

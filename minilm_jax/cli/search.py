@@ -4,13 +4,13 @@ import json
 
 import click
 
-from minilm_jax.cli.corpus import Corpus, corpus_command
-from minilm_jax.cli.parameters import Existing
+from minilm_jax.cli.corpus_command import Corpus, corpus_command
+from minilm_jax.cli.parameter_types import ExistingPath
 
 
 @click.command()
 @click.argument("query")
-@click.option("--corpus", required=True, type=Existing(dir_okay=False), help="Texts in a .txt, .jsonl or .csv.")
+@click.option("--corpus", required=True, type=ExistingPath(dir_okay=False), help="Texts in a .txt, .jsonl or .csv.")
 @click.option("--top-k", "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Most texts to print.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of row, text and score.")
 @corpus_command

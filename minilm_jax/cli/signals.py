@@ -13,7 +13,7 @@ _SECONDS_TO_NEXT_TRY = 0.01
 
 
 @contextlib.contextmanager
-def unwinding() -> Iterator[None]:
+def raised_as_exceptions() -> Iterator[None]:
     """Raises KeyboardInterrupt for Ctrl-C and SystemExit for other signals, unless they are ignored or taken."""
     usual = (signal.SIG_DFL, signal.default_int_handler)
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from minilm_jax.cli import model as shared
-from minilm_jax.cli.program import quiet_option
+from minilm_jax.cli import model_command
+from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.config import Precision
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _DOTS_PER_INCH = 200
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="TEXT TEXT...")
-@shared.model_options
+@model_command.options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the texts and the matrix.")
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map too: .png, .svg or .pdf."
@@ -52,8 +52,8 @@ def similarity(
 
     from minilm_jax.cli.terminal import render_matrix
 
-    encoder = shared.load_encoder(model, precision, max_seq_length)
-    vectors = shared.encode(encoder, texts)
+    encoder = model_command.load_encoder(model, precision, max_seq_length)
+    vectors = model_command.encode(encoder, texts)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     matrix = vectors @ vectors.T
     if plot is not None:
@@ -64,7 +64,7 @@ def similarity(
         click.echo(f"{matrix[0, 1]:.4f}")
     else:
         click.echo(render_matrix(texts, matrix))
-    shared.report_truncation(encoder)
+    model_command.report_truncation(encoder)
 
 
 def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> None:

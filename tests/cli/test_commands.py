@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from minilm_jax import __version__
-from minilm_jax.cli import main, model
+from minilm_jax.cli import main, model_command
 from minilm_jax.errors import InputError, ModelFileError
 from tests.helpers.command_line import command
 
@@ -40,13 +40,13 @@ class StubEncoder:
 @pytest.fixture
 def encoder(monkeypatch):
     stub = StubEncoder()
-    monkeypatch.setattr(model, "load_encoder", lambda *_: stub)
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: stub)
     return stub
 
 
 @pytest.fixture
 def no_model(monkeypatch):
-    monkeypatch.setattr(model, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
 
 
 def run(*arguments: object, input: str | bytes | None = None):
@@ -159,14 +159,14 @@ def test_a_failed_job_says_so_without_a_traceback(monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(model, "load_encoder", fail)
+    monkeypatch.setattr(model_command, "load_encoder", fail)
     result = run("embed", "a")
     assert (result.exit_code, result.stderr) == (1, f"error: {error}\n")
     assert run("--debug", "embed", "a").exception is error
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):
-    monkeypatch.setattr(model, "load_encoder", lambda *_: {}["bug"])
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: {}["bug"])
     assert isinstance(run("embed", "a").exception, KeyError)
 
 

@@ -84,7 +84,7 @@ def test_what_is_off_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     versions = {"jax": "0.4.1", "minilm-jax": "1"}
     monkeypatch.setattr(installation.metadata, "version", lambda name: versions.get(name, "999"))
-    facts = installation.gather(tmp_path)
+    facts = installation.collect_facts(tmp_path)
     assert facts["outdated"] == [("jax>=0.7.2", "0.4.1")]
     assert facts["unused"] == [("an NVIDIA GPU", "jax[cuda12]")]
 
@@ -95,6 +95,6 @@ def test_a_platform_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("JAX_PLATFORMS", "tpu")
     monkeypatch.setattr("jax.devices", fail)
-    facts = installation.gather()
+    facts = installation.collect_facts()
     assert facts["devices"] == []
     assert "(Unknown backend 'tpu'); unset JAX_PLATFORMS" in installation.verdict(facts)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import minilm_jax as mj
-from minilm_jax.cli import main, model, terminal
+from minilm_jax.cli import main, model_command, terminal
 
 TEXTS = """How do I reset my password?
 I forgot my password, what now?
@@ -21,7 +21,7 @@ The cat sits outside."""
 @pytest.fixture
 def embedded(encoder, monkeypatch):
     """Counts the texts that commands embed, queries too."""
-    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
     before = encoder.stats.texts
     return lambda: encoder.stats.texts - before
 
@@ -75,12 +75,12 @@ def test_the_index_may_be_elsewhere_and_other_formats_be_read(embedded, tmp_path
 def test_an_index_of_another_model_is_made_anew(embedded, encoder, corpus, folder, monkeypatch):
     run("search", "cat", "--corpus", corpus)
     other = mj.SentenceEncoder(folder, max_seq_length=128)
-    monkeypatch.setattr(model, "load_encoder", lambda *_: other)
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: other)
     result = run("search", "cat", "--corpus", corpus)
     assert result.exit_code == 0
     assert "note: all texts are embedded anew" in result.stderr
     assert run("search", "cat", "--corpus", corpus).stderr == ""
-    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
     assert run("search", "cat", "--corpus", corpus, "--quiet").stderr == ""
 
 
@@ -138,7 +138,7 @@ def test_a_file_without_texts(embedded, tmp_path):
 )
 def test_what_is_wrong_shows_before_the_model_is_loaded(arguments, code, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(model, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
     for name in ("x.log", "x.jsonl"):
         (tmp_path / name).write_text("{")
     result = run(*arguments)

@@ -61,7 +61,7 @@ def test_a_signal_whose_exception_is_lost_in_a_destructor_comes_again() -> None:
             signal.raise_signal(signal.SIGTERM)
 
     def run() -> None:
-        with signals.unwinding():
+        with signals.raised_as_exceptions():
             Interrupted()
             time.sleep(10)
 

@@ -62,7 +62,9 @@ def test_what_is_no_terminal_gets_no_bar(monkeypatch):
 
 def test_quiet_turns_bars_off_for_its_command_alone(monkeypatch, caplog):
     states = []
-    monkeypatch.setattr("minilm_jax.cli.model.load_encoder", lambda *_: states.append(progress.silenced()) or 1 / 0)
+    monkeypatch.setattr(
+        "minilm_jax.cli.model_command.load_encoder", lambda *_: states.append(progress.silenced()) or 1 / 0
+    )
     for options in (["--quiet"], []):
         with pytest.raises(ZeroDivisionError):
             main(["embed", "a", *options])

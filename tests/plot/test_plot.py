@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 import minilm_jax as mj
 from minilm_jax import plot
-from minilm_jax.cli import main, model
+from minilm_jax.cli import main, model_command
 from minilm_jax.errors import InputError
 from minilm_jax.plot import style
 
@@ -166,7 +166,7 @@ def test_saliency_shows_every_word_in_lines_that_fit(encoder: mj.SentenceEncoder
 def test_similarity_draws_a_picture(
     encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(model, "load_encoder", lambda *_: encoder)
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
     for name, start in {"a.png": b"\x89PNG", "b.SVG": b"<?xml", "c.pdf": b"%PDF"}.items():
         result = CliRunner().invoke(main, ["similarity", "A cat.", "日本 🐈 $", "--plot", str(tmp_path / name)])
         assert (result.exit_code, result.stderr) == (0, "")
@@ -175,7 +175,7 @@ def test_similarity_draws_a_picture(
 
 @pytest.mark.parametrize(("name", "message"), [("a.jpg", "one of .png, .svg, .pdf"), ("a", "one of .png")])
 def test_pictures_of_other_kinds_are_refused_at_once(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    monkeypatch.setattr(model, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
     result = CliRunner().invoke(main, ["similarity", "a", "b", "--plot", name])
     assert result.exit_code == 2
     assert message in result.stderr

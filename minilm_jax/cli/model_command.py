@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from minilm_jax import progress
-from minilm_jax.cli.parameters import Choice
+from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import Precision
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NOT_SHOWN = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --model, --precision and --max-seq-length to a command."""
     for option in (
         click.option(
@@ -68,12 +68,12 @@ def load_encoder(model: str, precision: Precision, max_seq_length: int | None) -
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":
     """Embeds texts without a bar or a warning of its own."""
-    with unwarned():
+    with hide_warnings():
         return encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
 
 
 @contextlib.contextmanager
-def unwarned() -> Iterator[None]:
+def hide_warnings() -> Iterator[None]:
     """Keeps back the warnings that a command has words of its own for."""
     with warnings.catch_warnings():
         for message in _NOT_SHOWN:

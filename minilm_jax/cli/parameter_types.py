@@ -19,7 +19,7 @@ class Choice(click.Choice):
             return super().convert(value, param, ctx)
 
 
-class Existing(click.Path):
+class ExistingPath(click.Path):
     """A path that must be there."""
 
     def __init__(self, **kwargs: Any) -> None:

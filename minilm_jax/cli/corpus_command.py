@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from minilm_jax import progress
-from minilm_jax.cli import model as shared
-from minilm_jax.cli.embed import by_suffix
-from minilm_jax.cli.parameters import Choice
-from minilm_jax.cli.program import quiet_option
+from minilm_jax.cli import model_command
+from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.embed import format_from_suffix
+from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import TextFormat
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.files import texts as text_files
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from minilm_jax.sentence_encoder import SentenceEncoder
 
 # Cosines of equal vectors may be so much below one.
-ROUNDING = 1e-6
+COSINE_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Corpus:
 def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
     """Lets a command have a `Corpus` in place of `corpus`, a path, and adds the options that say how to make one."""
 
-    @shared.model_options
+    @model_command.options
     @click.option("--field", default="text", show_default=True, help="The member or column that holds the text.")
     @click.option(
         "--from", "input_format", type=Choice(get_args(TextFormat)), help="The file's format.  [default: by suffix]"
@@ -65,16 +65,16 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         max_seq_length: int | None,
         **others: Any,
     ) -> None:
-        source_format = input_format or by_suffix(corpus, text_files.FORMATS, "--from")
+        source_format = input_format or format_from_suffix(corpus, text_files.FORMATS, "--from")
         with open(corpus, "rb") as file:
             numbered = enumerate(text_files.read_texts(file, source_format, field), 1)
             texts = {row: text for row, text in numbered if text.strip()}
-        encoder = shared.load_encoder(model, precision, max_seq_length)
-        with shared.unwarned():
+        encoder = model_command.load_encoder(model, precision, max_seq_length)
+        with model_command.hide_warnings():
             show = False if progress.silenced() else None
             indexed = _indexed(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
             command(Corpus(indexed, list(texts), show), **others)
-        shared.report_truncation(encoder)
+        model_command.report_truncation(encoder)
 
     return run
 

@@ -11,10 +11,10 @@ import click
 from minilm_jax.cli import signals
 from minilm_jax.errors import MinilmJaxError
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Program(click.Group):
+class CommandGroup(click.Group):
     """A group whose failures become exit codes: 1 a failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class Program(click.Group):
         # Importing and tracing make a million lasting objects, which Python would look through again and again.
         gc.set_threshold(100_000, 20, 20)
         try:
-            with signals.unwinding():
+            with signals.raised_as_exceptions():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(130)
