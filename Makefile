@@ -1,192 +1,127 @@
-# Every target makes the environment that it needs; PYTHON chooses the interpreter, 3.11 or newer.
+# Every target creates the environment that it needs. PYTHON selects the interpreter, 3.11 or newer.
 PYTHON ?= python3
-BIN := .venv/bin
-OLDEST := .venv-oldest/bin
-BENCH := .venv-bench/bin
-DOCS := .venv-docs/bin
-CONVERTERS := .venv-converters/bin
-PEERS := .venv-peers/bin
-INTEGRATIONS := .venv-integrations/bin
-SCALE := .venv-scale/bin
-ENGINES := .venv-engines/bin
-BEAM := .venv-beam/bin
-TPU := .venv-tpu/bin
-NOTEBOOKS := .venv-notebooks/bin
-GPU := .venv-gpu/bin
-CORE_TESTS := tests/project/test_architecture.py tests/tokens/test_batching.py tests/checkpoints/test_folder_config.py tests/convert/test_onnx_to_flax.py \
-	tests/nn/test_embedding.py tests/test_explain.py tests/convert/test_external_data.py tests/convert/test_flax_to_onnx.py \
-	tests/nn/test_params.py tests/nn/test_parity.py tests/convert/test_refusals.py tests/convert/test_graph_process.py tests/search/test_search.py \
-	tests/encoders/test_sentence_encoder.py tests/vectors/test_similarity.py tests/tokens/test_tokenizer.py
+FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-engines test-tpu lint \
+.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-engines test-tpu coverage lint \
 	docs fuzz table bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
 
-demo: .venv/.installed ## obtain the model, convert ONNX to Flax params, and show what it does
-	@$(BIN)/minilm-jax demo
+demo: .venv/.installed ## download the model, convert it from ONNX to Flax params, and embed a few sentences
+	@.venv/bin/minilm-jax demo
 
-test: .venv/.tested ## run the tests, on the newest versions of everything
-	@$(BIN)/python -m pytest
+test: .venv/.tested ## run the tests with the newest versions of all dependencies
+	@.venv/bin/python -m pytest
 
-test-oldest: .venv-oldest/.tested ## run the core tests on the oldest versions allowed
-	@$(OLDEST)/python -m pytest $(CORE_TESTS)
+test-oldest: .venv-oldest/.installed ## run the core tests with the oldest supported versions
+	@.venv-oldest/bin/python -m pytest @tests/core.txt
 
-test-peers: .venv-peers/.installed ## make the calls of sentence-transformers to it and to minilm-jax, and compare
-	@$(PEERS)/python -m pytest tests/environments/peers
+test-peers: .venv-peers/.installed ## compare every call with sentence-transformers
+	@.venv-peers/bin/python -m pytest tests/environments/peers
 
-test-converters: .venv-converters/.installed ## make all forms of ONNX file anew with the real tools, and convert them
-	@$(CONVERTERS)/python tests/forms/make.py
-	@$(CONVERTERS)/python -m pytest tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
+test-converters: .venv-converters/.installed ## rebuild every form of ONNX file with the real tools, and convert them
+	@.venv-converters/bin/python tests/forms/make.py
+	@.venv-converters/bin/python -m pytest $(FORM_TESTS)
 
-test-integrations: .venv-integrations/.installed ## run the adapters' tests, each beside the real package
-	@$(INTEGRATIONS)/python -m pytest tests/environments/integrations
-	@$(INTEGRATIONS)/pyright -p tests/environments/integrations --pythonpath $(INTEGRATIONS)/python
+test-integrations: .venv-integrations/.installed ## test each adapter with the package that it adapts to
+	@.venv-integrations/bin/python -m pytest tests/environments/integrations
+	@.venv-integrations/bin/pyright -p tests/environments/integrations --pythonpath .venv-integrations/bin/python
 
-test-scale: .venv-scale/.installed ## open a folder of shards in DuckDB, Polars, pandas and LanceDB; share one among processes
-	@$(SCALE)/python -m pytest tests/environments/scale
-	@$(SCALE)/pyright -p tests/environments/scale --pythonpath $(SCALE)/python
+test-scale: .venv-scale/.installed ## read embed-corpus output with DuckDB, Polars, pandas and LanceDB
+	@.venv-scale/bin/python -m pytest tests/environments/scale
+	@.venv-scale/bin/pyright -p tests/environments/scale --pythonpath .venv-scale/bin/python
 
-test-engines: .venv-engines/.installed .venv-beam/.installed ## run Ray, Spark (which needs Java 17) and Beam on this machine
-	@$(ENGINES)/python -m pytest tests/environments/engines --ignore tests/environments/engines/test_beam.py
-	@$(ENGINES)/pyright -p tests/environments/engines --pythonpath $(ENGINES)/python
-	@$(BEAM)/python -m pytest tests/environments/engines/test_beam.py
-	@$(BEAM)/pyright --pythonpath $(BEAM)/python minilm_jax/scale/beam.py
+test-engines: .venv-engines/.installed .venv-beam/.installed ## test Ray, Spark (needs Java 17) and Beam on this machine
+	@.venv-engines/bin/python -m pytest tests/environments/engines --ignore tests/environments/engines/test_beam.py
+	@.venv-engines/bin/pyright -p tests/environments/engines --pythonpath .venv-engines/bin/python
+	@.venv-beam/bin/python -m pytest tests/environments/engines/test_beam.py
+	@.venv-beam/bin/pyright --pythonpath .venv-beam/bin/python minilm_jax/scale/beam.py
 
-test-tpu: .venv-tpu/.installed ## compile for TPUs, ten minutes or more and without one; writes docs/tpu.md
-	@$(TPU)/python -m pytest tests/environments/tpu --table docs/tpu.md
+test-tpu: .venv-tpu/.installed ## compile for TPUs without one (10 minutes or more); writes docs/tpu.md
+	@.venv-tpu/bin/python -m pytest tests/environments/tpu --table docs/tpu.md
 
-table: .venv/.tested ## convert all forms of ONNX file that are stored here; writes docs/onnx-forms.md
-	@$(BIN)/python -m pytest tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
+coverage: .venv/.tested ## run the tests and list the lines that they do not reach
+	@.venv/bin/coverage erase
+	@.venv/bin/coverage run -m pytest
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report
 
-fuzz: .venv/.tested ## ten thousand damaged ONNX files, none of which may do harm
-	@$(BIN)/python -m tests.convert.fuzz --count 10000 --all
+table: .venv/.tested ## convert every stored form of ONNX file; writes docs/onnx-forms.md
+	@.venv/bin/python -m pytest $(FORM_TESTS)
 
-lint: .venv/.linted ## ruff and pyright
-	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pyright --pythonpath $(BIN)/python
+fuzz: .venv/.tested ## convert 10,000 damaged ONNX files; each must end in an error message
+	@.venv/bin/python -m tests.convert.fuzz --count 10000 --all
 
-docs: .venv-docs/.installed ## build the documentation; begins at build/docs/index.html
-	@$(DOCS)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+lint: .venv/.linted ## run ruff and pyright
+	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/pyright --pythonpath .venv/bin/python
 
-bench: .venv/.installed ## measure minilm-jax alone; writes build/benchmarks.md
+docs: .venv-docs/.installed ## build the documentation; open build/docs/index.html
+	@.venv-docs/bin/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
+bench: .venv/.installed ## measure minilm-jax only; writes build/benchmarks.md
 	@mkdir -p build
-	@$(BIN)/python -m benchmarks --levels a,b,c,e --out build/benchmarks.md
+	@.venv/bin/python -m benchmarks --levels a,b,c,e --out build/benchmarks.md
 
-bench-peers: .venv-bench/.installed ## measure minilm-jax beside its peers, for an hour or two; writes docs/benchmarks.md
-	@$(BENCH)/python -m benchmarks --peers
+bench-peers: .venv-bench/.installed ## compare the speed with other libraries (1 to 2 hours); writes docs/benchmarks.md
+	@.venv-bench/bin/python -m benchmarks --peers
 
-quality: .venv/.tested ## measure what each precision costs in quality; writes docs/quality.md
-	@$(BIN)/python -m benchmarks.quality
+quality: .venv/.tested ## measure the accuracy of each precision; writes docs/quality.md
+	@.venv/bin/python -m benchmarks.quality
 
-bench-convert: .venv/.tested ## measure conversion against reading the file alone
-	@$(BIN)/python -m benchmarks.conversion
+bench-convert: .venv/.tested ## compare the time of a conversion with the time to read the file
+	@.venv/bin/python -m benchmarks.conversion
 
-bench-search: .venv-bench/.installed ## measure exact search beside numpy, faiss and usearch; writes docs/search-speed.md
-	@$(BENCH)/python -m benchmarks.search
+bench-search: .venv-bench/.installed ## compare exact search with numpy, faiss and usearch; writes docs/search-speed.md
+	@.venv-bench/bin/python -m benchmarks.search
 
-bench-gpu: .venv-gpu/.installed ## measure minilm-jax on a GPU beside sentence-transformers; writes docs/gpu.md
-	@$(GPU)/python -m benchmarks.gpu
+bench-gpu: .venv-gpu/.installed ## compare with sentence-transformers on a GPU; writes docs/gpu.md
+	@.venv-gpu/bin/python -m benchmarks.gpu
 
-bench-scale: .venv-engines/.installed ## measure embed-corpus on 10,000 to a million rows, and Ray; writes docs/scale-measured.md
-	@$(ENGINES)/python -m benchmarks.scale
+bench-scale: .venv-engines/.installed ## measure embed-corpus and Ray on 10,000 to 1,000,000 rows; writes docs/scale-measured.md
+	@.venv-engines/bin/python -m benchmarks.scale
 
-notebooks: .venv-notebooks/.installed ## run the notebooks, which assert what they claim
-	@$(NOTEBOOKS)/python notebooks/refresh.py --check
-	@$(NOTEBOOKS)/python -m pytest -c /dev/null --rootdir . -p no:cacheprovider -n 2 --nbmake --nbmake-timeout=600 notebooks
+notebooks: .venv-notebooks/.installed ## run the notebooks, which assert their claims
+	@.venv-notebooks/bin/python notebooks/refresh.py --check
+	@.venv-notebooks/bin/python -m pytest -c /dev/null --rootdir . -p no:cacheprovider -n 2 --nbmake --nbmake-timeout=600 notebooks
 
-refresh-notebooks: .venv-notebooks/.installed ## run them and keep what they print and draw
-	@$(NOTEBOOKS)/python notebooks/refresh.py
+refresh-notebooks: .venv-notebooks/.installed ## run the notebooks and store their outputs
+	@.venv-notebooks/bin/python notebooks/refresh.py
 
-clean: ## remove the environments and caches in this folder (not the model's cache)
-	rm -rf .venv .venv-oldest .venv-bench .venv-converters .venv-docs .venv-peers .venv-integrations .venv-scale \
-		.venv-engines .venv-beam .venv-notebooks .venv-gpu .venv-tpu .pytest_cache .ruff_cache .hypothesis dist build
+clean: ## remove the environments and caches in this folder (not the cache of downloaded models)
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml
-	@echo "installing minilm-jax into .venv …"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	@touch $@
-
+# Environments. A line below names what an environment contains: requirement files, or extras of minilm-jax.
+# An environment is updated when one of its requirement files or pyproject.toml changes.
+.venv/.installed: packages = -e .
+.venv/.tested: packages = -e '.[test]'
+.venv/.linted: packages = -e '.[lint]'
+.venv-docs/.installed: packages = -e '.[docs]'
+.venv-oldest/.installed: tests/oldest.txt
+.venv-peers/.installed: tests/environments/peers/requirements.txt
+.venv-converters/.installed: tests/forms/requirements.txt
+.venv-integrations/.installed: tests/environments/integrations/requirements.txt
+.venv-scale/.installed: tests/environments/scale/requirements.txt
+.venv-engines/.installed: tests/environments/engines/requirements.txt
+.venv-beam/.installed: tests/environments/engines/beam-requirements.txt
+.venv-tpu/.installed: tests/environments/tpu/requirements.txt
+.venv-notebooks/.installed: notebooks/requirements.txt
+.venv-bench/.installed: benchmarks/requirements.txt
+.venv-gpu/.installed: benchmarks/gpu/requirements.txt
 .venv/.tested: .venv/.installed
-	@echo "installing what the tests need …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
-	@touch $@
-
 .venv/.linted: .venv/.tested
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lint]"
-	@touch $@
 
-.venv-oldest/.tested: pyproject.toml tests/oldest.txt
-	@echo "installing the oldest versions into .venv-oldest …"
-	@$(PYTHON) -m venv .venv-oldest
-	@$(OLDEST)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
-	@touch $@
+define install
+@echo "installing packages into $(@D) …"
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(packages) $(addprefix -r ,$(filter %.txt,$^))
+@touch $@
+endef
 
-.venv-peers/.installed: pyproject.toml tests/environments/peers/requirements.txt
-	@echo "installing sentence-transformers into .venv-peers …"
-	@$(PYTHON) -m venv .venv-peers
-	@$(PEERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/environments/peers/requirements.txt
-	@touch $@
+%/.installed: pyproject.toml
+	$(install)
 
-.venv-converters/.installed: pyproject.toml tests/forms/requirements.txt
-	@echo "installing the exporters, optimisers and quantisers …"
-	@$(PYTHON) -m venv .venv-converters
-	@$(CONVERTERS)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/forms/requirements.txt
-	@touch $@
-
-.venv-docs/.installed: pyproject.toml
-	@echo "installing Sphinx into .venv-docs …"
-	@$(PYTHON) -m venv .venv-docs
-	@$(DOCS)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
-	@touch $@
-
-.venv-integrations/.installed: pyproject.toml tests/environments/integrations/requirements.txt
-	@echo "installing the packages that there are adapters for …"
-	@$(PYTHON) -m venv .venv-integrations
-	@$(INTEGRATIONS)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/integrations/requirements.txt
-	@touch $@
-
-.venv-scale/.installed: pyproject.toml tests/environments/scale/requirements.txt
-	@echo "installing what opens a folder of shards …"
-	@$(PYTHON) -m venv .venv-scale
-	@$(SCALE)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/scale/requirements.txt
-	@touch $@
-
-.venv-tpu/.installed: pyproject.toml tests/environments/tpu/requirements.txt
-	@echo "installing the compiler for TPUs …"
-	@$(PYTHON) -m venv .venv-tpu
-	@$(TPU)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -r tests/environments/tpu/requirements.txt
-	@touch $@
-
-.venv-engines/.installed: pyproject.toml tests/environments/engines/requirements.txt
-	@echo "installing Ray and Spark …"
-	@$(PYTHON) -m venv .venv-engines
-	@$(ENGINES)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/engines/requirements.txt
-	@touch $@
-
-.venv-beam/.installed: pyproject.toml tests/environments/engines/beam-requirements.txt
-	@echo "installing Beam …"
-	@$(PYTHON) -m venv .venv-beam
-	@$(BEAM)/python -m pip install --quiet --disable-pip-version-check -r tests/environments/engines/beam-requirements.txt
-	@touch $@
-
-.venv-notebooks/.installed: pyproject.toml notebooks/requirements.txt
-	@echo "installing what runs the notebooks …"
-	@$(PYTHON) -m venv .venv-notebooks
-	@$(NOTEBOOKS)/python -m pip install --quiet --disable-pip-version-check -e ".[plot,verify]" -r notebooks/requirements.txt
-	@touch $@
-
-.venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
-	@echo "installing the peers into .venv-bench …"
-	@$(PYTHON) -m venv .venv-bench
-	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
-	@touch $@
-
-.venv-gpu/.installed: pyproject.toml benchmarks/gpu/requirements.txt
-	@echo "installing jax and torch for CUDA, some gigabytes, into .venv-gpu …"
-	@$(PYTHON) -m venv .venv-gpu
-	@$(GPU)/python -m pip install --quiet --disable-pip-version-check -e ".[cuda13]" -r benchmarks/gpu/requirements.txt
-	@touch $@
+.venv/.tested .venv/.linted:
+	$(install)

@@ -1,4 +1,4 @@
-"""The wheel: both packages are in it, and it works where it is installed."""
+"""The wheel contains both packages and works after installation."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_what_is_in_the_wheel(wheel: Path) -> None:
+def test_wheel_contains_both_packages_and_the_license_but_no_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"minilm_jax/py.typed", "minilm_jax/__init__.pyi", "minilm_jax/cli/embed.py", "convert/__main__.py"} <= names
     assert not any(name.startswith(("tests", "benchmarks", ".")) for name in names)
@@ -26,7 +26,7 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
     assert any(name.endswith("licenses/NOTICE") for name in names)
 
 
-def test_it_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_runs_both_command_lines(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel], check=True
