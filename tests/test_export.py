@@ -72,14 +72,14 @@ def run_alone(path: Path, batch: mj.Batch, *weights: Path) -> NDArray[np.float32
     return np.load(found)
 
 
-def test_the_real_model_runs_where_minilm_jax_is_not(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_exported_real_model_runs_without_minilm_jax(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     path, batch = tmp_path / "minilm.stablehlo", random_batch(3, 130)
     save_exported(encoder, path)
     wanted = np.asarray(jax.jit(mj.embed)(encoder.params, batch))
     np.testing.assert_allclose(run_alone(path, batch), wanted, rtol=0, atol=TOLERANCE)
 
 
-def test_the_command_puts_weights_beside_it(tmp_path: Path, folder: Path) -> None:
+def test_export_command_writes_weights_to_a_separate_file(tmp_path: Path, folder: Path) -> None:
     path, batch = tmp_path / "minilm.stablehlo", random_batch(2, 12)
     options = "--platforms", "tpu,cpu", "--precision", "int8", "--weights", "beside", "--max-seq-length", 99
     subprocess.run(command("export", "--model", folder, "--out", path, *options), check=True)
@@ -94,7 +94,9 @@ def test_the_command_puts_weights_beside_it(tmp_path: Path, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_a_round_trip_is_embed(tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision) -> None:
+def test_exported_program_gives_the_vectors_of_embed(
+    tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision
+) -> None:
     model = small_model(encoder, precision)
     save_exported(model, tmp_path / "a")
     exported = mj.load_exported(tmp_path / "a")
@@ -107,9 +109,7 @@ def test_a_round_trip_is_embed(tmp_path: Path, encoder: mj.SentenceEncoder, prec
         np.testing.assert_allclose(found, embed(model.params, batch, SMALL), rtol=0, atol=TOLERANCE)
 
 
-def test_it_takes_what_tokenize_makes_and_refuses_what_it_cannot_compute(
-    tmp_path: Path, encoder: mj.SentenceEncoder
-) -> None:
+def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     save_exported(small_model(encoder), tmp_path / "a")
     exported = mj.load_exported(tmp_path / "a")
     batch = mj.tokenize(["Hello world", ""])
@@ -137,7 +137,9 @@ POOLING = {"f32 f32 f32"}
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_what_it_is_lowered_to(tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision) -> None:
+def test_exported_program_multiplies_in_the_chosen_precision(
+    tmp_path: Path, encoder: mj.SentenceEncoder, precision: Precision
+) -> None:
     save_exported(small_model(encoder, precision), tmp_path / "a")
     program = export.deserialize(bytearray((tmp_path / "a").read_bytes()))
     assert program.platforms == PLATFORMS
@@ -149,7 +151,7 @@ def test_what_it_is_lowered_to(tmp_path: Path, encoder: mj.SentenceEncoder, prec
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_no_platform_multiplies_in_a_wider_type(platform: str) -> None:
+def test_bfloat16_is_lowered_without_wider_products(platform: str) -> None:
     params = mj.cast(small_params(), "bfloat16", SMALL)
     lowered = export.export(jax.jit(mj.embed), platforms=[platform])(params, random_batch(4, 8), SMALL)
     assert products(lowered.mlir_module()) == PRODUCTS["bfloat16"] | POOLING
@@ -170,7 +172,7 @@ def damaged(data: bytes) -> Sequence[bytes]:
     return [b"", b"\n", bytes(flipped), data[:1000], data[:half], program, *(program + b"\n" + r for r in records)]
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_damaged_export_raises_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     path = tmp_path / "a"
     with pytest.raises(mj.ModelFileError, match="a is missing, damaged or no exported model"):
         mj.load_exported(path)
@@ -181,7 +183,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) 
             mj.load_exported(path)
 
 
-def test_weights_of_another_program_are_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_weights_of_another_export_raise_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     save_exported(small_model(encoder), tmp_path / "a", weights="beside")
     save_exported(small_model(encoder, "bfloat16"), tmp_path / "b", weights="beside")
     (tmp_path / "b.safetensors").replace(tmp_path / "a.safetensors")
@@ -190,13 +192,13 @@ def test_weights_of_another_program_are_refused(tmp_path: Path, encoder: mj.Sent
             mj.load_exported(tmp_path / name)
 
 
-def test_a_program_for_another_platform_is_refused(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_export_for_another_platform_raises_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     save_exported(small_model(encoder), tmp_path / "a", platforms=["tpu"])
     with pytest.raises(mj.ModelFileError, match="a program for tpu, and jax computes on cpu here"):
         mj.load_exported(tmp_path / "a")
 
 
-def test_a_package_that_is_missing_is_named(
+def test_missing_flatbuffers_error_names_the_extra(
     tmp_path: Path, encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "flatbuffers", None)
@@ -205,7 +207,7 @@ def test_a_package_that_is_missing_is_named(
             use()
 
 
-def test_platforms_that_are_unknown_are_said(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_unknown_platform_raises_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     for platforms in (["gpu"], []):
         with pytest.raises(mj.InputError, match="it must be one of cpu, cuda, rocm, tpu"):
             save_exported(encoder, tmp_path / "a", platforms=platforms)

@@ -35,7 +35,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 # What a source may be called.
 
 
-def test_a_folder_wins_even_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_folder_takes_precedence_over_a_model_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tiny").mkdir()
     monkeypatch.chdir(tmp_path)
     source = FakeSource()
@@ -45,40 +45,42 @@ def test_a_folder_wins_even_over_a_name(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["tiny", "TINY", "someone/tiny", "someone/Tiny"])
-def test_every_alias_in_any_case_is_the_same_folder(name: str, cache: Path) -> None:
+def test_aliases_in_any_case_give_the_same_folder(name: str, cache: Path) -> None:
     assert model_folder(name, files=IN_PACKAGE, cache_dir=cache, model=small_model(FakeSource())) == cache / "tiny"
 
 
-def test_the_default_names() -> None:
+def test_default_model_has_a_short_name_and_a_hub_name() -> None:
     assert DEFAULT_MODEL == "all-minilm-l6-v2"
     assert PINNED_ALL_MINILM_L6_V2.names == ("all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2")
     assert set(FILES_FOR_INFERENCE) <= {file.name for file in PINNED_ALL_MINILM_L6_V2.files if file.in_package}
 
 
 @pytest.mark.parametrize("name", ["", "all-minilm-l12-v2", "~nobody/x", "no/such/folder", "x" * 5000, "nul\0"])
-def test_an_unknown_name_says_what_is_known(name: str, cache: Path) -> None:
+def test_unknown_name_error_lists_the_known_names(name: str, cache: Path) -> None:
     with pytest.raises(ModelFileError, match=r"neither a folder nor a known model.*all-minilm-l6-v2.*folder with"):
         model_folder(name, cache_dir=cache)
     assert not cache.exists()
 
 
-def test_an_unknown_name_suggests_the_nearest(cache: Path) -> None:
+def test_unknown_name_error_suggests_the_closest_name(cache: Path) -> None:
     with pytest.raises(ModelFileError, match="Did you mean 'all-minilm-l6-v2'"):
         model_folder("all-MiniLM-L6", cache_dir=cache)
 
 
-def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+def test_file_instead_of_folder_raises_error(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     with pytest.raises(ModelFileError, match="is a file; give the folder"):
         model_folder(tmp_path / "model.onnx")
 
 
-def test_an_unknown_file_says_which_there_are(cache: Path) -> None:
+def test_unknown_file_error_lists_the_available_files(cache: Path) -> None:
     with pytest.raises(ModelFileError, match=r"no file '\.\./x'; it has model\.safetensors"):
         published_file("../x", cache_dir=cache)
 
 
-def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_comes_from_argument_environment_or_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MINILM_JAX_CACHE", str(tmp_path / "a"))
     assert model_files.cache_folder() == tmp_path / "a"
     assert model_files.cache_folder(tmp_path / "b") == tmp_path / "b"
@@ -90,7 +92,7 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # The cache.
 
 
-def test_a_hit_asks_no_source_and_hashes_nothing(cache: Path, hashed: list[Path]) -> None:
+def test_cache_hit_makes_no_request_and_skips_hashing(cache: Path, hashed: list[Path]) -> None:
     source, folder = FakeSource(), cache / "tiny"
     for _ in range(3):
         assert model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(source)) == folder
@@ -101,7 +103,7 @@ def test_a_hit_asks_no_source_and_hashes_nothing(cache: Path, hashed: list[Path]
     assert cache.stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_only_what_is_missing_is_obtained(cache: Path) -> None:
+def test_only_missing_files_are_downloaded(cache: Path) -> None:
     source = FakeSource()
     published_file("onnx/model.onnx", cache_dir=cache, model=small_model(source))
     model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(source))
@@ -109,7 +111,7 @@ def test_only_what_is_missing_is_obtained(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"weights" * 999, b"WEIGHTS" * 1000])
-def test_a_damaged_file_is_obtained_again(damage: bytes, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_file_is_downloaded_again(damage: bytes, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = FakeSource()
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(source))
     path.write_bytes(damage)
@@ -121,7 +123,7 @@ def test_a_damaged_file_is_obtained_again(damage: bytes, cache: Path, caplog: py
     ]
 
 
-def test_a_touched_file_is_read_once_more_and_kept(cache: Path, hashed: list[Path]) -> None:
+def test_file_with_a_new_timestamp_is_hashed_once_and_kept(cache: Path, hashed: list[Path]) -> None:
     source = FakeSource()
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(source))
     os.utime(path, (1, 1))
@@ -133,7 +135,7 @@ def test_a_touched_file_is_read_once_more_and_kept(cache: Path, hashed: list[Pat
 
 
 @pytest.mark.parametrize("stamps", ["", "[]", '{"model.safetensors": 3}', "\udcff"])
-def test_damaged_stamps_only_cost_another_look(stamps: str, cache: Path) -> None:
+def test_damaged_stamps_cause_no_download(stamps: str, cache: Path) -> None:
     source = FakeSource()
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(source))
     (path.parent / "verified.json").write_text(stamps, "utf-8", errors="surrogateescape")
@@ -142,7 +144,7 @@ def test_damaged_stamps_only_cost_another_look(stamps: str, cache: Path) -> None
     assert json.loads((path.parent / "verified.json").read_text("utf-8"))["model.safetensors"]["size"] == 7000
 
 
-def test_a_read_only_cache_with_rounded_times_is_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_cache_with_changed_timestamps_is_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(FakeSource()))
     os.utime(path, (1, 1))
     stamps = (path.parent / "verified.json").read_bytes()
@@ -151,7 +153,7 @@ def test_a_read_only_cache_with_rounded_times_is_used(cache: Path, monkeypatch: 
     assert (path.parent / "verified.json").read_bytes() == stamps
 
 
-def test_a_cache_that_cannot_be_made_says_how_to_choose_another(tmp_path: Path) -> None:
+def test_unwritable_cache_error_names_the_environment_variable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelFileError, match=r"Cannot write to .*MINILM_JAX_CACHE"):
         published_file("model.safetensors", cache_dir=tmp_path / "file", model=small_model(FakeSource()))
@@ -160,13 +162,13 @@ def test_a_cache_that_cannot_be_made_says_how_to_choose_another(tmp_path: Path) 
 # Sources that fail.
 
 
-def test_wrong_bytes_fall_through_to_the_next_source(cache: Path) -> None:
+def test_file_with_wrong_bytes_comes_from_the_next_source(cache: Path) -> None:
     bad, good = FakeSource({**CONTENTS, "1_Pooling/config.json": b"[]"}), FakeSource()
     model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(bad, good))
     assert good.asked == ["1_Pooling/config.json"]
 
 
-def test_when_all_fail_the_message_names_each_and_the_remedy(cache: Path) -> None:
+def test_error_after_all_sources_fail_names_each_source_and_the_fix(cache: Path) -> None:
     bad = FakeSource({**CONTENTS, "model.safetensors": b"?"})
     broken = FakeSource(error=ConnectionError("no route\nto host"))
     empty = FakeSource({})
@@ -182,13 +184,13 @@ def test_when_all_fail_the_message_names_each_and_the_remedy(cache: Path) -> Non
     assert files_under(cache / "tiny") == {".lock"}
 
 
-def test_an_interruption_leaves_nothing(cache: Path) -> None:
+def test_interrupted_download_leaves_no_files(cache: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         published_file("model.safetensors", cache_dir=cache, model=small_model(FakeSource(error=KeyboardInterrupt())))
     assert files_under(cache / "tiny") == {".lock"}
 
 
-def test_what_a_killed_process_left_is_swept(cache: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(cache: Path) -> None:
     left = cache / "tiny" / ".incoming-dead"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(b"weig")
@@ -196,7 +198,7 @@ def test_what_a_killed_process_left_is_swept(cache: Path) -> None:
     assert files_under(cache / "tiny") == {".lock", "model.safetensors", "verified.json"}
 
 
-def test_a_full_disk_says_how_much_is_needed_and_where(cache: Path) -> None:
+def test_full_disk_error_names_the_size_and_the_folder(cache: Path) -> None:
     full = FakeSource(error=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     with pytest.raises(
         ModelFileError, match=rf"No space left in {cache / 'tiny'} .* the files take 0 MB.*MINILM_JAX_CACHE"
@@ -205,7 +207,7 @@ def test_a_full_disk_says_how_much_is_needed_and_where(cache: Path) -> None:
     assert files_under(cache / "tiny") == {".lock"}
 
 
-def test_a_disk_that_is_full_when_stamping(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_while_writing_the_stamp_raises_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -216,7 +218,7 @@ def test_a_disk_that_is_full_when_stamping(cache: Path, monkeypatch: pytest.Monk
     published_file("model.safetensors", cache_dir=cache, model=small_model())  # Complete, so only its stamp is wanting.
 
 
-def test_two_processes_obtain_once(cache: Path, tmp_path: Path) -> None:
+def test_concurrent_processes_download_once(cache: Path, tmp_path: Path) -> None:
     program = f"""
 import time
 
@@ -237,7 +239,7 @@ model_folder("tiny", files=IN_PACKAGE, cache_dir={str(cache)!r}, model=small_mod
 # Files made from the model.
 
 
-def test_a_made_file_is_made_once_and_again_when_damaged(cache: Path) -> None:
+def test_derived_file_is_written_once_and_again_when_damaged(cache: Path) -> None:
     calls: list[Path] = []
 
     def make(path: Path) -> None:
@@ -256,7 +258,7 @@ def test_a_made_file_is_made_once_and_again_when_damaged(cache: Path) -> None:
     assert files_under(cache / "tiny") == {".lock", "onnx/made.onnx", "verified.json"}
 
 
-def test_a_made_file_may_be_made_from_a_published_one(cache: Path) -> None:
+def test_derived_file_can_be_made_from_a_published_file(cache: Path) -> None:
     model = small_model(FakeSource())
 
     def make(path: Path) -> None:
@@ -265,7 +267,7 @@ def test_a_made_file_may_be_made_from_a_published_one(cache: Path) -> None:
     assert derived_file("made", make, cache_dir=cache, model=model).read_bytes() == b"graph!"
 
 
-def test_a_make_that_fails_leaves_nothing(cache: Path) -> None:
+def test_failed_derivation_leaves_no_file(cache: Path) -> None:
     def make(path: Path) -> None:
         path.write_bytes(b"half")
         raise FileNotFoundError("its own trouble")
@@ -275,7 +277,7 @@ def test_a_make_that_fails_leaves_nothing(cache: Path) -> None:
     assert files_under(cache / "tiny") == {".lock"}
 
 
-def test_importing_is_cheap() -> None:
+def test_import_of_the_cache_loads_no_heavy_packages() -> None:
     costly = "{'huggingface_hub', 'filelock', 'platformdirs'}"
     program = f"import sys, minilm_jax.checkpoints.cache; print({costly} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -10,11 +10,11 @@ import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import read_config
 
 
-def test_the_preset_is_the_models_own_config(folder: Path) -> None:
+def test_preset_equals_the_published_config(folder: Path) -> None:
     assert read_config(folder) == mj.ALL_MINILM_L6_V2
 
 
-def test_there_and_back() -> None:
+def test_config_round_trips_through_a_dict() -> None:
     config = mj.EncoderConfig(hidden_size=768, num_hidden_layers=12, pooling="cls", normalize=False)
     assert mj.EncoderConfig.from_dict(config.to_dict()) == config
     assert hash(mj.EncoderConfig.from_dict(config.to_dict())) == hash(config)
@@ -33,12 +33,12 @@ def test_there_and_back() -> None:
         ("num_attention_heads", 5, "not a multiple"),
     ],
 )
-def test_what_is_not_implemented_is_refused(field: str, value: Any, message: str) -> None:
+def test_unsupported_config_value_raises_error(field: str, value: Any, message: str) -> None:
     with pytest.raises(mj.ModelFileError, match=message):
         mj.EncoderConfig.from_dict({**mj.ALL_MINILM_L6_V2.to_dict(), field: value})
 
 
-def test_missing_sizes_are_named() -> None:
+def test_missing_sizes_are_listed_in_the_error() -> None:
     with pytest.raises(mj.ModelFileError, match="no vocab_size, num_hidden_layers"):
         mj.EncoderConfig.from_dict({"hidden_size": 384, "num_attention_heads": 12})
 
@@ -49,7 +49,7 @@ def write(path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("mode", "pooling"), [("pooling_mode_cls_token", "cls"), ("pooling_mode_mean_tokens", "mean")])
-def test_pooling_and_normalisation_come_from_the_files_beside_it(tmp_path: Path, mode: str, pooling: str) -> None:
+def test_pooling_and_normalization_are_read_from_the_module_files(tmp_path: Path, mode: str, pooling: str) -> None:
     write(tmp_path / "config.json", mj.ALL_MINILM_L6_V2.to_dict() | {"pooling": "mean"})
     values = {k: v for k, v in mj.ALL_MINILM_L6_V2.to_dict().items() if k not in ("pooling", "normalize")}
     write(tmp_path / "config.json", values)
@@ -59,7 +59,7 @@ def test_pooling_and_normalisation_come_from_the_files_beside_it(tmp_path: Path,
     assert (config.pooling, config.normalize) == (pooling, False)
 
 
-def test_other_pooling_is_refused(tmp_path: Path) -> None:
+def test_unsupported_pooling_raises_error(tmp_path: Path) -> None:
     values = {k: v for k, v in mj.ALL_MINILM_L6_V2.to_dict().items() if k != "pooling"}
     write(tmp_path / "config.json", values)
     write(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
@@ -68,12 +68,12 @@ def test_other_pooling_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"vocab_size": 3}'])
-def test_damaged_files_are_named(tmp_path: Path, content: str) -> None:
+def test_damaged_config_raises_error_with_its_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, "utf-8")
     with pytest.raises(mj.ModelFileError, match=r"config\.json"):
         read_config(tmp_path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_config_raises_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(mj.ModelFileError, match=r"config\.json is missing"):
         read_config(tmp_path)

@@ -28,17 +28,17 @@ def refused_config(folder: Path, file: str, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("content", [DEEP, b'{"a":' * 10**5, b'{"hidden_size":' + b"9" * 5_000 + b"}", b"\xff", b""])
-def test_configs_that_are_no_json(tmp_path: Path, content: bytes) -> None:
+def test_config_that_is_not_json_raises_error(tmp_path: Path, content: bytes) -> None:
     refused_config(tmp_path, "config.json", content)
 
 
 @pytest.mark.parametrize("field", [*SIZES, "layer_norm_eps", "normalize", "hidden_act", "pooling", "model_type"])
 @pytest.mark.parametrize("value", [2**40, -1, float("nan"), float("inf"), "x" * 10**6, [[1]], {}, None])
-def test_configs_with_values_of_the_wrong_kind(tmp_path: Path, field: str, value: Any) -> None:
+def test_config_value_of_the_wrong_type_raises_error(tmp_path: Path, field: str, value: Any) -> None:
     assert field in refused_config(tmp_path, "config.json", json.dumps(CONFIG | {field: value}).encode())
 
 
-def test_values_nested_as_deep_as_json_reads_them(tmp_path: Path) -> None:
+def test_deeply_nested_config_value_raises_error(tmp_path: Path) -> None:
     for depth in range(800, 1_000, 7):
         value = b"[" * depth + b"]" * depth
         refused_config(tmp_path, "config.json", json.dumps(CONFIG)[:-1].encode() + b', "hidden_act": ' + value + b"}")
@@ -46,14 +46,14 @@ def test_values_nested_as_deep_as_json_reads_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["modules.json", "1_Pooling/config.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"3", b"null", b'"text"', b"\xff", DEEP])
-def test_damaged_files_beside_the_config(tmp_path: Path, file: str, content: bytes) -> None:
+def test_damaged_module_file_raises_error(tmp_path: Path, file: str, content: bytes) -> None:
     plain = {name: value for name, value in CONFIG.items() if name not in ("pooling", "normalize")}
     (tmp_path / "config.json").write_text(json.dumps(plain), "utf-8")
     (tmp_path / file).parent.mkdir(exist_ok=True)
     refused_config(tmp_path, file, content)
 
 
-def test_damaged_orbax_folders(tiny_params: Params, tmp_path: Path) -> None:
+def test_damaged_orbax_metadata_raises_error(tiny_params: Params, tmp_path: Path) -> None:
     path = tmp_path / "params.orbax"
     mj.save_params(tiny_params, path)
     for content in (b"", b"{}", b"[]", DEEP):
@@ -62,7 +62,7 @@ def test_damaged_orbax_folders(tiny_params: Params, tmp_path: Path) -> None:
             mj.load_params(path, TINY)
 
 
-def test_an_orbax_array_of_a_terabyte_is_refused_before_it_is_read(tiny_params: Params, tmp_path: Path) -> None:
+def test_orbax_array_of_a_terabyte_raises_error_before_it_is_read(tiny_params: Params, tmp_path: Path) -> None:
     import tensorstore
 
     path = tmp_path / "params.orbax"

@@ -24,11 +24,11 @@ def refused(path: Path) -> None:
     assert len(str(caught.value)) < LONGEST_MESSAGE
 
 
-def test_the_tokenizer_that_is_changed_below_is_fine(tmp_path: Path) -> None:
+def test_unchanged_small_tokenizer_works(tmp_path: Path) -> None:
     assert TextTokenizer(write_tokenizer(tmp_path))(["hello ac"]).tokens.ids.tolist() == [2, 7, 4, 6, 3]
 
 
-def test_a_tokenizer_truncated_anywhere(tmp_path: Path) -> None:
+def test_tokenizer_truncated_anywhere_raises_error(tmp_path: Path) -> None:
     path = write_tokenizer(tmp_path)
     whole = path.read_bytes()
     for kept in range(0, len(whole), 16):
@@ -38,7 +38,7 @@ def test_a_tokenizer_truncated_anywhere(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=2_000))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_a_tokenizer_of_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_tokenizer_of_random_bytes_raises_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     # A folder of its own: what is beside other tests' folders would be taken for theirs.
     path = tmp_path_factory.getbasetemp() / "any-bytes" / "tokenizer.json"
     path.parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def test_a_tokenizer_of_any_bytes(tmp_path_factory: pytest.TempPathFactory, data
     refused(path)
 
 
-def test_a_tokenizer_of_many_brackets(tmp_path: Path) -> None:
+def test_deeply_nested_tokenizer_raises_error(tmp_path: Path) -> None:
     for content in (b"[" * 10**7, b'{"normalizer":' + b'{"type":"Sequence","normalizers":[' * 10**4):
         (tmp_path / "tokenizer.json").write_bytes(content)
         refused(tmp_path / "tokenizer.json")
@@ -84,7 +84,7 @@ def test_a_tokenizer_of_many_brackets(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_hostile_tokenizers(tmp_path: Path, place: str, value: Any) -> None:
+def test_hostile_tokenizer_value_raises_error(tmp_path: Path, place: str, value: Any) -> None:
     refused(write_tokenizer(tmp_path, place, value))
 
 
@@ -93,6 +93,8 @@ def test_hostile_tokenizers(tmp_path: Path, place: str, value: Any) -> None:
     [("model.vocab", WORDS | {"zzz": 99}), ("post_processor.special_tokens.[CLS].ids", [99])],
     ids=["word", "special token"],
 )
-def test_token_ids_outside_the_embedding_table(tiny_params: Params, tmp_path: Path, place: str, value: Any) -> None:
+def test_token_ids_outside_the_embedding_table_raise_error(
+    tiny_params: Params, tmp_path: Path, place: str, value: Any
+) -> None:
     with pytest.raises(mj.ModelFileError, match="the tokenizer has 100 tokens, the model 99"):
         mj.SentenceEncoder(tiny_params, TINY, TextTokenizer(write_tokenizer(tmp_path, place, value)), 16)

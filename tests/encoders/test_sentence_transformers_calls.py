@@ -26,7 +26,7 @@ def close(found: Any, wanted: Any) -> bool:
     return np.shape(found) == np.shape(wanted) and np.allclose(found, wanted, rtol=0, atol=INVARIANCE)
 
 
-def test_changing_the_import_line_is_enough(encoder: mj.SentenceEncoder, folder: Path) -> None:
+def test_sentence_transformers_constructor_calls_work(encoder: mj.SentenceEncoder, folder: Path) -> None:
     model: Any = mj.SentenceEncoder
     for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
         loaded = model(name, device=jax.default_backend(), trust_remote_code=False, cache_folder=folder.parent)
@@ -45,12 +45,12 @@ def test_changing_the_import_line_is_enough(encoder: mj.SentenceEncoder, folder:
         ({"max_seq_length": 513}, "513; the model has 512 positions"),
     ],
 )
-def test_keywords_of_the_constructor_that_are_refused(folder: Path, keywords: dict[str, Any], message: str) -> None:
+def test_unsupported_constructor_keyword_raises_error(folder: Path, keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(mj.InputError, match=message):
         mj.SentenceEncoder(folder, **keywords)
 
 
-def test_params_need_their_companions(encoder: mj.SentenceEncoder) -> None:
+def test_params_without_config_and_tokenizer_raise_error(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="needs a config and a tokenizer"):
         mj.SentenceEncoder(encoder.params)
 
@@ -69,16 +69,18 @@ def test_params_need_their_companions(encoder: mj.SentenceEncoder) -> None:
         ({"truncate_dim": 0}, "truncate_dim is 0"),
     ],
 )
-def test_keywords_that_are_refused(encoder: mj.SentenceEncoder, keywords: dict[str, Any], message: str) -> None:
+def test_unsupported_encode_keyword_raises_error(
+    encoder: mj.SentenceEncoder, keywords: dict[str, Any], message: str
+) -> None:
     with pytest.raises(mj.InputError, match=message):
         encoder.encode_query(TEXTS, **keywords)
 
 
-def test_torch_keywords_that_ask_for_nothing_are_taken(encoder: mj.SentenceEncoder) -> None:
+def test_torch_keywords_set_to_none_are_accepted(encoder: mj.SentenceEncoder) -> None:
     assert close(encoder.encode(TEXTS, pool=None, chunk_size=None, device=None), encoder.encode(TEXTS))
 
 
-def test_prompts(prompted: mj.SentenceEncoder) -> None:
+def test_prompt_is_chosen_by_name_text_or_method(prompted: mj.SentenceEncoder) -> None:
     def with_prompt(prompt: str) -> Any:
         return prompted.encode([prompt + text for text in TEXTS])
 
@@ -92,7 +94,9 @@ def test_prompts(prompted: mj.SentenceEncoder) -> None:
     assert not close(with_prompt("a: "), with_prompt(""))
 
 
-def test_the_default_prompt(prompted: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_prompt_and_passage_fallback_are_used(
+    prompted: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = prompted.encode(TEXTS, "other")
     monkeypatch.setattr(prompted, "default_prompt_name", "other")
     assert close(prompted.encode(TEXTS), wanted)
@@ -107,7 +111,7 @@ def test_a_bad_text_is_named_by_its_place_with_a_prompt_too(encoder: mj.Sentence
         encoder.encode(texts, prompt="prompt: ")
 
 
-def test_arrays_of_jax(encoder: mj.SentenceEncoder) -> None:
+def test_convert_to_tensor_returns_jax_arrays(encoder: mj.SentenceEncoder) -> None:
     wanted = encoder.encode(TEXTS)
     one = encoder.encode(TEXTS, convert_to_tensor=True)
     several = encoder.encode(TEXTS, convert_to_numpy=False)
@@ -120,7 +124,7 @@ def test_arrays_of_jax(encoder: mj.SentenceEncoder) -> None:
     assert encoder.encode(TEXTS, precision="ubinary", convert_to_tensor=True).dtype == np.uint8
 
 
-def test_fewer_dimensions(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncate_dim_keeps_the_first_dimensions(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encoder.encode(TEXTS)
     cut = encoder.encode(TEXTS, truncate_dim=50)
     unit = encoder.encode(TEXTS, truncate_dim=50, normalize_embeddings=True)
@@ -132,7 +136,7 @@ def test_fewer_dimensions(encoder: mj.SentenceEncoder, monkeypatch: pytest.Monke
     assert encoder.encode([]).shape == (0, 50)
 
 
-def test_vectors_of_tokens(encoder: mj.SentenceEncoder) -> None:
+def test_token_embeddings_have_one_row_per_token(encoder: mj.SentenceEncoder) -> None:
     texts = [*TEXTS, "", "somewhat longer than the others"]
     vectors = encoder.encode(texts, output_value="token_embeddings")
     lengths = encoder.tokenizer(texts).tokens.lengths.tolist()
@@ -146,7 +150,7 @@ def test_vectors_of_tokens(encoder: mj.SentenceEncoder) -> None:
     assert encoder.encode([], output_value="token_embeddings") == []
 
 
-def test_everything_of_a_text(encoder: mj.SentenceEncoder) -> None:
+def test_output_value_none_returns_all_features(encoder: mj.SentenceEncoder) -> None:
     first, second = encoder.encode(TEXTS[:2], output_value=None, truncate_dim=9)
     assert first["input_ids"].tolist() == mj.tokenize(TEXTS[0]).input_ids[0, : len(first["input_ids"])].tolist()
     assert second["token_embeddings"].shape == (len(second["attention_mask"]), 384)
@@ -154,7 +158,7 @@ def test_everything_of_a_text(encoder: mj.SentenceEncoder) -> None:
     assert encoder.encode([], output_value=None) == []
 
 
-def test_tokenize_gives_the_fields_of_a_batch(encoder: mj.SentenceEncoder) -> None:
+def test_tokenize_returns_the_fields_of_a_batch(encoder: mj.SentenceEncoder) -> None:
     features = encoder.tokenize(TEXTS)
     assert {name: values.shape for name, values in features.items()} == dict.fromkeys(mj.Batch._fields, (3, 8))
     assert close(mj.embed(encoder.params, mj.Batch(**features)), encoder.encode(TEXTS))
@@ -162,7 +166,7 @@ def test_tokenize_gives_the_fields_of_a_batch(encoder: mj.SentenceEncoder) -> No
         encoder.tokenize([])
 
 
-def test_similarity(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_similarity_uses_the_chosen_function(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = 2 * encoder.encode(TEXTS)
     assert close(encoder.similarity(vectors, vectors[:2]), vectors @ vectors[:2].T / 4)
     assert close(encoder.similarity_pairwise(vectors[:2], vectors[1:]), (vectors[:2] * vectors[1:]).sum(axis=1) / 4)
@@ -173,7 +177,7 @@ def test_similarity(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch
         encoder.similarity(vectors, vectors)
 
 
-def test_a_stream_is_embedded_as_it_comes(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encode_stream_takes_texts_as_needed(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minilm_jax.runtime.devices._CPU_CHUNK", 4)
     taken = 0
 
@@ -190,14 +194,14 @@ def test_a_stream_is_embedded_as_it_comes(encoder: mj.SentenceEncoder, monkeypat
     assert list(encoder.encode_stream([])) == []
 
 
-def test_streams_that_are_refused_before_they_are_begun(encoder: mj.SentenceEncoder) -> None:
+def test_encode_stream_checks_arguments_before_iterating(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="inputs is str"):
         encoder.encode_stream("one text")
     with pytest.raises(mj.InputError, match="a stream is never seen whole"):
         encoder.encode_stream(TEXTS, precision="int8")
 
 
-def test_the_limit_can_be_set(encoder: mj.SentenceEncoder) -> None:
+def test_max_seq_length_can_be_set(encoder: mj.SentenceEncoder) -> None:
     counted = mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer)
     counted.max_seq_length = 5
     assert counted.tokenize(TEXTS)["input_ids"].shape == (3, 5)

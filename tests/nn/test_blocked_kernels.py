@@ -23,12 +23,12 @@ def forget() -> None:
 @works
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [64, 1_000])
-def test_products_are_exact(kind: str, rows: int) -> None:
+def test_blocked_products_are_exact(kind: str, rows: int) -> None:
     assert computes(rows, frozenset((size, np.dtype(KINDS[kind])) for size in SIZES))
 
 
 @works
-def test_leading_dimensions_and_the_largest_integers() -> None:
+def test_dot_blocked_handles_leading_dimensions_and_extreme_integers() -> None:
     packed = pack(jnp.full((1536, 64), -128, jnp.int8))
     assert isinstance(packed, BlockedKernel)
     product = dot_blocked(jnp.full((4, 16, 1536), 255, jnp.uint8), packed)
@@ -36,7 +36,7 @@ def test_leading_dimensions_and_the_largest_integers() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 64), (64, 65)])
-def test_a_kernel_that_does_not_fit_the_blocks_is_left_alone(size: tuple[int, int]) -> None:
+def test_kernel_of_unsupported_size_is_not_blocked(size: tuple[int, int]) -> None:
     kernel = jnp.ones(size, jnp.int8)
     assert pack(kernel) is kernel
 
@@ -45,7 +45,7 @@ def test_a_kernel_that_does_not_fit_the_blocks_is_left_alone(size: tuple[int, in
     ("name", "value"),
     [("jaxlib_version", "0.6.2"), ("jaxlib_version", "99.0.0"), ("_INSTRUCTIONS", ("no such instruction",))],
 )
-def test_where_it_has_not_been_tried_a_kernel_is_left_alone(
+def test_kernel_is_not_blocked_on_untested_jaxlib_or_processor(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packed_dot, name, value)
@@ -53,17 +53,17 @@ def test_where_it_has_not_been_tried_a_kernel_is_left_alone(
     assert pack(kernel) is kernel
 
 
-def test_an_order_that_is_not_the_librarys_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computes_detects_a_wrong_block_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_dot, "_packed", lambda kernel: kernel)
     assert not computes(64, frozenset([((128, 128), np.dtype(np.float32))]))
 
 
-def test_a_library_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computes_detects_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_dot, "_TARGET", "no_such_function")
     assert not computes(63, frozenset([((128, 128), np.dtype(np.float32))]))  # Of a size that jax has not traced yet.
 
 
-def test_a_kernel_on_several_devices_is_left_alone() -> None:
+def test_sharded_kernel_is_not_blocked() -> None:
     mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     kernel = jax.device_put(jnp.ones((64, 64)), spread)

@@ -45,7 +45,9 @@ def cast(precision: Precision, params: Params) -> Params:
     return mj.cast({name: tree for name, tree in params.items() if name != "pooler"}, precision)
 
 
-def test_every_bucket(cast: Params, precision: Precision, length: int, tokens: RaggedIds) -> None:
+def test_padded_batch_of_each_bucket_matches_golden_vectors(
+    cast: Params, precision: Precision, length: int, tokens: RaggedIds
+) -> None:
     # The longest texts that fit. No golden text has more than 256 tokens; above that, a bucket has padding in each row.
     fitting = np.flatnonzero(tokens.lengths <= length)
     rows = fitting[np.argsort(tokens.lengths[fitting])[-ROWS:]]
@@ -54,7 +56,7 @@ def test_every_bucket(cast: Params, precision: Precision, length: int, tokens: R
     assert distances.max() < DISTANCE[precision]
 
 
-def test_packed_rows(cast: Params, precision: Precision, tokens: RaggedIds) -> None:
+def test_packed_rows_match_golden_vectors(cast: Params, precision: Precision, tokens: RaggedIds) -> None:
     lengths = tokens.lengths[:PACKED_TEXTS]
     for batch, texts in pack(RaggedIds(tokens.ids[: lengths.sum()], lengths), budget=1_024):
         vectors = np.asarray(jax.jit(mj.embed)(cast, batch))[texts >= 0]

@@ -28,14 +28,14 @@ def random_batch(rows: int, length: int, config: mj.EncoderConfig = TINY, seed: 
     return mj.Batch(random.integers(config.vocab_size, size=(rows, length)) * mask, mask, np.zeros_like(mask))
 
 
-def test_unit_vectors_of_float32(tiny_params: Params) -> None:
+def test_embed_returns_float32_unit_vectors(tiny_params: Params) -> None:
     vectors = jax.jit(tiny_embed)(tiny_params, random_batch(5, 7))
     assert vectors.shape == (5, TINY.hidden_size)
     assert vectors.dtype == jnp.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-6)
 
 
-def test_config_passes_through_jit_as_an_argument(tiny_params: Params) -> None:
+def test_config_is_a_valid_jit_argument(tiny_params: Params) -> None:
     batch = random_batch(2, 4)
     np.testing.assert_allclose(
         jax.jit(mj.embed)(tiny_params, batch, TINY), jax.jit(tiny_embed)(tiny_params, batch), rtol=0, atol=0
@@ -43,7 +43,7 @@ def test_config_passes_through_jit_as_an_argument(tiny_params: Params) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.int8])
-def test_any_integers_and_masks(tiny_params: Params, dtype: type) -> None:
+def test_embed_accepts_any_integer_ids_and_mask_dtype(tiny_params: Params, dtype: type) -> None:
     batch = random_batch(3, 5)
     wanted = tiny_embed(tiny_params, batch)
     ids = np.asarray(batch.input_ids)
@@ -55,7 +55,7 @@ def test_any_integers_and_masks(tiny_params: Params, dtype: type) -> None:
         np.testing.assert_array_equal(tiny_embed(tiny_params, other), wanted)
 
 
-def test_a_row_of_padding_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:
+def test_padding_row_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:
     batch = mj.Batch(np.zeros((2, 4), np.int32), np.array([[0, 0, 0, 0], [1, 1, 0, 0]]))
 
     def total(params: Params) -> jax.Array:
@@ -67,7 +67,7 @@ def test_a_row_of_padding_gives_zeros_and_finite_gradients(tiny_params: Params) 
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(tiny_params)))
 
 
-def test_an_id_outside_the_vocabulary_is_seen_in_the_result(tiny_params: Params) -> None:
+def test_token_id_outside_the_vocabulary_gives_nan(tiny_params: Params) -> None:
     batch = mj.Batch(np.array([[1, 2], [1, TINY.vocab_size]]), np.ones((2, 2), np.int32))
     vectors = np.asarray(jax.jit(tiny_embed)(tiny_params, batch))
     assert np.isfinite(vectors[0]).all()
@@ -83,12 +83,12 @@ def test_an_id_outside_the_vocabulary_is_seen_in_the_result(tiny_params: Params)
         (mj.PackedBatch(np.zeros((2, 17), np.int32), np.ones(2, np.int32)), r"lengths \(2,\); they must be \[B, T\]"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(tiny_params: Params, batch: AnyBatch, message: str) -> None:
+def test_invalid_shapes_raise_error(tiny_params: Params, batch: AnyBatch, message: str) -> None:
     with pytest.raises(mj.InputError, match=message):
         jax.jit(tiny_embed)(tiny_params, batch)
 
 
-def test_gradients_agree_with_numerical_differences(tiny_params: Params) -> None:
+def test_gradients_agree_with_finite_differences(tiny_params: Params) -> None:
     batch = random_batch(2, 4)
     direction = np.random.default_rng(1).normal(size=(2, TINY.hidden_size))
 
@@ -106,7 +106,7 @@ def test_gradients_agree_with_numerical_differences(tiny_params: Params) -> None
         jax.config.update("jax_enable_x64", False)
 
 
-def test_gradients_of_the_real_model_are_finite(params: Params) -> None:
+def test_gradients_of_the_real_weights_are_finite(params: Params) -> None:
     batch = mj.Batch(np.array([[101, 7592, 102, 0], [101, 2088, 2003, 102]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]]))
 
     def similarity(params: Params) -> jax.Array:
@@ -118,7 +118,7 @@ def test_gradients_of_the_real_model_are_finite(params: Params) -> None:
     assert float(jnp.abs(gradients["encoder"]["layer"]["0"]["attention"]["self"]["query"]["kernel"]).max()) > 0
 
 
-def test_vmap(tiny_params: Params) -> None:
+def test_vmap_over_batches_matches_separate_calls(tiny_params: Params) -> None:
     batches = [random_batch(3, 5, seed=seed) for seed in range(4)]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
     vectors = jax.vmap(tiny_embed, in_axes=(None, 0))(tiny_params, stacked)
@@ -127,7 +127,7 @@ def test_vmap(tiny_params: Params) -> None:
 
 
 @pytest.mark.parametrize(("axis_type", "packed"), [(AxisType.Auto, False), (AxisType.Explicit, True)])
-def test_a_batch_sharded_over_devices_gives_the_same(tiny_params: Params, axis_type: AxisType, packed: bool) -> None:
+def test_sharded_batch_gives_the_same_vectors(tiny_params: Params, axis_type: AxisType, packed: bool) -> None:
     batch = random_batch(8, 5)
     if packed:
         batch = mj.PackedBatch(batch.input_ids, np.tile([[2, 0, 3]], (8, 1)))
@@ -140,12 +140,12 @@ def test_a_batch_sharded_over_devices_gives_the_same(tiny_params: Params, axis_t
         np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE)
 
 
-def test_no_host_callbacks(tiny_params: Params) -> None:
+def test_lowered_embed_has_no_host_callbacks(tiny_params: Params) -> None:
     lowered = jax.jit(tiny_embed).lower(tiny_params, random_batch(2, 4)).as_text()
     assert "callback" not in lowered
 
 
-def test_exports_for_every_platform_at_once(tiny_params: Params) -> None:
+def test_embed_exports_for_all_platforms_at_once(tiny_params: Params) -> None:
     batch = random_batch(2, 4)
     exported = export.export(jax.jit(tiny_embed), platforms=("cpu", "cuda", "tpu"))(tiny_params, batch)
     np.testing.assert_allclose(
@@ -158,7 +158,7 @@ def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
     return jax.random.normal(jax.random.key(seed), (3, 3, 9, 24)), mask
 
 
-def test_all_forms_of_attention_agree() -> None:
+def test_attention_implementations_agree() -> None:
     (query, key, value), mask = random_heads(0)
     bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
     loop = _one_by_one(query, key, value, bias, num_heads=3)
@@ -171,7 +171,7 @@ def test_all_forms_of_attention_agree() -> None:
         np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=INVARIANCE)
 
 
-def test_attention_is_the_formula() -> None:
+def test_attention_matches_the_formula() -> None:
     heads, mask = jax.device_get(random_heads(1))
     query, key, value = heads
     found = jax.jit(functools.partial(attention, num_heads=3))(query, key, value, mask)
@@ -183,20 +183,20 @@ def test_attention_is_the_formula() -> None:
 
 
 @pytest.mark.parametrize("field", ["hidden_act", "pooling", "normalize"])
-def test_every_choice_of_the_config_changes_the_result(tiny_params: Params, field: str) -> None:
+def test_config_field_changes_the_result(tiny_params: Params, field: str) -> None:
     batch = random_batch(2, 4)
     other = {"hidden_act": "gelu_new", "pooling": "cls", "normalize": False}
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), field: other[field]})
     assert np.abs(mj.embed(tiny_params, batch, config) - tiny_embed(tiny_params, batch)).max() > 1e-6
 
 
-def test_cls_pooling_is_the_first_token(tiny_params: Params) -> None:
+def test_cls_pooling_returns_the_first_token(tiny_params: Params) -> None:
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": "cls", "normalize": False})
     batch = random_batch(2, 4)
     wanted = mj.encode(tiny_params, batch, config).last_hidden_state[:, 0]
     np.testing.assert_array_equal(mj.embed(tiny_params, batch, config), wanted)
 
 
-def test_without_a_pooler_there_is_no_pooler_output(tiny_params: Params) -> None:
+def test_encode_without_pooler_weights_has_no_pooler_output(tiny_params: Params) -> None:
     without = {name: leaf for name, leaf in tiny_params.items() if name != "pooler"}
     assert mj.encode(without, random_batch(1, 3), TINY).pooler_output is None

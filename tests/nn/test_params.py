@@ -24,7 +24,7 @@ def equal(first: Params, second: Params) -> bool:
     )
 
 
-def test_the_abstract_tree_is_what_the_modules_declare() -> None:
+def test_abstract_tree_matches_the_modules() -> None:
     ids, hidden, mask = np.zeros((1, 3), np.int32), np.zeros((1, 3, 24), np.float32), np.ones((1, 3), bool)
     key = jax.random.key(0)
 
@@ -40,7 +40,7 @@ def test_the_abstract_tree_is_what_the_modules_declare() -> None:
     assert declared == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), abstract(TINY))
 
 
-def test_the_number_of_parameters() -> None:
+def test_abstract_tree_has_the_published_parameter_count() -> None:
     def count(tree: Params) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
@@ -48,11 +48,11 @@ def test_the_number_of_parameters() -> None:
     assert count(abstract(mj.ALL_MINILM_L6_V2, pooler=False)) == 22_565_376
 
 
-def test_flatten_and_back(tiny_params: Params) -> None:
+def test_unflatten_inverts_flatten(tiny_params: Params) -> None:
     assert equal(unflatten(flatten(tiny_params)), tiny_params)
 
 
-def test_the_check_names_all_that_is_wrong_at_once(tiny_params: Params) -> None:
+def test_check_lists_all_mismatches_in_one_error(tiny_params: Params) -> None:
     leaves = flatten(tiny_params)
     del leaves["encoder.layer.1.output.dense.bias"]
     leaves["encoder.layer.7.output.dense.bias"] = np.zeros(24, np.float32)
@@ -67,7 +67,7 @@ def test_the_check_names_all_that_is_wrong_at_once(tiny_params: Params) -> None:
 
 
 @pytest.mark.parametrize("format", ["safetensors", "msgpack", "orbax"])
-def test_save_and_load(tiny_params: Params, tmp_path: Path, format: ParamsFormat) -> None:
+def test_saved_params_load_unchanged(tiny_params: Params, tmp_path: Path, format: ParamsFormat) -> None:
     path = tmp_path / f"params.{format}"
     mj.save_params(tiny_params, path)
     mj.save_params(tiny_params, path)  # An existing file is replaced.
@@ -75,7 +75,7 @@ def test_save_and_load(tiny_params: Params, tmp_path: Path, format: ParamsFormat
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
-def test_arrays_that_are_not_contiguous_are_saved_right(tmp_path: Path, tiny_params: Params) -> None:
+def test_non_contiguous_arrays_are_saved_correctly(tmp_path: Path, tiny_params: Params) -> None:
     # safetensors 0.8 itself writes the wrong bytes for such arrays, without a word.
     turned = jax.tree.map(lambda leaf: np.asarray(leaf).T.copy().T, tiny_params)
     mj.save_params(turned, tmp_path / "params.safetensors")
@@ -94,7 +94,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
-def test_a_failed_save_leaves_the_old_file(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
+def test_failed_save_keeps_the_old_file(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"params.{suffix}"
     mj.save_params(tiny_params, path)
     before = path.read_bytes()
@@ -105,7 +105,7 @@ def test_a_failed_save_leaves_the_old_file(tiny_params: Params, tmp_path: Path, 
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_hubs_names_and_back(weights: dict[str, np.ndarray], params: Params) -> None:
+def test_hub_names_convert_both_ways(weights: dict[str, np.ndarray], params: Params) -> None:
     there = to_hub(params)
     assert there.keys() == weights.keys() - {"embeddings.position_ids"}
     assert all(np.array_equal(there[name], weights[name]) for name in there)
@@ -113,7 +113,7 @@ def test_the_hubs_names_and_back(weights: dict[str, np.ndarray], params: Params)
     assert equal(from_hub({f"bert.{name}": tensor for name, tensor in weights.items()}), params)
 
 
-def test_half_precision_weights_become_float32(tiny_params: Params, tmp_path: Path) -> None:
+def test_float16_weights_load_as_float32(tiny_params: Params, tmp_path: Path) -> None:
     halves = {path: np.asarray(leaf).astype(np.float16) for path, leaf in flatten(tiny_params).items()}
     save_file(halves, tmp_path / "half.safetensors")
     loaded = flatten(mj.load_params(tmp_path / "half.safetensors", TINY))
@@ -122,7 +122,9 @@ def test_half_precision_weights_become_float32(tiny_params: Params, tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
 @pytest.mark.parametrize("keep", [0, 5, 1000])
-def test_damaged_files_are_named(tiny_params: Params, tmp_path: Path, suffix: str, keep: int) -> None:
+def test_damaged_params_file_raises_error_with_its_name(
+    tiny_params: Params, tmp_path: Path, suffix: str, keep: int
+) -> None:
     path = tmp_path / f"params.{suffix}"
     mj.save_params(tiny_params, path)
     path.write_bytes(path.read_bytes()[:keep])
@@ -130,13 +132,13 @@ def test_damaged_files_are_named(tiny_params: Params, tmp_path: Path, suffix: st
         mj.load_params(path, TINY)
 
 
-def test_weights_of_another_model_are_refused(tiny_params: Params, tmp_path: Path) -> None:
+def test_weights_of_another_config_raise_error(tiny_params: Params, tmp_path: Path) -> None:
     mj.save_params(tiny_params, tmp_path / "params.safetensors")
     with pytest.raises(mj.ModelFileError, match="do not fit the config"):
         mj.load_params(tmp_path / "params.safetensors")
 
 
-def test_an_unknown_suffix_is_refused(tiny_params: Params, tmp_path: Path) -> None:
+def test_unknown_suffix_raises_error(tiny_params: Params, tmp_path: Path) -> None:
     with pytest.raises(mj.ModelFileError, match=r"\.safetensors, \.msgpack, \.orbax"):
         mj.save_params(tiny_params, tmp_path / "params.npz")
     (tmp_path / "weights.bin").write_bytes(b"")
@@ -144,12 +146,12 @@ def test_an_unknown_suffix_is_refused(tiny_params: Params, tmp_path: Path) -> No
         mj.load_params(tmp_path / "weights.bin")
 
 
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+def test_folder_without_weights_raises_error(tmp_path: Path) -> None:
     with pytest.raises(mj.ModelFileError, match=r"model\.safetensors"):
         mj.load_params(tmp_path)
 
 
-def test_saving_does_not_change_the_callers_tree(tiny_params: Params, tmp_path: Path) -> None:
+def test_save_params_does_not_change_its_argument(tiny_params: Params, tmp_path: Path) -> None:
     before = {path: np.asarray(leaf).copy() for path, leaf in flatten(tiny_params).items()}
     mj.save_params(tiny_params, tmp_path / "params.safetensors")
     assert load_file(tmp_path / "params.safetensors").keys() == before.keys() == flatten(tiny_params).keys()

@@ -43,7 +43,7 @@ def outputs(params: Params, tokens: RaggedIds) -> list[tuple[NDArray[Any], NDArr
     return [found[row] for row in range(len(found))]
 
 
-def test_the_values_that_the_original_program_prints(params: Params) -> None:
+def test_encode_matches_the_values_printed_by_the_original_program(params: Params) -> None:
     batch = mj.Batch(np.array([[101, 7592, 2088, 102]]), np.ones((1, 4), np.int32), np.zeros((1, 4), np.int32))
     output = jax.jit(mj.encode)(params, batch)
     pooled = np.asarray(output.pooler_output)
@@ -57,19 +57,19 @@ def test_the_values_that_the_original_program_prints(params: Params) -> None:
     np.testing.assert_allclose(np.linalg.norm(mean), 5.7268, rtol=0, atol=5e-5)
 
 
-def test_hello_world_as_other_libraries_embed_it(encoder: mj.SentenceEncoder) -> None:
+def test_hello_world_matches_the_values_documented_by_fastembed(encoder: mj.SentenceEncoder) -> None:
     # The first five values that fastembed documents; given to five decimals, some of them cut, not rounded.
     wanted = [-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]
     np.testing.assert_allclose(encoder.encode("hello world")[:5], wanted, rtol=0, atol=1e-5)
 
 
-def test_tokens_are_the_original_tokenizers_id_for_id(encoder: mj.SentenceEncoder, tokens: RaggedIds) -> None:
+def test_token_ids_equal_the_golden_ids(encoder: mj.SentenceEncoder, tokens: RaggedIds) -> None:
     tokenized = encoder.tokenizer(json.loads((GOLDEN / "texts.json").read_text("utf-8")), 256)
     np.testing.assert_array_equal(tokenized.tokens.lengths, tokens.lengths)
     np.testing.assert_array_equal(tokenized.tokens.ids, tokens.ids)
 
 
-def test_embeddings(encoder: mj.SentenceEncoder) -> None:
+def test_embeddings_match_torch(encoder: mj.SentenceEncoder) -> None:
     texts = json.loads((GOLDEN / "texts.json").read_text("utf-8"))
     cut_anew = mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer)
     with pytest.warns(UserWarning, match="6 of 355 texts are longer than 256 tokens"):
@@ -79,7 +79,7 @@ def test_embeddings(encoder: mj.SentenceEncoder) -> None:
 
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("layer", range(7))
-def test_hidden_states(
+def test_hidden_state_samples_match_each_reference(
     outputs: list[tuple[NDArray[Any], NDArray[Any]]], tokens: RaggedIds, reference: str, layer: int
 ) -> None:
     positions = sample_positions(tokens.lengths, 384)
@@ -89,7 +89,9 @@ def test_hidden_states(
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-def test_pooler(outputs: list[tuple[NDArray[Any], NDArray[Any]]], tokens: RaggedIds, reference: str) -> None:
+def test_pooler_output_samples_match_each_reference(
+    outputs: list[tuple[NDArray[Any], NDArray[Any]]], tokens: RaggedIds, reference: str
+) -> None:
     positions = sample_positions(tokens.lengths, 384)
     found = [pooled[place[:, 1]] for (_, pooled), place in zip(outputs, positions, strict=True)]
     np.testing.assert_allclose(np.stack(found), golden(reference)["pooler_samples"], rtol=0, atol=VECTOR_TOLERANCE)
@@ -97,24 +99,26 @@ def test_pooler(outputs: list[tuple[NDArray[Any], NDArray[Any]]], tokens: Ragged
 
 @pytest.mark.parametrize("reference", ["torch", "onnxruntime"])
 @pytest.mark.parametrize("text", range(3))
-def test_whole_hidden_states(outputs: list[tuple[NDArray[Any], NDArray[Any]]], reference: str, text: int) -> None:
+def test_complete_outputs_of_three_texts_match_each_reference(
+    outputs: list[tuple[NDArray[Any], NDArray[Any]]], reference: str, text: int
+) -> None:
     states, pooled = outputs[text]
     np.testing.assert_allclose(states, golden(reference)[f"hidden_{text}"], rtol=0, atol=HIDDEN_TOLERANCE)
     np.testing.assert_allclose(pooled, golden(reference)[f"pooler_{text}"], rtol=0, atol=VECTOR_TOLERANCE)
 
 
-def test_every_element_of_every_layer_against_float64(
+def test_every_hidden_state_element_is_close_to_float64(
     params: Params, tokens: RaggedIds, outputs: list[tuple[NDArray[Any], NDArray[Any]]]
 ) -> None:
-    # The same function in float64, which `test_float64_is_the_original` ties to torch's own float64. In the fifth layer
-    # of a few odd texts torch's own float32 is further from that than the tolerance; there we may be as far as torch.
+    # The reference is our own code in float64, which `test_our_float64_matches_torch_float64` checks. In layer 5 of a
+    # few unusual texts torch's float32 differs from it by more than the tolerance; there we may differ as much.
     allowed = np.maximum(HIDDEN_TOLERANCE, golden("torch")["error"][:7])
     for row, states in exact_hidden_states(params, tokens):
         distance = np.abs(outputs[row][0] - states).max(axis=(1, 2))
         assert (distance <= allowed).all(), f"text {row}: {distance}"
 
 
-def test_float64_is_the_original(params: Params, tokens: RaggedIds) -> None:
+def test_our_float64_matches_torch_float64(params: Params, tokens: RaggedIds) -> None:
     positions = sample_positions(tokens.lengths, 384)
     wanted = golden("float64")["hidden_samples"]
     for row, states in exact_hidden_states(params, tokens):
@@ -139,7 +143,7 @@ def exact_hidden_states(params: Params, tokens: RaggedIds) -> Iterator[tuple[int
         jax.config.update("jax_enable_x64", False)
 
 
-def test_every_element_of_every_layer_against_onnxruntime(
+def test_every_hidden_state_element_is_close_to_onnxruntime(
     weights: Mapping[str, NDArray[np.float32]], tokens: RaggedIds, outputs: list[tuple[NDArray[Any], NDArray[Any]]]
 ) -> None:
     for row, states in hidden_states_by_onnxruntime(weights, tokens):

@@ -35,7 +35,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
     return request.param
 
 
-def test_it_is_close_to_float32(precision: Precision, encoder: mj.SentenceEncoder) -> None:
+def test_precision_is_close_to_float32(precision: Precision, encoder: mj.SentenceEncoder) -> None:
     cast = mj.SentenceEncoder(
         mj.cast(encoder.params, precision), encoder.config, encoder.tokenizer, encoder.max_seq_length
     )
@@ -46,7 +46,7 @@ def test_it_is_close_to_float32(precision: Precision, encoder: mj.SentenceEncode
     assert cosines.mean() > mean
 
 
-def test_a_text_does_not_depend_on_its_batch(precision: Precision, params: Params) -> None:
+def test_vector_does_not_depend_on_the_batch(precision: Precision, params: Params) -> None:
     embed = jax.jit(mj.embed)
     cast = mj.cast(params, precision)
     texts = ["A cat sat.", "Quantum chromodynamics is the theory of the strong interaction between quarks.", "No."]
@@ -55,7 +55,7 @@ def test_a_text_does_not_depend_on_its_batch(precision: Precision, params: Param
         assert np.asarray(embed(cast, mj.tokenize([text])))[0] @ vector > ALONE[precision]
 
 
-def test_memory(params: Params) -> None:
+def test_cast_params_take_less_memory(params: Params) -> None:
     sizes = {
         name: sum(leaf.nbytes for leaf in jax.tree.leaves(mj.cast(params, name)))
         for name in ("float32", "bfloat16", "int8")
@@ -64,11 +64,11 @@ def test_memory(params: Params) -> None:
     assert sizes["int8"] < 0.4 * sizes["float32"]
 
 
-def test_float32_is_the_same_tree(tiny_params: Params) -> None:
+def test_cast_to_float32_returns_the_same_arrays(tiny_params: Params) -> None:
     assert jax.tree.all(jax.tree.map(lambda a, b: a is b, mj.cast(tiny_params, "float32"), tiny_params))
 
 
-def test_the_callers_tree_is_left_alone(tiny_params: Params, precision: Precision) -> None:
+def test_cast_does_not_change_its_argument(tiny_params: Params, precision: Precision) -> None:
     before = jax.tree.map(np.array, tiny_params)
     mj.cast(tiny_params, precision, TINY)
     assert jax.tree.all(jax.tree.map(np.array_equal, tiny_params, before))
@@ -92,7 +92,7 @@ def test_integer_products_are_exact(rows: int, portable: bool) -> None:
         np.testing.assert_array_equal(np.asarray(products[1]), np.asarray(product))
 
 
-def test_a_compiler_that_does_not_take_it_gets_the_portable_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_integer_product_falls_back_when_the_compiler_rejects_mixed_types(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("mixed types")
 
@@ -105,7 +105,7 @@ def test_a_compiler_that_does_not_take_it_gets_the_portable_form(monkeypatch: py
     np.testing.assert_array_equal(np.asarray(product), np.full((2, 4), -128 * 255 * 3))
 
 
-def test_the_form_for_accelerators_agrees(tiny_params: Params) -> None:
+def test_accelerator_form_of_int8_product_is_close_to_float32(tiny_params: Params) -> None:
     module = mj.cast(tiny_params, "int8", TINY)["encoder"]["layer"]["0"]["intermediate"]
     wanted = tiny_params["encoder"]["layer"]["0"]["intermediate"]["dense"]
     x = jax.random.normal(jax.random.key(0), (7, TINY.hidden_size))
@@ -117,13 +117,13 @@ def test_the_form_for_accelerators_agrees(tiny_params: Params) -> None:
 
 
 @pytest.mark.parametrize("lowest", [None, -0.5])
-def test_quantised_values_are_a_level_off_at_most(lowest: float | None) -> None:
+def test_quantized_values_are_at_most_one_level_off(lowest: float | None) -> None:
     x = jnp.maximum(jax.random.normal(jax.random.key(0), (50, 64)) * jnp.arange(50.0)[:, None], -0.5)
     _, values, scale, zero = quantize(x, lowest=lowest)
     assert (jnp.abs(scale * (values.astype(jnp.float32) - zero) - x) <= 1.001 * scale + 1e-30).all()
 
 
-def test_wide_channels_are_evened_out() -> None:
+def test_int8_stays_accurate_with_wide_channels() -> None:
     # One channel of every LayerNorm is forty times as wide as the others: alone, it takes nearly all of the 255 levels.
     params = mj.init_params(TINY, jax.random.key(0))
     leaves = flatten(params)
@@ -139,18 +139,18 @@ def test_wide_channels_are_evened_out() -> None:
     assert (mj.embed(cast, batch, TINY) * wanted).sum(axis=1).min() > 0.999
 
 
-def test_oneof_zeros_stay_finite(tiny_params: Params) -> None:
+def test_int8_dense_of_zeros_returns_the_bias(tiny_params: Params) -> None:
     kernels = mj.cast(tiny_params, "int8", TINY)["encoder"]["layer"]["0"]["intermediate"]["dense"]
     np.testing.assert_allclose(dense(kernels, jnp.zeros((2, TINY.hidden_size))), kernels["bias"][None].repeat(2, 0))
 
 
-def test_bfloat16_has_gradients(tiny_params: Params) -> None:
+def test_bfloat16_gradients_are_finite(tiny_params: Params) -> None:
     batch = mj.Batch(np.array([[1, 2, 3]]), np.ones((1, 3), int), np.zeros((1, 3), int))
     gradients = jax.grad(lambda params: mj.embed(params, batch, TINY)[0, 0])(mj.cast(tiny_params, "bfloat16"))
     assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(gradients))
 
 
-def test_what_cannot_be_cast_is_said(tiny_params: Params) -> None:
+def test_invalid_cast_raises_error(tiny_params: Params) -> None:
     with pytest.raises(mj.InputError, match="precision is 'int4'; it must be one of float32, bfloat16, float16, int8"):
         mj.cast(tiny_params, "int4")  # pyright: ignore[reportArgumentType]
     with pytest.raises(mj.InputError, match="cast starts from float32 params"):

@@ -58,7 +58,7 @@ def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder) -> N
 
 
 @pytest.mark.parametrize("mesh", MESHES)
-def test_all_devices_share_the_work(tiny_params: Params, mesh: str) -> None:
+def test_batch_is_split_over_all_devices_of_a_mesh(tiny_params: Params, mesh: str) -> None:
     place = choose_devices(MESHES[mesh](), None)
     programs = Programs(tiny_params, TINY, place)
     batch = mj.Batch(np.arange(50, dtype=np.int32).reshape(10, 5), np.ones((10, 5), np.int32))
@@ -67,7 +67,7 @@ def test_all_devices_share_the_work(tiny_params: Params, mesh: str) -> None:
     assert programs.shapes == {(12 if place.count == 3 else 16, 5)}
 
 
-def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEncoder) -> None:
+def test_several_devices_give_the_same_token_embeddings_and_batches(encoder: mj.SentenceEncoder) -> None:
     several, texts = on(encoder, devices=jax.devices()[:2]), TEXTS[:5]
     for found, wanted in zip(
         several.encode(texts, output_value="token_embeddings"),
@@ -88,7 +88,7 @@ def test_token_vectors_and_batches_from_several_devices(encoder: mj.SentenceEnco
         ({"devices": []}, "none of the devices is this process's own"),
     ],
 )
-def test_what_is_no_place_is_refused(tiny_params: Params, where: dict[str, Any], message: str) -> None:
+def test_invalid_device_choice_raises_error(tiny_params: Params, where: dict[str, Any], message: str) -> None:
     where = {name: value() if callable(value) else value for name, value in where.items()}
     with pytest.raises(mj.InputError, match=message):
         mj.SentenceEncoder(tiny_params, TINY, **where)
@@ -104,7 +104,7 @@ def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize("devices", [None, "all"])
-def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, devices: Any) -> None:
+def test_accelerator_packs_rows_and_gives_the_same_vectors(encoder: mj.SentenceEncoder, devices: Any) -> None:
     texts = [f"{text[:60]} {number}" for number in range(8) for text in TEXTS[:20]]
     wanted = encoder.encode(texts)
     packed = on(encoder, devices=devices)
@@ -117,7 +117,7 @@ def test_an_accelerator_computes_packed_rows(encoder: mj.SentenceEncoder, device
 
 @pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.9999), ("float16", 0.999999), ("int8", 0.995)])
-def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Precision, cosine: float) -> None:
+def test_accelerator_transfers_use_16_bits(encoder: mj.SentenceEncoder, precision: Precision, cosine: float) -> None:
     cast = on(encoder, precision)
     vectors = cast.encode(TEXTS[:5])
     assert vectors.dtype == np.float32
@@ -130,7 +130,7 @@ def test_16_bits_go_in_and_come_back(encoder: mj.SentenceEncoder, precision: Pre
 
 
 @pytest.mark.usefixtures("accelerator")
-def test_an_id_of_more_than_16_bits_is_not_another_id(tiny_params: Params) -> None:
+def test_token_id_above_16_bits_gives_nan_on_accelerators(tiny_params: Params) -> None:
     engine = Engine(tiny_params, TINY)
     ids = np.array([[1, 2, 3], [1, 2, (1 << 16) + 3]], np.int32)
     (vectors,) = engine.embed_batches([mj.Batch(ids, np.ones_like(ids))])
@@ -139,14 +139,14 @@ def test_an_id_of_more_than_16_bits_is_not_another_id(tiny_params: Params) -> No
 
 
 @pytest.mark.usefixtures("accelerator")
-def test_a_gpu_that_has_no_cudnn_computes_without(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_without_cudnn_uses_xla_attention(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeviceGroup, "on_gpu", True)
     cast = on(encoder, "bfloat16")
     assert [config.attention_implementation for config in cast._engine._programs._configs] == ["xla", "cudnn"]
     assert (cast.encode(TEXTS[:4]) * encoder.encode(TEXTS[:4])).sum(axis=1).min() > 0.9999 - HALF
 
 
-def test_the_faster_program_is_taken_if_it_computes_the_same() -> None:
+def test_faster_program_is_used_only_if_its_result_agrees() -> None:
     batch = mj.Batch(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
 
     def program(value: float, seconds: float) -> Program:
@@ -173,7 +173,7 @@ jax.distributed.shutdown()
 """
 
 
-def test_two_processes_embed_their_parts(encoder: mj.SentenceEncoder, folder: Path, tmp_path: Path) -> None:
+def test_two_processes_each_embed_their_part(encoder: mj.SentenceEncoder, folder: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]

@@ -43,7 +43,9 @@ def refuse(*_: object) -> None:
     raise AssertionError("compiled again")
 
 
-def test_the_next_process_does_not_compile(cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_program_is_not_compiled_again(
+    cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vectors = Programs(tiny_params, TINY)(BATCH)
     assert len(list(cache.iterdir())) == 1
     monkeypatch.setattr(programs, "_compiled", refuse)
@@ -51,7 +53,7 @@ def test_the_next_process_does_not_compile(cache: Path, tiny_params: Params, mon
 
 
 @pytest.mark.parametrize("damage", [b"", b"no program", None])
-def test_a_damaged_program_is_made_again(cache: Path, tiny_params: Params, damage: bytes | None) -> None:
+def test_damaged_stored_program_is_compiled_again(cache: Path, tiny_params: Params, damage: bytes | None) -> None:
     vectors = Programs(tiny_params, TINY)(BATCH)
     (kept,) = cache.iterdir()
     whole = kept.read_bytes()
@@ -60,7 +62,7 @@ def test_a_damaged_program_is_made_again(cache: Path, tiny_params: Params, damag
     assert len(kept.read_bytes()) > len(whole) // 2
 
 
-def test_another_source_machine_or_model_has_another_program(
+def test_each_source_machine_dtype_and_shape_has_its_own_program(
     cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Programs(tiny_params, TINY)(BATCH)
@@ -72,12 +74,12 @@ def test_another_source_machine_or_model_has_another_program(
     assert len(list(cache.iterdir())) == 5
 
 
-def test_without_a_cache_nothing_is_kept(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_is_not_stored_without_a_cache(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_store, "replaced", refuse)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
+def test_unwritable_cache_does_not_stop_the_computation(
     cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(program_store, "replaced", refuse)
@@ -85,16 +87,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert not list(cache.iterdir())
 
 
-def test_an_option_that_the_compiler_does_not_know_is_left_out(
-    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_compiler_option_is_dropped(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
 
 
-def test_threads_that_meet_a_shape_at_once_compile_it_once(
-    tiny_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_threads_compile_a_shape_once(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     compile_ = programs._compiled
     monkeypatch.setattr(programs, "_compiled", lambda *arguments: (made.append(1), compile_(*arguments))[1])
@@ -107,7 +105,7 @@ def test_threads_that_meet_a_shape_at_once_compile_it_once(
     assert len(made) == len(program.shapes) == 1
 
 
-def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_compilation_raises_error_and_is_retried(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Programs(tiny_params, TINY)
     with monkeypatch.context() as patch:
         patch.setattr(programs, "_compiled", refuse)
@@ -116,7 +114,7 @@ def test_a_failure_is_everybodys_and_is_tried_again(tiny_params: Params, monkeyp
     assert program(BATCH).shape == (2, TINY.hidden_size)
 
 
-def test_a_shape_that_is_often_computed_gets_packed_kernels(
+def test_frequent_shape_is_recompiled_with_blocked_kernels(
     cache: Path, packable_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
@@ -139,7 +137,7 @@ def test_a_shape_that_is_often_computed_gets_packed_kernels(
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-def test_the_arrangement_for_a_cpu_computes_the_same(packable_params: Params, precision: Precision) -> None:
+def test_cpu_arrangement_of_params_gives_the_same_vectors(packable_params: Params, precision: Precision) -> None:
     params = mj.cast(packable_params, precision, PACKABLE)
     tolerance = 1e-6 if precision == "float32" else 2e-3
     for batch in (BATCH, LARGE):
@@ -148,7 +146,7 @@ def test_the_arrangement_for_a_cpu_computes_the_same(packable_params: Params, pr
 
 
 @pytest.mark.parametrize(("faster", "computed_in"), [(True, "bfloat16"), (False, "float32")])
-def test_bfloat16_is_multiplied_in_what_is_faster(
+def test_bfloat16_params_are_computed_in_the_faster_dtype(
     tiny_params: Params, monkeypatch: pytest.MonkeyPatch, faster: bool, computed_in: str
 ) -> None:
     monkeypatch.setattr(processor, "multiplies_bfloat16_faster", lambda: faster)
@@ -168,12 +166,14 @@ def test_bfloat16_is_multiplied_in_what_is_faster(
         ("", False),
     ],
 )
-def test_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch, described: str, faster: bool) -> None:
+def test_bfloat16_is_faster_only_on_amd_with_avx512_bf16(
+    monkeypatch: pytest.MonkeyPatch, described: str, faster: bool
+) -> None:
     monkeypatch.setattr(processor, "description", lambda: described)
     assert processor.multiplies_bfloat16_faster() is faster
 
 
-def test_a_program_that_xla_has_in_its_own_cache_is_kept_whole(tmp_path: Path) -> None:
+def test_program_from_the_xla_cache_is_stored_completely(tmp_path: Path) -> None:
     # XLA cannot write such a program again: what it writes loads, and fails when it runs.
     code = f"""if True:
         import jax

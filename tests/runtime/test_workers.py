@@ -9,7 +9,7 @@ import pytest
 from minilm_jax.runtime.workers import parallel_map, prefetch
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
+def test_parallel_map_keeps_the_order_of_the_items() -> None:
     def slow_first(item: int) -> int:
         time.sleep(0.02 if item % 3 == 0 else 0)
         return item * item
@@ -17,18 +17,18 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert list(parallel_map(slow_first, range(20), 4)) == [i * i for i in range(20)]
 
 
-def test_several_at_a_time() -> None:
+def test_parallel_map_runs_several_items_at_once() -> None:
     together = threading.Barrier(3, timeout=10)
     assert len(list(parallel_map(lambda _: together.wait(), range(6), 3))) == 6
 
 
 @pytest.mark.parametrize(("items", "streams"), [(0, 4), (1, 4), (5, 1)])
-def test_no_thread_where_none_is_needed(items: int, streams: int) -> None:
+def test_parallel_map_uses_no_thread_for_one_item_or_one_worker(items: int, streams: int) -> None:
     threads = list(parallel_map(lambda _: threading.current_thread(), range(items), streams))
     assert threads == [threading.main_thread()] * items
 
 
-def test_items_are_taken_as_they_are_needed() -> None:
+def test_parallel_map_takes_items_as_needed() -> None:
     taken: list[int] = []
     threads = threading.active_count()
 
@@ -44,7 +44,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
     assert threading.active_count() == threads
 
 
-def test_a_failure_ends_the_work() -> None:
+def test_parallel_map_stops_after_an_error() -> None:
     done: list[int] = []
 
     def fails(item: int) -> None:
@@ -57,7 +57,7 @@ def test_a_failure_ends_the_work() -> None:
     assert len(done) < 20
 
 
-def test_one_thing_ahead() -> None:
+def test_prefetch_takes_one_item_ahead() -> None:
     taken: list[int] = []
     second = threading.Event()
 
@@ -76,7 +76,7 @@ def test_one_thing_ahead() -> None:
     assert list(prefetch([])) == []
 
 
-def test_a_failure_ahead_is_raised_in_its_turn() -> None:
+def test_prefetch_raises_an_error_in_its_turn() -> None:
     results = prefetch(1 // item for item in [1, 0, 1])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):

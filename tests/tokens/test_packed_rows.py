@@ -20,7 +20,7 @@ INVARIANCE = 1e-6
 
 
 @given(st.lists(st.integers(1, 512), max_size=300))
-def test_every_text_lies_in_one_row(lengths: list[int]) -> None:
+def test_pack_puts_every_text_in_exactly_one_row(lengths: list[int]) -> None:
     tokens, seen = ragged(lengths), []
     for batch, texts in pack(tokens, BUDGET):
         assert batch.input_ids.size <= BUDGET
@@ -34,14 +34,14 @@ def test_every_text_lies_in_one_row(lengths: list[int]) -> None:
 
 
 @pytest.mark.parametrize("longest", [16, 100, 250, 512])
-def test_hardly_any_padding(longest: int) -> None:
+def test_pack_adds_less_than_one_percent_padding(longest: int) -> None:
     lengths = np.random.default_rng(0).integers(3, longest + 1, 20_000).astype(np.int32)
     computed = sum(batch.input_ids.size for batch, _ in pack(ragged(lengths.tolist()), 16_384))
     # And the rest of two numbers of places, in batches that are half full or more.
     assert computed < 1.01 * lengths.sum() + 16_384
 
 
-def test_the_shapes_are_few() -> None:
+def test_pack_uses_at_most_24_shapes() -> None:
     random, shapes = np.random.default_rng(0), set()
     for count in random.integers(1, 3_000, 60):
         lengths = random.integers(2, random.choice([10, 40, 200, 513]), count).tolist()
@@ -64,13 +64,13 @@ def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int])
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_text_in_a_row_is_as_if_alone(tiny_params: Params, pooling: Pooling, normalize: bool) -> None:
+def test_packed_text_has_the_same_vector_as_alone(tiny_params: Params, pooling: Pooling, normalize: bool) -> None:
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": pooling, "normalize": normalize})
     packed, alone = packed_vectors(tiny_params, config, [1, 16, 5, 9, 2, 16, 16, 3, 11, 1])
     np.testing.assert_allclose(packed, alone, rtol=0, atol=INVARIANCE if normalize else 10 * INVARIANCE)
 
 
-def test_a_row_without_texts_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:
+def test_packed_row_without_texts_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:
     batch = mj.PackedBatch(np.zeros((2, 8), np.uint16), np.array([[0, 0], [3, 2]], np.uint16))
 
     def total(params: Params) -> jax.Array:
@@ -82,7 +82,7 @@ def test_a_row_without_texts_gives_zeros_and_finite_gradients(tiny_params: Param
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(tiny_params)))
 
 
-def test_the_pooler_is_left_out(tiny_params: Params) -> None:
+def test_encode_of_packed_rows_has_no_pooler_output(tiny_params: Params) -> None:
     batch = mj.PackedBatch(np.zeros((1, 8), np.int32), np.array([[3, 2]]))
     output = mj.encode(tiny_params, batch, TINY)
     assert output.last_hidden_state.shape == (1, 8, TINY.hidden_size)

@@ -20,16 +20,16 @@ def ids(tokenizer: TextTokenizer, text: str, limit: int = 256) -> list[int]:
     return tokenizer([text], limit).tokens.ids.tolist()
 
 
-def test_hello_world(tokenizer: TextTokenizer) -> None:
+def test_tokenizer_adds_cls_and_sep(tokenizer: TextTokenizer) -> None:
     assert ids(tokenizer, "Hello world") == [CLS, 7592, 2088, SEP]
 
 
-def test_the_files_own_truncation_and_padding_at_128_are_off(tokenizer: TextTokenizer) -> None:
+def test_truncation_and_padding_stored_in_the_file_are_disabled(tokenizer: TextTokenizer) -> None:
     assert len(ids(tokenizer, "word " * 200)) == 202
     assert len(ids(tokenizer, "word")) == 3
 
 
-def test_truncation_keeps_the_closing_token_and_is_counted(tokenizer: TextTokenizer) -> None:
+def test_truncation_keeps_sep_and_is_counted(tokenizer: TextTokenizer) -> None:
     found = tokenizer(["one two three four", "one", "one two three"], 5)
     assert (found.truncated, found.longest) == (1, 6)
     assert found.tokens.lengths.tolist() == [5, 3, 5]
@@ -37,15 +37,15 @@ def test_truncation_keeps_the_closing_token_and_is_counted(tokenizer: TextTokeni
 
 
 @pytest.mark.parametrize("text", ["", "   \t\n", "\x00", "\x00\x00 ", "\u200b"])
-def test_nothing_to_say_is_two_tokens(tokenizer: TextTokenizer, text: str) -> None:
+def test_blank_text_gives_only_cls_and_sep(tokenizer: TextTokenizer, text: str) -> None:
     assert ids(tokenizer, text) == [CLS, SEP]
 
 
-def test_nul_bytes_are_ignored(tokenizer: TextTokenizer) -> None:
+def test_nul_characters_are_ignored(tokenizer: TextTokenizer) -> None:
     assert ids(tokenizer, "Hello\x00 world") == ids(tokenizer, "Hello world")
 
 
-def test_a_hundred_thousand_characters(tokenizer: TextTokenizer) -> None:
+def test_text_of_100000_characters_is_truncated(tokenizer: TextTokenizer) -> None:
     found = tokenizer(["hello " * 16_667], 512)
     assert (found.tokens.lengths.tolist(), found.truncated, found.longest) == ([512], 1, 16_669)
 
@@ -56,28 +56,28 @@ def test_many_texts_keep_their_order(tokenizer: TextTokenizer) -> None:
     np.testing.assert_array_equal(found.tokens.lengths, [i % 7 + 2 for i in range(10_000)])
 
 
-def test_no_texts(tokenizer: TextTokenizer) -> None:
+def test_empty_list_gives_no_tokens(tokenizer: TextTokenizer) -> None:
     found = tokenizer([])
     assert (len(found.tokens.ids), len(found.tokens.lengths), found.truncated, found.longest) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("bad", [None, 3, b"bytes", float("nan"), ["nested"]])
-def test_what_is_no_string_is_named(tokenizer: TextTokenizer, bad: object) -> None:
+def test_non_string_raises_error_with_its_index(tokenizer: TextTokenizer, bad: object) -> None:
     with pytest.raises(mj.InputError, match=f"text 1 is {type(bad).__name__}"):
         tokenizer(["fine", bad])  # pyright: ignore[reportArgumentType]
 
 
-def test_a_lone_surrogate_is_named(tokenizer: TextTokenizer) -> None:
+def test_lone_surrogate_raises_error_with_its_position(tokenizer: TextTokenizer) -> None:
     with pytest.raises(mj.InputError, match="text 2 has half a surrogate pair at character 3"):
         tokenizer(["fine", "\U0001f600", "abc\ud83d"])
 
 
-def test_a_limit_without_room_for_text_is_refused(tokenizer: TextTokenizer) -> None:
+def test_limit_without_room_for_text_raises_error(tokenizer: TextTokenizer) -> None:
     with pytest.raises(mj.InputError, match="max_seq_length is 2"):
         tokenizer(["text"], 2)
 
 
-def test_tokenize_gives_a_batch() -> None:
+def test_tokenize_returns_a_padded_batch() -> None:
     batch = mj.tokenize(["Hello world", "Hi"])
     assert batch.input_ids.shape == (2, 8)
     assert batch.input_ids[0].tolist() == [CLS, 7592, 2088, SEP, 0, 0, 0, 0]
@@ -85,13 +85,13 @@ def test_tokenize_gives_a_batch() -> None:
     np.testing.assert_array_equal(mj.tokenize("Hello world").input_ids, batch.input_ids[:1])
 
 
-def test_tokenize_needs_a_text() -> None:
+def test_tokenize_of_empty_list_raises_error() -> None:
     with pytest.raises(mj.InputError, match="no text"):
         mj.tokenize([])
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[1, 2]"])
-def test_a_damaged_tokenizer_is_named(tmp_path: Path, content: bytes) -> None:
+def test_damaged_tokenizer_file_raises_error_with_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(mj.ModelFileError, match=r"tokenizer\.json"):
         TextTokenizer(tmp_path / "tokenizer.json")
