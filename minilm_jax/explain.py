@@ -1,4 +1,4 @@
-"""Why a text's vector came out as it did, in numbers: attention weights, and each word's share in a similarity."""
+"""Explanations of a vector: attention weights, and the contribution of each word to the similarity of two texts."""
 
 import dataclasses
 import functools
@@ -21,44 +21,44 @@ from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch, bucket_length
 from minilm_jax.tokens.tokenizer import Piece
 
-# Of the path's integral; with 32 the shares add up to 1e-3, and more change no picture.
+# Steps of the numerical integration. With 32 the contributions add up to within 1e-3; more do not change a plot.
 _STEPS = 32
-# The id of [PAD] in BERT's vocabularies.
+# Id of [PAD] in the vocabularies of BERT.
 _PADDING = 0
 
 
-class WordShare(NamedTuple):
-    """What a word adds to the similarity of its text with another.
+class WordContribution(NamedTuple):
+    """Contribution of a word to the similarity of its text with another text.
 
     Attributes:
-        word: As it stands in the text.
-        start: Its first character in the text.
-        end: One past its last character.
-        share: In units of the cosine; a word below zero makes the texts less alike.
+        word: The word as written in the text.
+        start: Index of its first character in the text.
+        end: Index after its last character.
+        contribution: Part of the cosine similarity; negative if the word makes the texts less similar.
     """
 
     word: str
     start: int
     end: int
-    share: float
+    contribution: float
 
 
 def attention_weights(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2, *, layer: int = -1) -> Array:
-    """Computes how much each token attends to each other one, in one layer.
+    """Compute the attention weights of one layer.
 
-    `encode` never forms these numbers all at once, so they are computed anew from the layer's input.
+    `encode` never stores these weights, so they are recomputed from the input of the layer.
 
     Args:
         params: Nested dict of arrays, see `minilm_jax.load_params`.
         batch: Token ids int[B, T] with their mask.
-        config: Sizes of the encoder that params belong to.
-        layer: From 0; -1 is the last one (static under jit).
+        config: Config of the encoder that the params belong to.
+        layer: Index of the layer, from 0; -1 is the last one (static under jit).
 
     Returns:
-        float32[B, N, T, T]: of each head and token, one row of weights over the tokens that sums to 1.
+        float32[B, N, T, T]: for each head and token, weights over all tokens, which sum to 1.
 
     Raises:
-        InputError: There is no such layer, or the shapes of the batch do not fit.
+        InputError: The layer does not exist, or the shapes of the batch do not match.
     """
     if not -config.num_hidden_layers <= layer < config.num_hidden_layers:
         raise InputError(f"layer is {layer}; the model has {config.num_hidden_layers}, counted from 0.")
@@ -73,20 +73,21 @@ def attention_weights(params: Any, batch: Batch, config: EncoderConfig = ALL_MIN
     return jax.nn.softmax(scores, where=jnp.asarray(batch.attention_mask).astype(bool)[:, None, None])
 
 
-def word_shares(encoder: SentenceEncoder, text: str, other: str) -> list[WordShare]:
-    """Tells which words of a text make it similar to another text.
+def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[WordContribution]:
+    """Compute the contribution of each word of a text to its similarity with another text.
 
-    Integrated gradients (Sundararajan et al., 2017): the gradient of the cosine with respect to every word embedding,
-    averaged on the way from a text of [PAD] only, times the way. The shares add up to the difference that the words
-    made, the cosine of the two texts less that of the empty one.
+    The method is integrated gradients (Sundararajan et al., 2017): the gradient of the cosine similarity with respect
+    to each word embedding is averaged over a straight path from a text of [PAD] tokens to `text`, and multiplied by the
+    change of the embedding along the path. The contributions add up to the similarity of `text` and `other` minus that
+    of the text of [PAD] tokens and `other`.
 
     Args:
-        encoder: In float32 or bfloat16, which have gradients.
-        text: Whose words are asked about; cut at the encoder's max_seq_length.
-        other: What it is compared with.
+        encoder: An encoder in float32 or bfloat16; int8 is not differentiable.
+        text: The text whose words are explained; truncated at the encoder's max_seq_length.
+        other: The text that it is compared with.
 
     Returns:
-        One share for each word and punctuation mark, in their order in the text.
+        One item per word or punctuation mark, in the order of the text.
 
     Raises:
         InputError: The encoder is in int8, or a text cannot be embedded.
@@ -97,17 +98,17 @@ def word_shares(encoder: SentenceEncoder, text: str, other: str) -> list[WordSha
     ids = np.full(bucket_length(len(pieces)), _PADDING, np.int32)
     ids[: len(pieces)] = [piece.id for piece in pieces]
     mask = np.arange(len(ids)) < len(pieces)
-    stays = ~mask | (ids == pieces[0].id) | (ids == pieces[-1].id)
-    shares = _token_shares(encoder.params, ids, mask, stays, encoder.encode(other), encoder.config)
-    return _merge(text, pieces, np.asarray(shares).tolist())
+    fixed = ~mask | (ids == pieces[0].id) | (ids == pieces[-1].id)
+    contributions = _token_contributions(encoder.params, ids, mask, fixed, encoder.encode(other), encoder.config)
+    return _merge(text, pieces, np.asarray(contributions).tolist())
 
 
 @jax.jit
-def _token_shares(params: Any, ids: Any, mask: Any, stays: Any, other: Any, config: EncoderConfig) -> Array:
-    """Returns the share of each token, float32[T]; those that `stays`, bool[T], names have none."""
+def _token_contributions(params: Any, ids: Any, mask: Any, fixed: Any, other: Any, config: EncoderConfig) -> Array:
+    """Return the contribution of each token, float32[T]; it is 0 for the tokens in `fixed`, bool[T]."""
     table = params["embeddings"]["word_embeddings"]["embedding"].astype(jnp.float32)
     end = table[ids]
-    start = jnp.where(stays[:, None], end, table[_PADDING][None])
+    start = jnp.where(fixed[:, None], end, table[_PADDING][None])
     middle = (jnp.arange(_STEPS, dtype=jnp.float32) + 0.5) / _STEPS
     points = start[None] + middle[:, None, None] * (end - start)[None]
     cosines = functools.partial(_cosines, params, mask=mask, other=other, config=config)
@@ -116,9 +117,9 @@ def _token_shares(params: Any, ids: Any, mask: Any, stays: Any, other: Any, conf
 
 
 def _cosines(params: Any, rows: Array, mask: Array, other: Array, config: EncoderConfig) -> Array:
-    """Embeds S sequences of word embeddings, [S, T, D], and compares each with one vector; float32[S]."""
+    """Embed S sequences of word embeddings, [S, T, D], and return their cosines with one vector, float32[S]."""
     count, length, width = rows.shape
-    # The words become a table of their own, in which the i-th token is row i.
+    # `embed` takes token ids, so the word embeddings become the table, and the i-th token gets the id i.
     table = {"word_embeddings": {"embedding": rows.reshape(-1, width)}}
     ids = jnp.arange(count * length, dtype=jnp.int32).reshape(count, length)
     batch = Batch(ids, jnp.broadcast_to(mask, ids.shape))
@@ -130,11 +131,11 @@ def _cosines(params: Any, rows: Array, mask: Array, other: Array, config: Encode
     return l2_normalize(own) @ l2_normalize(other)
 
 
-def _merge(text: str, pieces: Sequence[Piece], shares: Sequence[float]) -> list[WordShare]:
+def _merge(text: str, pieces: Sequence[Piece], contributions: Sequence[float]) -> list[WordContribution]:
     words = []
-    of_words = ((piece, share) for piece, share in zip(pieces, shares, strict=False) if piece.word is not None)
-    for _, group in itertools.groupby(of_words, key=lambda pair: pair[0].word):
+    in_words = ((piece, value) for piece, value in zip(pieces, contributions, strict=False) if piece.word is not None)
+    for _, group in itertools.groupby(in_words, key=lambda pair: pair[0].word):
         found = list(group)
         start, end = found[0][0].start, found[-1][0].end
-        words.append(WordShare(text[start:end], start, end, sum(share for _, share in found)))
+        words.append(WordContribution(text[start:end], start, end, sum(value for _, value in found)))
     return words

@@ -1,6 +1,7 @@
-"""The fingerprint of a model, by which stored vectors are known to be its own."""
+"""Fingerprint of a model, which tells whether stored vectors were computed with it."""
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,19 +13,33 @@ if TYPE_CHECKING:
 
 
 def fingerprint(model: "PretrainedModel") -> str:
-    """Hashes all that decides what vector a text gets; two models with one fingerprint give the same vectors.
+    """Return a hash of everything that determines the vector of a text.
+
+    Models with equal fingerprints give equal vectors. The location of the model, its pooler and the implementation of
+    attention do not change its fingerprint.
 
     Args:
-        model: Any model; where it was loaded from does not matter, nor whether it has a pooler.
+        model: Any model.
 
     Returns:
-        A sha256 in hexadecimal digits.
+        A SHA-256 hash in hexadecimal digits.
     """
-    settings = (model.config, model.max_seq_length, model.truncate_dim, model.prompts, model.default_prompt_name)
-    digest = hashlib.sha256(f"{settings}\n{model.tokenizer.to_json()}\n".encode())
+    digest = hashlib.sha256(f"{_settings(model)}\n{model.tokenizer.to_json()}\n".encode())
     for name, leaf in sorted(flatten(model.params).items()):
         if not name.startswith("pooler."):
             array = np.ascontiguousarray(leaf)
             digest.update(f"{name} {array.dtype}{array.shape}\n".encode())
             digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _settings(model: "PretrainedModel") -> str:
+    settings = {
+        "config": model.config.to_dict(),
+        "max_seq_length": model.max_seq_length,
+        "truncate_dim": model.truncate_dim,
+        "prompts": model.prompts,
+        "default_prompt_name": model.default_prompt_name,
+    }
+    # Sorted, so that the order of fields and prompts does not matter. `default` converts NumPy integers.
+    return json.dumps(settings, sort_keys=True, default=int)

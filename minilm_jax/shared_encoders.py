@@ -1,6 +1,6 @@
-"""The encoders behind the adapters, one for each model and precision: loaded when first used, shared by all adapters.
+"""Encoders shared by the integrations: one per model and precision in each process, loaded on first use.
 
-An adapter holds only what names its encoder, so it is cheap to make and can be copied, pickled and written down.
+An adapter stores only the name of its encoder, so it is cheap to create and can be copied, pickled and serialized.
 """
 
 import functools
@@ -21,62 +21,58 @@ _lock = threading.Lock()
 
 
 def shared_encoder(model: str, precision: Precision) -> SentenceEncoder:
-    """Returns the encoder of a model, see `SentenceEncoder.from_pretrained`.
+    """Return the encoder of a model and precision; every call and thread of a process gets the same one.
 
     Args:
-        model: A model's name, or a folder.
-        precision: What to compute in.
+        model: Name or folder of a model.
+        precision: Precision of the computation.
 
     Returns:
-        The same encoder at every call of one process, from whichever thread.
+        The encoder, see `SentenceEncoder.from_pretrained`.
 
     Raises:
         InputError: The precision is unknown.
-        ModelFileError: A file is missing, damaged, or of another kind of model.
+        ModelFileError: A file is missing, damaged, or from another kind of model.
     """
     with _lock:
-        return _loaded(model, precision)
+        return _load(model, precision)
 
 
 @functools.cache
-def _loaded(model: str, precision: Precision) -> SentenceEncoder:
+def _load(model: str, precision: Precision) -> SentenceEncoder:
     return SentenceEncoder.from_pretrained(model, precision=precision)
 
 
 def embed_texts(
     texts: Iterable[str], model: str, precision: Precision, role: Role | None = None, **options: Any
 ) -> NDArray[np.float32]:
-    """Embeds texts, of which there may be none.
+    """Embed any number of texts, including none.
 
     Args:
         texts: The texts.
-        model: A model's name, or a folder.
-        precision: What to compute in.
-        role: What the texts are to a search, for models that put a prompt before one or the other.
+        model: Name or folder of a model.
+        precision: Precision of the computation.
+        role: "query" or "document", for models with different prompts for the two.
         options: Further keywords of `SentenceEncoder.encode`.
 
     Returns:
         float32[n, D].
 
     Raises:
-        InputError: There is one string in place of a list, or an item that is no valid string.
+        InputError: `texts` is one string, or an item is not a valid string.
     """
     if isinstance(texts, str):
-        raise InputError(f"a list of texts is needed; this is one string: {texts!r:.60}")
+        raise InputError(f"texts is one string, {texts!r:.60}; pass a list of strings.")
     encoder = shared_encoder(model, precision)
     encode = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}[role]
     return encode(texts, **options)
 
 
 def embed_query(text: str, model: str, precision: Precision) -> list[float]:
-    """Embeds one query, see `embed_texts`.
-
-    Returns:
-        D plain floats.
-    """
+    """Embed one query as a list of D floats, see `embed_texts`."""
     return embed_texts([text], model, precision, "query")[0].tolist()
 
 
 def embedding_size(model: str) -> int:
-    """Returns D, the numbers in a vector of a model; its weights are not loaded for that."""
+    """Return the size of a model's vectors, D, without loading its weights."""
     return read_config(model_folder(model)).hidden_size

@@ -30,7 +30,7 @@ import numpy as np
 
 import minilm_jax as mj
 from minilm_jax import plot, search
-from minilm_jax.explain import word_shares
+from minilm_jax.explain import word_contributions
 
 MODULES = """
     base64 bisect calendar csv datetime difflib fnmatch fractions ftplib glob gzip hashlib heapq html imaplib ipaddress
@@ -86,7 +86,7 @@ query = "how much free space does my drive have"
 hit = index.search(query, 1)[0]
 plot.saliency(encoder, query, hit["text"])
 
-best = max(word_shares(encoder, query, hit["text"]), key=lambda word: word.share)
+best = max(word_contributions(encoder, query, hit["text"]), key=lambda word: word.contribution)
 print("the word that matters most:", best.word)
 assert best.word in {"space", "drive"}
 

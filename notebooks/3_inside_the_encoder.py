@@ -25,7 +25,7 @@ import numpy as np
 
 import minilm_jax as mj
 from minilm_jax import plot
-from minilm_jax.explain import attention_weights, word_shares
+from minilm_jax.explain import attention_weights, word_contributions
 
 encoder = mj.SentenceEncoder.from_pretrained()
 params, config = encoder.params, encoder.config
@@ -124,19 +124,19 @@ ax = plot.attention_map(encoder, sentence, layer=layer, head=head)
 first, second = "How do I reset my password?", "I forgot my login and cannot sign in."
 plot.saliency(encoder, first, second)
 
-shares = word_shares(encoder, first, second)
-print({word.word: round(word.share, 2) for word in shares})
+contributions = word_contributions(encoder, first, second)
+print({word.word: round(word.contribution, 2) for word in contributions})
 
 # %% [markdown]
 # Is that true? Take the words away one at a time and see how much of the similarity is lost. The word with the largest
 # share should cost most.
 
 # %%
-kept = [first[: word.start] + first[word.end :] for word in shares]
+kept = [first[: word.start] + first[word.end :] for word in contributions]
 lost = encoder.encode(first) @ encoder.encode(second) - encoder.encode(kept) @ encoder.encode(second)
-print({word.word: round(float(loss), 2) for word, loss in zip(shares, lost, strict=True)})
-assert {shares[i].word for i in np.argsort(lost)[-2:]} == {
-    word.word for word in sorted(shares, key=lambda w: w.share)[-2:]
+print({word.word: round(float(loss), 2) for word, loss in zip(contributions, lost, strict=True)})
+assert {contributions[i].word for i in np.argsort(lost)[-2:]} == {
+    word.word for word in sorted(contributions, key=lambda w: w.contribution)[-2:]
 }
 
 # %% [markdown]

@@ -1,1 +1,1 @@
-"""Adapters: the encoder behind the interfaces of other libraries, one module and one extra for each."""
+"""Adapters for other libraries; each has its own module and its own extra."""

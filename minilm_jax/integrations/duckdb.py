@@ -1,4 +1,4 @@
-"""DuckDB: the encoder as a function in SQL."""
+"""DuckDB: a SQL function that embeds texts."""
 
 import duckdb
 import numpy as np
@@ -17,13 +17,15 @@ def register(
     *,
     name: str = "embed",
 ) -> None:
-    """Makes a SQL function: VARCHAR to FLOAT[D], NULL to NULL, some two thousand rows at a time.
+    """Register a SQL function from VARCHAR to FLOAT[D], which maps NULL to NULL.
+
+    DuckDB calls it with about two thousand rows at a time.
 
     Args:
-        connection: A connection to the database; its other connections in this process see the function too.
-        model: A model's name, or a folder.
-        precision: What to compute in, see `minilm_jax.cast`.
-        name: What the function is called in SQL.
+        connection: A connection to the database; other connections of this process to it get the function too.
+        model: Name or folder of a model.
+        precision: Precision of the computation, see `minilm_jax.cast`.
+        name: Name of the function in SQL.
 
     Raises:
         ModelFileError: The model cannot be found.

@@ -1,4 +1,4 @@
-"""LangChain: the encoder as an `Embeddings`."""
+"""LangChain `Embeddings`."""
 
 import dataclasses
 
@@ -11,28 +11,28 @@ from minilm_jax.shared_encoders import embed_query, embed_texts
 
 @dataclasses.dataclass(frozen=True)
 class MinilmJaxEmbeddings(Embeddings):
-    """Embeds documents and queries for LangChain; the asynchronous methods run on LangChain's threads.
+    """Embeddings for LangChain; the asynchronous methods run on LangChain's threads.
 
     Attributes:
-        model: A model's name, or a folder.
-        precision: What to compute in, see `minilm_jax.cast`.
+        model: Name or folder of a model.
+        precision: Precision of the computation, see `minilm_jax.cast`.
     """
 
     model: str = DEFAULT_MODEL
     precision: Precision = "float32"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embeds texts, each as D floats; an empty list gives an empty list.
+        """Embed documents, each as D floats; an empty list gives an empty list.
 
         Raises:
-            InputError: `texts` is one string, or has an item that is no valid string.
+            InputError: `texts` is one string, or an item is not a valid string.
         """
         return embed_texts(texts, self.model, self.precision, "document").tolist()
 
     def embed_query(self, text: str) -> list[float]:
-        """Embeds one text as D floats.
+        """Embed one query as D floats.
 
         Raises:
-            InputError: `text` is no valid string.
+            InputError: `text` is not a valid string.
         """
         return embed_query(text, self.model, self.precision)

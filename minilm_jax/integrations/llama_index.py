@@ -1,4 +1,4 @@
-"""LlamaIndex: the encoder as a `BaseEmbedding`."""
+"""LlamaIndex `BaseEmbedding`."""
 
 import asyncio
 
@@ -11,12 +11,12 @@ from minilm_jax.shared_encoders import embed_query, embed_texts
 
 
 class MinilmJaxEmbedding(BaseEmbedding):
-    """Embeds nodes and queries for LlamaIndex; the asynchronous methods run on a thread.
+    """Embedding model for LlamaIndex; the asynchronous methods run on a thread.
 
     Attributes:
-        model_name: A model's name, or a folder.
-        precision: What to compute in, see `minilm_jax.cast`.
-        embed_batch_size: Texts that LlamaIndex hands over at a time; the encoder forms batches of its own from them.
+        model_name: Name or folder of a model.
+        precision: Precision of the computation, see `minilm_jax.cast`.
+        embed_batch_size: Maximum texts per call from LlamaIndex; the encoder forms its own batches from them.
     """
 
     model_name: str = DEFAULT_MODEL
@@ -25,7 +25,7 @@ class MinilmJaxEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Returns the name under which LlamaIndex writes it down."""
+        """Return the name that LlamaIndex uses in serialized data."""
         return "MinilmJaxEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:

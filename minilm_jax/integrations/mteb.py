@@ -1,4 +1,4 @@
-"""MTEB: the encoder as an `EncoderProtocol`, to be given to `mteb.evaluate`."""
+"""MTEB encoder, for `mteb.evaluate`."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -18,25 +18,25 @@ from minilm_jax.shared_encoders import embed_texts, shared_encoder
 
 
 class MinilmJaxEncoder(AbsEncoder):
-    """Embeds the texts of MTEB's tasks.
+    """Encoder that implements `EncoderProtocol` of MTEB.
 
     Attributes:
-        model: A model's name, or a folder.
-        precision: What to compute in, see `minilm_jax.cast`.
+        model: Name or folder of a model.
+        precision: Precision of the computation, see `minilm_jax.cast`.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, precision: Precision = "float32") -> None:
-        """Names the encoder, which is loaded when first used."""
+        """Store the name of the encoder, which is loaded on first use."""
         self.model = model
         self.precision: Precision = precision
 
     def encode(self, inputs: Iterable[Mapping[str, Any]], **options: Any) -> NDArray[np.float32]:
-        """Embeds texts.
+        """Embed texts.
 
         Args:
-            inputs: MTEB's data loader, batches with `text`; the encoder forms batches of its own from all of them.
-            options: What MTEB says of the task, of which `prompt_type` is heeded, and `encode_kwargs` of
-                `mteb.evaluate`, of which `show_progress_bar` and `precision` are.
+            inputs: Data loader of MTEB, which yields batches with `text`; the encoder forms its own batches from them.
+            options: Keywords from MTEB, of which `prompt_type` is used, and from `encode_kwargs` of `mteb.evaluate`, of
+                which `show_progress_bar` and `precision` are used. All others are ignored.
 
         Returns:
             float32[n, D].
@@ -47,8 +47,8 @@ class MinilmJaxEncoder(AbsEncoder):
         return embed_texts(texts, self.model, self.precision, role, **passed)
 
     @functools.cached_property
-    def mteb_model_meta(self) -> ModelMeta:  # pyright: ignore[reportIncompatibleVariableOverride] set when first read
-        """What MTEB keeps results under: the model's name, a hash of it, and the precision."""
+    def mteb_model_meta(self) -> ModelMeta:  # pyright: ignore[reportIncompatibleVariableOverride] set on first access
+        """Metadata under which MTEB stores results: name, fingerprint and precision of the model."""
         encoder = shared_encoder(self.model, self.precision)
         return ModelMeta.create_empty(
             {

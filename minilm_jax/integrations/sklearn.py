@@ -1,4 +1,4 @@
-"""scikit-learn: the encoder as a transformer of texts, at the head of a `Pipeline`."""
+"""scikit-learn transformer from texts to vectors, for the first step of a `Pipeline`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,41 +14,41 @@ from minilm_jax.shared_encoders import embed_texts, embedding_size
 
 
 class MinilmJaxVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Turns texts into vectors; there is nothing to fit.
+    """Transformer from texts to vectors; `fit` does nothing.
 
     Attributes:
-        model: A model's name, or a folder.
-        precision: What to compute in, see `minilm_jax.cast`.
+        model: Name or folder of a model.
+        precision: Precision of the computation, see `minilm_jax.cast`.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, precision: Precision = "float32") -> None:
-        """Names the encoder, which is loaded when first used."""
+        """Store the name of the encoder, which is loaded on first use."""
         self.model = model
         self.precision: Precision = precision
 
     def fit(self, X: Iterable[str], y: Any = None) -> "MinilmJaxVectorizer":
-        """Returns itself."""
+        """Return the transformer unchanged."""
         return self
 
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:
-        """Embeds texts.
+        """Embed texts.
 
         Args:
-            X: A list, an array or a column of n texts.
+            X: A list, one-dimensional array or column of n texts.
 
         Returns:
             float32[n, D].
 
         Raises:
-            InputError: X has several columns, or an item that is no valid string.
+            InputError: X has several columns, or an item is not a valid string.
         """
-        # Iterating over a frame gives the names of its columns.
+        # Iterating over a data frame would embed the names of its columns.
         if getattr(X, "ndim", 1) != 1:
-            raise InputError("X has several columns; a list or one column of texts is needed.")
+            raise InputError("X has several columns; pass a list or one column of texts.")
         return embed_texts(X, self.model, self.precision)
 
     def __sklearn_tags__(self) -> Any:
-        """Says that texts go in, and that no `fit` is needed before."""
+        """Declare that inputs are strings and that no `fit` is required."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         tags.requires_fit = False

@@ -1,4 +1,4 @@
-"""Pictures of texts and their vectors, each one call that returns the matplotlib Axes (`minilm-jax[plot]`)."""
+"""Plots of texts and their vectors; each is one call that returns the matplotlib Axes (extra `minilm-jax[plot]`)."""
 
 from minilm_jax.plot.attention import attention_map as attention_map
 from minilm_jax.plot.corpus import corpus_map as corpus_map

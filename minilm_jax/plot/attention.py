@@ -1,4 +1,4 @@
-"""Which token attends to which, as a heat map."""
+"""Heat map of the attention between tokens."""
 
 from typing import TYPE_CHECKING
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 def attention_map(
     encoder: SentenceEncoder, text: str, *, layer: int = -1, head: int | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws how much each token of a text attends to each other one.
+    """Draw a heat map of the attention weights between the tokens of a text.
 
     Args:
-        encoder: Its model.
-        text: Cut at the encoder's max_seq_length; a sentence or two can be read.
-        layer: From 0; -1 is the last one.
-        head: From 0; by default the mean over all heads.
-        ax: Where to draw; by default in a new figure.
+        encoder: The encoder whose attention is shown.
+        text: A text, truncated at the encoder's max_seq_length; one or two sentences stay readable.
+        layer: Index of the layer, from 0; -1 is the last one.
+        head: Index of the head, from 0; by default the mean over all heads.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        InputError: There is no such layer or head, the text is no valid string, or matplotlib is not installed.
+        InputError: The layer or head does not exist, the text is not a valid string, or matplotlib is not installed.
     """
     heads = encoder.config.num_attention_heads
     if head is not None and not 0 <= head < heads:
@@ -42,7 +42,7 @@ def attention_map(
     side = min(max(0.32 * len(pieces), 2.5), 12)
     ax = style.axes(ax, side + 2, side + 1)
     style.matrix(ax, weights.mean(axis=0) if head is None else weights[head], "weight", vmin=0)
-    font, tokens = style.letters(9 if len(pieces) <= 40 else 6), [piece.token for piece in pieces]
+    font, tokens = style.font(9 if len(pieces) <= 40 else 6), [piece.token for piece in pieces]
     ax.set_xticks(range(len(tokens)), tokens, rotation=60, ha="right", rotation_mode="anchor", **font)
     ax.set_yticks(range(len(tokens)), tokens, **font)
     ax.set(xlabel="attended to", ylabel="token")

@@ -1,4 +1,4 @@
-"""A map of many texts, on which alike ones lie close together."""
+"""Map of many texts, on which similar texts are close together."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-_LONGEST_LABEL = 40
-# So few points leave room around them.
-_FEW = 40
-# A map has room for far fewer.
-_MOST_TRIED = 500
-# Pixels that a label keeps from the middle of any point.
-_MARGIN = 4
-# Right or left of a point, above or below it.
+# In characters.
+_MAX_LABEL_LENGTH = 40
+# Up to this number of points, a map has room for larger labels and wider margins.
+_FEW_POINTS = 40
+# Labels that are tried; a map has room for far fewer.
+_MAX_LABELS_TRIED = 500
+# Minimum distance of a label to the center of every point, in pixels.
+_LABEL_DISTANCE = 4
+# Positions of a label relative to its point: right or left (+1, -1), above or below (+1, -1).
 _CORNERS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -35,24 +36,25 @@ def corpus_map(
     method: ProjectionMethod = "pca",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws vectors as points of a plane.
+    """Draw vectors as points in a plane.
 
     Args:
-        vectors: float[n, D], three or more.
-        texts: Labels of the points, shortened; those that would cover others are left out.
-        groups: What colours the points and is named in the legend, a cluster or a topic; None is grey.
-        method: "pca" needs nothing more; "tsne" needs scikit-learn and "umap" umap-learn, which keep neighbours closer.
-        ax: Where to draw; by default in a new figure.
+        vectors: float[n, D], at least three.
+        texts: Labels of the points, shortened; labels that would overlap others are left out.
+        groups: Group of each point, such as a cluster or a topic, shown by color and legend; None is gray.
+        method: "pca", or "tsne" (needs scikit-learn) or "umap" (needs umap-learn), which preserve neighborhoods better.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        InputError: Labels or groups are not one a vector, the method is unknown, or its package is not installed.
+        InputError: The number of texts or groups differs from the number of vectors, the method is unknown, or a
+            package is not installed.
     """
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2 or len(vectors) < 3:
-        raise InputError(f"the vectors have shape {vectors.shape}; a map needs [n, D] of three or more.")
+        raise InputError(f"the vectors have shape {vectors.shape}; pass [n, D] with at least three vectors.")
     for name, values in (("texts", texts), ("groups", groups)):
         if values is not None and len(values) != len(vectors):
             raise InputError(f"there are {len(vectors)} vectors and {len(values)} {name}; each needs one.")
@@ -60,17 +62,17 @@ def corpus_map(
     ax = style.axes(ax, 9, 6.5)
     _scatter(ax, points, [""] * len(points) if groups is None else groups)
     ax.set(xticks=[], yticks=[], xlabel=horizontal, ylabel=vertical)
-    ax.margins(0.2 if len(points) <= _FEW else 0.08)
+    ax.margins(0.2 if len(points) <= _FEW_POINTS else 0.08)
     ax.spines[:].set_color("0.85")
     if groups is not None:
         ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.3)
     if texts is not None:
-        _label_what_fits(ax, points, texts)
+        _add_labels(ax, points, texts)
     return ax
 
 
 def _project(vectors: NDArray[np.float32], method: ProjectionMethod) -> tuple[NDArray[np.float32], tuple[str, str]]:
-    """Returns the points, float32[n, 2], and the names of the axes."""
+    """Return the points, float32[n, 2], and the labels of the axes."""
     if method == "pca":
         return _principal_components(vectors)
     if method not in get_args(ProjectionMethod):
@@ -93,14 +95,14 @@ def _project(vectors: NDArray[np.float32], method: ProjectionMethod) -> tuple[ND
 
 
 def _principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[str, str]]:
-    centred = vectors - vectors.mean(axis=0)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
+    centered = vectors - vectors.mean(axis=0)
+    variances, directions = np.linalg.eigh(centered.T @ centered)
     largest = directions[:, :-3:-1]
-    # A direction and its opposite are both right; the one with its largest number positive is always the same.
+    # The sign of a direction is arbitrary; making its largest component positive gives the same map on every machine.
     largest = largest * np.sign(largest[np.abs(largest).argmax(axis=0), [0, 1]])
-    shares = variances[:-3:-1] / max(variances.sum(), np.finfo(np.float32).tiny)
-    first, second = (f"component {i} ({share:.0%} of the variance)" for i, share in enumerate(shares, 1))
-    return centred @ largest, (first, second)
+    fractions = variances[:-3:-1] / max(variances.sum(), np.finfo(np.float32).tiny)
+    first, second = (f"component {i} ({fraction:.0%} of the variance)" for i, fraction in enumerate(fractions, 1))
+    return centered @ largest, (first, second)
 
 
 def _scatter(ax: "Axes", points: NDArray[np.float32], groups: Sequence[Hashable]) -> None:
@@ -109,32 +111,32 @@ def _scatter(ax: "Axes", points: NDArray[np.float32], groups: Sequence[Hashable]
     named = [group for group in dict.fromkeys(groups) if group is not None]
     palette = colormaps["tab10" if len(named) <= 10 else "turbo"].resampled(max(10, len(named)))
     size = float(np.clip(6_000 / len(points), 8, 45))
-    colours = dict(zip(named, palette(range(len(named))), strict=True))
-    for group, colour in {None: "0.8", **colours}.items():
+    colors = dict(zip(named, palette(range(len(named))), strict=True))
+    for group, color in {None: "0.8", **colors}.items():
         chosen = points[[own == group for own in groups]]
         if len(chosen):
             label = None if group is None else str(group)
-            ax.scatter(*chosen.T, s=size, color=colour, alpha=0.85, linewidths=0.4, edgecolors="white", label=label)
+            ax.scatter(*chosen.T, s=size, color=color, alpha=0.85, linewidths=0.4, edgecolors="white", label=label)
 
 
-def _label_what_fits(ax: "Axes", points: NDArray[np.float32], texts: Sequence[str]) -> None:
-    """Writes labels beside their points, at the first corner where they cover no other label and no point."""
-    style.figure(ax).draw_without_rendering()  # Only now is it known where the points are.
+def _add_labels(ax: "Axes", points: NDArray[np.float32], texts: Sequence[str]) -> None:
+    """Write labels next to their points, each at the first corner where it overlaps no other label and no point."""
+    style.figure(ax).draw_without_rendering()  # The positions in pixels are only known after a draw.
     pixels, frame = ax.transData.transform(points), ax.get_window_extent()
-    font = style.letters(9 if len(points) <= _FEW else 7)
+    font = style.font(9 if len(points) <= _FEW_POINTS else 7)
     taken: list[Bbox] = []
-    for index in range(0, len(points), math.ceil(len(points) / _MOST_TRIED)):
+    for index in range(0, len(points), math.ceil(len(points) / _MAX_LABELS_TRIED)):
         for corner in _CORNERS:
-            label = _beside(ax, points[index], style.shortened(texts[index], _LONGEST_LABEL), corner, font)
+            label = _annotate(ax, points[index], style.shorten(texts[index], _MAX_LABEL_LENGTH), corner, font)
             box = label.get_window_extent()
             inside = frame.x0 < box.x0 < box.x1 < frame.x1 and frame.y0 < box.y0 < box.y1 < frame.y1
-            if inside and not box.count_overlaps(taken) and not box.padded(_MARGIN).count_contains(pixels):
+            if inside and not box.count_overlaps(taken) and not box.padded(_LABEL_DISTANCE).count_contains(pixels):
                 taken.append(box)
                 break
             label.remove()
 
 
-def _beside(ax: "Axes", point: Any, text: str, corner: tuple[int, int], font: Any) -> "Annotation":
+def _annotate(ax: "Axes", point: Any, text: str, corner: tuple[int, int], font: Any) -> "Annotation":
     right, up = corner
     anchor: Any = {"ha": "left" if right > 0 else "right", "va": "bottom" if up > 0 else "top"}
     return ax.annotate(text, point, (4 * right, 3 * up), textcoords="offset points", color="0.25", **anchor, **font)

@@ -1,11 +1,11 @@
-"""Which words made two texts similar, as colours behind them."""
+"""Two texts with each word colored by its contribution to their similarity."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minilm_jax.explain import WordShare, word_shares
+from minilm_jax.explain import WordContribution, word_contributions
 from minilm_jax.plot import style
 from minilm_jax.sentence_encoder import SentenceEncoder
 
@@ -13,90 +13,89 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_INCHES = 9.0
-# In points: letters, lines, the space between words, between texts, and around a word.
-_SIZE, _LINE, _SPACE, _BETWEEN, _AROUND = 13, 24, 7, 14, 2.5
-# The key of the colours with its labels, and the title.
-_KEY, _TITLE = 36, 26
+# Sizes in points.
+_FONT_SIZE, _LINE_HEIGHT, _WORD_SPACE, _TEXT_SPACE, _WORD_PADDING = 13, 24, 7, 14, 2.5
+_COLORBAR_HEIGHT, _TITLE_HEIGHT = 36, 26
 
 
 def saliency(encoder: SentenceEncoder, first: str, second: str, *, ax: "Axes | None" = None) -> "Axes":
-    """Draws two texts, each word on the colour of what it adds to their similarity, see `explain.word_shares`.
+    """Draw two texts, each word colored by its contribution to their similarity, see `explain.word_contributions`.
 
     Args:
-        encoder: In float32 or bfloat16, which have gradients.
-        first: A text; cut at the encoder's max_seq_length.
-        second: Another one.
-        ax: Where to draw; by default in a new figure, as high as the texts need.
+        encoder: An encoder in float32 or bfloat16; int8 is not differentiable.
+        first: A text, truncated at the encoder's max_seq_length.
+        second: Another text.
+        ax: Axes to draw on; by default those of a new figure, whose height fits the texts.
 
     Returns:
-        The axes, in points.
+        The axes, whose unit is one point.
 
     Raises:
-        InputError: The encoder is in int8, a text is no valid string, or matplotlib is not installed.
+        InputError: The encoder is in int8, a text is not a valid string, or matplotlib is not installed.
     """
-    texts = [word_shares(encoder, first, second), word_shares(encoder, second, first)]
+    texts = [word_contributions(encoder, first, second), word_contributions(encoder, second, first)]
     vectors = encoder.encode([first, second])
     cosine = float(np.prod(vectors, axis=0).sum() / np.prod(np.linalg.norm(vectors, axis=1)))
     new_figure = ax is None
     ax = style.axes(ax, _WIDTH_INCHES, 3)
     ax.set_axis_off()
-    ax.set_title(f"Cosine similarity {cosine:.2f}, and what each word adds to it", fontsize=10, loc="left")
-    colours = _colours([word.share for words in texts for word in words])
+    ax.set_title(f"Cosine similarity {cosine:.2f}, and the contribution of each word", fontsize=10, loc="left")
+    colors = _color_scale([word.contribution for words in texts for word in words])
     bottom = 0.0
     for words in texts:
-        bottom = _write(ax, words, colours, bottom) + _BETWEEN
+        bottom = _write(ax, words, colors, bottom) + _TEXT_SPACE
     if new_figure:
-        style.figure(ax).set_size_inches(_WIDTH_INCHES, (bottom + _KEY + _TITLE) / 72)
-    width, height = _points(ax)
+        style.figure(ax).set_size_inches(_WIDTH_INCHES, (bottom + _COLORBAR_HEIGHT + _TITLE_HEIGHT) / 72)
+    width, height = _size(ax)
     ax.set(xlim=(0, width), ylim=(height, 0))
     place = (0, 1 - (bottom + 8) / height, 0.35, 8 / height)
-    style.key(colours, ax.inset_axes(place), "share of the similarity", orientation="horizontal")
+    style.colorbar(colors, ax.inset_axes(place), "contribution to the similarity", orientation="horizontal")
     return ax
 
 
-def _colours(shares: Sequence[float]) -> Any:
+def _color_scale(contributions: Sequence[float]) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    # The darkest colours, on which black is hard to read, are left out.
-    limit = 1.3 * max(map(abs, shares), default=1.0)
-    return ScalarMappable(Normalize(-limit, limit), style.TWO_WAYS)
+    # The limit leaves out the darkest colors, on which text is hard to read.
+    limit = 1.3 * max(map(abs, contributions), default=1.0)
+    return ScalarMappable(Normalize(-limit, limit), style.DIVERGING)
 
 
-def _points(ax: "Axes") -> tuple[float, float]:
-    """Returns the width and height of the axes, which are known when the figure was laid out."""
+def _size(ax: "Axes") -> tuple[float, float]:
+    """Return the width and height of the axes in points, which are only known after a draw."""
     figure = style.figure(ax)
     figure.draw_without_rendering()
     extent = ax.get_window_extent()
     return extent.width * 72 / figure.dpi, extent.height * 72 / figure.dpi
 
 
-def _write(ax: "Axes", words: Sequence[WordShare], colours: Any, top: float) -> float:
-    """Writes words in lines from a height on, and returns the height where they end."""
+def _write(ax: "Axes", words: Sequence[WordContribution], colors: Any, top: float) -> float:
+    """Write words in lines, starting at `top`, and return the bottom of the last line."""
     from matplotlib.patches import FancyBboxPatch
 
-    width, _ = _points(ax)
-    options: Any = {"va": "center", "in_layout": False, **style.letters(_SIZE)}
+    width, _ = _size(ax)
+    options: Any = {"va": "center", "in_layout": False, **style.font(_FONT_SIZE)}
     texts = [ax.text(0, 0, word.word, **options) for word in words]
     widths = [text.get_window_extent().width * 72 / style.figure(ax).dpi for text in texts]
     y = top
-    for text, word, own_width, (x, line) in zip(texts, words, widths, _places(words, widths, width), strict=True):
-        y = top + (line + 0.5) * _LINE
-        strength = abs(colours.norm(word.share) - 0.5)
+    for text, word, own_width, (x, line) in zip(texts, words, widths, _positions(words, widths, width), strict=True):
+        y = top + (line + 0.5) * _LINE_HEIGHT
+        strength, color = abs(colors.norm(word.contribution) - 0.5), colors.to_rgba(word.contribution)
         text.set(position=(x, y), color="white" if strength > 0.27 else "0.15")
-        look: Any = {"boxstyle": f"round,pad={_AROUND}", "edgecolor": "none", "facecolor": colours.to_rgba(word.share)}
-        # Words without a space between them overlap; what matters more lies above.
-        ax.add_patch(FancyBboxPatch((x, y - _SIZE / 2), own_width, _SIZE, zorder=1 + strength, **look))
-    return y + _LINE / 2
+        box: Any = {"boxstyle": f"round,pad={_WORD_PADDING}", "edgecolor": "none", "facecolor": color}
+        # Boxes of words without a space between them overlap; the word with the larger contribution is on top.
+        ax.add_patch(FancyBboxPatch((x, y - _FONT_SIZE / 2), own_width, _FONT_SIZE, zorder=1 + strength, **box))
+    return y + _LINE_HEIGHT / 2
 
 
-def _places(words: Sequence[WordShare], widths: Sequence[float], limit: float) -> list[tuple[float, int]]:
-    """Returns where each word begins, and in which line; punctuation stays with the word before it."""
-    places, x, line, end = [], _AROUND, 0, 0
+def _positions(words: Sequence[WordContribution], widths: Sequence[float], limit: float) -> list[tuple[float, int]]:
+    """Return the x position and the line of each word; punctuation stays with the word before it."""
+    positions, x, line, end = [], _WORD_PADDING, 0, 0
     for word, width in zip(words, widths, strict=True):
-        x += _SPACE if word.start > end and places else 0
+        x += _WORD_SPACE if word.start > end and positions else 0
         if x + width > limit and (word.start > end or word.word[:1].isalnum()):
-            x, line = _AROUND, line + 1
-        places.append((x, line))
+            x, line = _WORD_PADDING, line + 1
+        positions.append((x, line))
         x, end = x + width, word.end
-    return places
+    return positions

@@ -1,4 +1,4 @@
-"""What all pictures share: where they are drawn, their colours, and how texts become labels."""
+"""Common parts of all plots: axes, color maps, fonts and labels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-# From nothing to much, and from less to more.
-ONE_WAY, TWO_WAYS = "GnBu", "RdBu"
+# Color maps for values from 0 up, and for negative and positive values.
+SEQUENTIAL, DIVERGING = "GnBu", "RdBu"
 
-# Fonts for what matplotlib's own has no letters for; those that are installed are tried in turn.
-_MORE_LETTERS = (
+# Fonts for characters that are missing in the default font of matplotlib; those installed are tried in this order.
+_FALLBACK_FONTS = (
     "Noto Sans CJK JP",
     "Hiragino Sans",
     "PingFang SC",
@@ -27,7 +27,12 @@ _MORE_LETTERS = (
 
 
 def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    """Returns the axes to draw in: those given, or new ones in a figure of so many inches.
+    """Return the given axes, or those of a new figure.
+
+    Args:
+        ax: Existing axes, or None.
+        width: Width of a new figure, in inches.
+        height: Height of a new figure, in inches.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -35,35 +40,35 @@ def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise InputError("pictures need matplotlib: pip install 'minilm-jax[plot]'") from None
+        raise InputError("plots need matplotlib: pip install 'minilm-jax[plot]'") from None
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
 
 
 def figure(ax: "Axes") -> "Figure":
-    """Returns the whole figure that the axes are in."""
-    whole = ax.get_figure(root=True)
-    assert whole is not None
-    return whole
+    """Return the top-level figure of the axes."""
+    root = ax.get_figure(root=True)
+    assert root is not None
+    return root
 
 
-def letters(size: float) -> dict[str, Any]:
-    """Returns the properties of a text that is shown as it is: not as a formula, and in all alphabets there are."""
+def font(size: float) -> dict[str, Any]:
+    """Return properties that show a text literally: "$" starts no formula, and fallback fonts cover more scripts."""
     from matplotlib import font_manager, rcParams
 
     installed = set(font_manager.get_font_names())
-    families = [*rcParams["font.family"], *(name for name in _MORE_LETTERS if name in installed)]
+    families = [*rcParams["font.family"], *(name for name in _FALLBACK_FONTS if name in installed)]
     return {"fontsize": size, "fontfamily": families, "parse_math": False}
 
 
-def shortened(text: str, longest: int) -> str:
-    """Returns a text on one line, its end cut if it has more characters than this."""
+def shorten(text: str, max_length: int) -> str:
+    """Return a text as one line of at most `max_length` characters, with "…" for the rest."""
     line = "".join(filter(str.isprintable, " ".join(text.split())))
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+    return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
 
 
 def matrix(ax: "Axes", values: Any, label: str, **limits: Any) -> "AxesImage":
-    """Draws float[n, m] as coloured cells between white lines, with the key of the colours at their right."""
-    image = ax.imshow(values, cmap=ONE_WAY, interpolation="nearest", **limits)
+    """Draw float[n, m] as colored cells separated by white lines, with a colorbar on the right."""
+    image = ax.imshow(values, cmap=SEQUENTIAL, interpolation="nearest", **limits)
     rows, columns = values.shape
     ax.set_xticks([i - 0.5 for i in range(1, columns)], minor=True)
     ax.set_yticks([i - 0.5 for i in range(1, rows)], minor=True)
@@ -71,13 +76,13 @@ def matrix(ax: "Axes", values: Any, label: str, **limits: Any) -> "AxesImage":
     ax.tick_params(which="both", length=0)
     ax.spines[:].set_visible(False)
     wide = max(columns, 4)
-    key(image, ax.inset_axes((1 + 0.3 / wide, 0, 0.3 / wide, 1)), label)
+    colorbar(image, ax.inset_axes((1 + 0.3 / wide, 0, 0.3 / wide, 1)), label)
     return image
 
 
-def key(colours: Any, ax: "Axes", label: str, **options: Any) -> None:
-    """Fills axes with the key of the colours."""
-    bar = figure(ax).colorbar(colours, cax=ax, **options)
+def colorbar(scale: Any, ax: "Axes", label: str, **options: Any) -> None:
+    """Draw a colorbar that fills the given axes."""
+    bar = figure(ax).colorbar(scale, cax=ax, **options)
     bar.set_label(label, fontsize=9, color="0.3")
     ax.tick_params(labelsize=8, length=0, labelcolor="0.3")
     ax.spines[:].set_visible(False)

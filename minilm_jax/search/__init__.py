@@ -1,6 +1,6 @@
-"""Search over vectors: how alike they are, which are nearest, which belong together, and an index of texts.
+"""Search over vectors: similarity, nearest neighbors, groups, quantization, and an index of texts.
 
-The public names are listed in `__init__.pyi`; each is imported when first used (SPEC 1).
+The public names are listed in `__init__.pyi`; each is imported when it is first used (SPEC 1).
 """
 
 import lazy_loader

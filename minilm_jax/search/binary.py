@@ -1,4 +1,4 @@
-"""Search over binary vectors, 32 times smaller than float32: candidates by their bits, rescored by the float query."""
+"""Search over binary vectors, 32 times smaller than float32: candidates by Hamming distance, rescored in float32."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +11,14 @@ from minilm_jax.vectors.quantization import quantize_embeddings
 
 
 def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the negative number of bits in which every row of a differs from every row of b.
+    """Return the negative Hamming distance between every row of `a` and every row of `b`.
 
     Args:
-        a: uint8[n, B], eight bits a byte.
+        a: uint8[n, B], eight bits per byte.
         b: uint8[m, B].
 
     Returns:
-        float32[n, m].
+        float32[n, m], the negative number of bits that differ.
     """
     different = jnp.bitwise_xor(jnp.asarray(a)[:, None], jnp.asarray(b)[None])
     return -jnp.sum(lax.population_count(different), axis=-1, dtype=jnp.int32).astype(jnp.float32)
@@ -27,41 +27,43 @@ def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
 def semantic_search_binary(
     query_embeddings: ArrayLike, corpus_embeddings: ArrayLike, top_k: int = 10, rescore_multiplier: int = 2
 ) -> list[list[Hit]]:
-    """Searches a binary corpus: top_k · rescore_multiplier candidates by their bits, then the best by float queries.
+    """Search a binary corpus with float queries.
 
-    The score of a hit is the dot product of the float query with the bits of the entry, 0 or 1; that is how
-    sentence-transformers rescores.
+    The `top_k * rescore_multiplier` vectors with the smallest Hamming distance to the binarized query are the
+    candidates. They are rescored, as in sentence-transformers, by the dot product of the float query with their bits
+    (0 or 1).
 
     Args:
-        query_embeddings: float[n, D], or one vector float[D].
-        corpus_embeddings: uint8[m, ceil(D / 8)] of `quantize_embeddings(…, "ubinary")`, or int8 of "binary".
-        top_k: Most hits for each query.
-        rescore_multiplier: How many times more candidates are looked at than are returned.
+        query_embeddings: float[n, D], or one vector [D].
+        corpus_embeddings: uint8[m, ceil(D / 8)] from `quantize_embeddings(…, "ubinary")`, or int8 from "binary".
+        top_k: Maximum number of hits per query.
+        rescore_multiplier: Candidates per returned hit.
 
     Returns:
-        A list for each query, of the lesser of top_k and m hits, best first.
+        For each query min(top_k, m) hits, best first.
 
     Raises:
-        InputError: The corpus is not binary, its bits do not fit the queries, or a size is not positive.
+        InputError: The corpus is not binary, its number of bits does not match the queries, a query is not finite, or
+            a size is not positive.
     """
-    queries, bits = np.atleast_2d(np.asarray(query_embeddings, np.float32)), _as_bits(corpus_embeddings)
+    queries, bits = np.atleast_2d(np.asarray(query_embeddings, np.float32)), _as_unsigned(corpus_embeddings)
     if not np.isfinite(queries).all():
         raise InputError("a query has NaN or infinity.")
     found = nearest(quantize_embeddings(queries, "ubinary"), bits, top_k * rescore_multiplier, hamming_sim)
-    candidates = [ids for chunk in found for ids in chunk.ids]
-    return [_rescored(query, ids, bits, top_k) for query, ids in zip(queries, candidates, strict=True)]
+    candidates = [ids for tile in found for ids in tile.ids]
+    return [_rescore(query, ids, bits, top_k) for query, ids in zip(queries, candidates, strict=True)]
 
 
-def _rescored(query: NDArray[np.float32], ids: NDArray[np.int32], bits: NDArray[np.uint8], k: int) -> list[Hit]:
+def _rescore(query: NDArray[np.float32], ids: NDArray[np.int32], bits: NDArray[np.uint8], k: int) -> list[Hit]:
     scores = np.unpackbits(bits[ids], axis=-1, count=len(query)) @ query
     best = np.argsort(-scores, kind="stable")[:k]
     return as_hits(Nearest(scores[None, best], ids[None, best]))[0]
 
 
-def _as_bits(vectors: ArrayLike) -> NDArray[np.uint8]:
+def _as_unsigned(vectors: ArrayLike) -> NDArray[np.uint8]:
     vectors = np.asarray(vectors)
     if vectors.dtype == np.uint8:
         return vectors
     if vectors.dtype == np.int8:
-        return vectors.view(np.uint8) ^ np.uint8(128)  # "binary" is "ubinary" less 128.
+        return vectors.view(np.uint8) ^ np.uint8(128)  # "binary" is "ubinary" minus 128.
     raise InputError(f"the corpus is {vectors.dtype}; binary vectors are uint8 or int8, see quantize_embeddings.")

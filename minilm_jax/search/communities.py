@@ -1,4 +1,4 @@
-"""`community_detection`: groups of vectors that are all near one of them."""
+"""`community_detection`: groups of vectors that are all near one center."""
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
 from minilm_jax.progress import progress_bar
-from minilm_jax.search.chunks import Rows, as_rows, chunks, power_of_two, rows_at_once
+from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
 from minilm_jax.vectors.similarity import cos_sim
 
-# Cosines that are held at a time while groups are taken, 64 MB.
-_MOST_COSINES = 2**24
+# Cosines in memory at once while groups are formed: 64 MB in float32.
+_MAX_COSINES = 2**24
 
 
 def community_detection(
@@ -22,20 +22,20 @@ def community_detection(
     batch_size: int = 1_024,
     show_progress_bar: bool | None = False,
 ) -> list[list[int]]:
-    """Finds groups of vectors that are near a centre, as sentence-transformers' function of this name does.
+    """Find groups of vectors that are near a center, like the function of this name in sentence-transformers.
 
-    The vector with most neighbours takes them all; of those not taken the one with most takes what is left of them; and
-    so on.
+    Vectors are visited by descending number of neighbors. A vector without a group becomes a center, and its neighbors
+    without a group become the members.
 
     Args:
         embeddings: [n, D].
-        threshold: The least cosine of a member with the centre.
-        min_community_size: Smaller groups are left out.
-        batch_size: Most rows at a time that neighbours are counted of.
+        threshold: Minimum cosine similarity of a member with the center.
+        min_community_size: Minimum number of members; smaller groups are dropped.
+        batch_size: Maximum number of rows whose neighbors are counted at once.
         show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
 
     Returns:
-        Lists of rows, the largest first; in each the centre first, then by falling cosine.
+        Lists of row indices, the largest first; each starts with the center, then by descending similarity.
 
     Raises:
         InputError: A size is not positive, or a vector is not finite.
@@ -43,55 +43,55 @@ def community_detection(
     if min(min_community_size, batch_size) < 1:
         raise InputError("min_community_size and batch_size must be at least 1.")
     rows = as_rows(embeddings)
-    counts = _neighbour_counts(rows, threshold, batch_size, show_progress_bar)
-    centres = np.argsort(-counts, kind="stable")
-    centres = centres[counts[centres] >= min_community_size]
-    groups = _take(rows, centres, threshold, min_community_size)
+    counts = _neighbor_counts(rows, threshold, batch_size, show_progress_bar)
+    centers = np.argsort(-counts, kind="stable")
+    centers = centers[counts[centers] >= min_community_size]
+    groups = _form_groups(rows, centers, threshold, min_community_size)
     return sorted(groups, key=len, reverse=True)
 
 
-def _neighbour_counts(
+def _neighbor_counts(
     rows: Rows, threshold: float, batch_size: int, show_progress_bar: bool | None
 ) -> NDArray[np.integer]:
     counts = np.zeros(len(rows), np.int32)
     with progress_bar(len(rows), show_progress_bar) as progress:
-        for start, count, some in chunks(rows, batch_size):
-            finite = np.asarray(jnp.isfinite(some).all(axis=1))
+        for start, count, queries in tiles(rows, batch_size):
+            finite = np.asarray(jnp.isfinite(queries).all(axis=1))
             if not finite.all():
                 raise InputError(f"embedding {start + finite.argmin()} has NaN or infinity.")
-            for _, real, chunk in chunks(rows, rows_at_once()):
-                near = _count_near(some, chunk, np.int32(real), np.float32(threshold))
+            for tile in tiles(rows, rows_per_tile()):
+                near = _count_near(queries, tile.rows, np.int32(tile.count), np.float32(threshold))
                 counts[start : start + count] += np.asarray(near)[:count]
             progress.update(count)
     return counts
 
 
-def _take(rows: Rows, centres: NDArray[np.integer], threshold: float, smallest: int) -> list[list[int]]:
+def _form_groups(rows: Rows, centers: NDArray[np.integer], threshold: float, smallest: int) -> list[list[int]]:
     groups, taken = [], np.zeros(len(rows), bool)
-    at_once = min(power_of_two(len(rows)), max(1, _MOST_COSINES // max(1, len(rows))))
-    while len(centres):
-        now, centres = centres[:at_once], centres[at_once:]
-        for centre, cosines in zip(now.tolist(), _cosines_with_all(rows, now, at_once), strict=True):
+    at_once = min(next_power_of_two(len(rows)), max(1, _MAX_COSINES // max(1, len(rows))))
+    while len(centers):
+        now, centers = centers[:at_once], centers[at_once:]
+        for center, cosines in zip(now.tolist(), _cosines_with_all(rows, now, at_once), strict=True):
             members = np.flatnonzero((cosines >= np.float32(threshold)) & ~taken)
-            if taken[centre] or len(members) < smallest:
+            if taken[center] or len(members) < smallest:
                 continue
             members = members[np.argsort(-cosines[members], kind="stable")]
-            groups.append([centre, *members[members != centre].tolist()])
+            groups.append([center, *members[members != center].tolist()])
             taken[groups[-1]] = True
-        centres = centres[~taken[centres]]
+        centers = centers[~taken[centers]]
     return groups
 
 
-def _cosines_with_all(rows: Rows, some: NDArray[np.integer], size: int) -> NDArray[np.float32]:
-    queries = rows[np.resize(some, size)]  # Repeated up to the size, so that one program serves them all.
-    parts = [np.asarray(_cosines(queries, chunk))[:, :count] for _, count, chunk in chunks(rows, rows_at_once())]
-    return np.concatenate(parts, axis=1)[: len(some)]
+def _cosines_with_all(rows: Rows, indices: NDArray[np.integer], size: int) -> NDArray[np.float32]:
+    queries = rows[np.resize(indices, size)]  # Indices are repeated up to the size, so that one program serves all.
+    parts = [np.asarray(_cosines(queries, tile.rows))[:, : tile.count] for tile in tiles(rows, rows_per_tile())]
+    return np.concatenate(parts, axis=1)[: len(indices)]
 
 
 _cosines = jax.jit(cos_sim)
 
 
 @jax.jit
-def _count_near(rows: Array, chunk: Array, count: Array, threshold: Array) -> Array:
-    real = jnp.arange(len(chunk), dtype=jnp.int32) < count
-    return jnp.sum((cos_sim(rows, chunk) >= threshold) & real[None], axis=1, dtype=jnp.int32)
+def _count_near(queries: Array, rows: Array, count: Array, threshold: Array) -> Array:
+    not_padding = jnp.arange(len(rows), dtype=jnp.int32) < count
+    return jnp.sum((cos_sim(queries, rows) >= threshold) & not_padding[None], axis=1, dtype=jnp.int32)

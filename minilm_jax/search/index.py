@@ -1,4 +1,4 @@
-"""`SearchIndex`: texts with their vectors, to be searched, added to and kept in a folder."""
+"""`SearchIndex`: texts with their vectors, which can be searched, extended, saved and loaded."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,40 +10,40 @@ from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.search import index_files as index_folder
-from minilm_jax.search.approximate import Graph
+from minilm_jax.search.approximate import UsearchGraph
 from minilm_jax.search.exact import Hit, semantic_search
+from minilm_jax.search.index_files import GRAPH_FILE, StoredIndex, read_index, write_index
 from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.tokenizer import check_texts
 from minilm_jax.vectors.similarity import dot_score
 
 
 class TextHit(Hit):
-    """An entry of an index that was found.
+    """Search result of an index.
 
     Attributes:
-        corpus_id: Its place in the index.
-        score: Its cosine with the query.
-        text: The text itself.
+        corpus_id: Position of the text in the index.
+        score: Cosine similarity to the query.
+        text: The text.
     """
 
     text: str
 
 
 class SearchIndex:
-    """Texts with their vectors, searched by cosine.
+    """Texts with their vectors, searched by cosine similarity.
 
     Attributes:
-        texts: In the order in which they were added.
+        texts: The texts, in the order in which they were added.
     """
 
     def __init__(self, encoder: SentenceEncoder, backend: str = "exact") -> None:
-        """Starts empty; `build` and `load` start with texts.
+        """Create an empty index; `build` and `load` create one with texts.
 
         Args:
-            encoder: What texts and queries are embedded with.
-            backend: "exact" compares a query with every text; "usearch" finds most of the nearest, and of millions
-                sooner; it needs `pip install 'minilm-jax[search]'`.
+            encoder: Embeds the texts and the queries.
+            backend: "exact" compares a query with every text. "usearch" finds approximately the nearest, which is
+                faster for millions of texts; it needs `pip install 'minilm-jax[search]'`.
 
         Raises:
             InputError: The backend is unknown or not installed.
@@ -52,9 +52,9 @@ class SearchIndex:
             raise InputError(f"backend is {backend!r}; it must be exact or usearch.")
         self.texts: list[str] = []
         self._encoder, self._backend = encoder, backend
-        # A jax array, so that it lies where it is searched, and on a CPU so that it need not be copied for that.
+        # A jax array is stored on the device that searches it; on CPU no copy is needed to read it from NumPy.
         self._vectors = jnp.empty((0, encoder.get_embedding_dimension()), jnp.float32)
-        self._graph = Graph(self._vectors.shape[1]) if backend == "usearch" else None
+        self._graph = UsearchGraph(self._vectors.shape[1]) if backend == "usearch" else None
 
     @classmethod
     def build(
@@ -64,11 +64,11 @@ class SearchIndex:
         backend: str = "exact",
         show_progress_bar: bool | None = None,
     ) -> Self:
-        """Makes an index of texts.
+        """Create an index of texts.
 
         Args:
-            encoder: What to embed them with.
-            texts: Any number of them.
+            encoder: Embeds the texts and the queries.
+            texts: Any number of texts.
             backend: "exact" or "usearch".
             show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
 
@@ -76,46 +76,51 @@ class SearchIndex:
             The index.
 
         Raises:
-            InputError: A text is no string or no valid Unicode, or the backend is unknown or not installed.
+            InputError: A text is not a string or not valid Unicode, or the backend is unknown or not installed.
         """
         index = cls(encoder, backend)
         index.add(texts, show_progress_bar)
         return index
 
     def __len__(self) -> int:
-        """Returns how many texts it holds."""
+        """Return the number of texts."""
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        """Return the size, the backend and the encoder."""
+        dimensions = self._vectors.shape[1]
+        return f"SearchIndex(texts={len(self)}, {dimensions=}, backend={self._backend!r}, encoder={self._encoder!r})"
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """The vectors of the texts, float32[n, D], of unit length."""
+        """Unit vectors of the texts, float32[n, D]."""
         return np.asarray(self._vectors)
 
     def add(self, texts: Iterable[str], show_progress_bar: bool | None = None) -> None:
-        """Adds texts at the end; those that it holds already are not embedded again.
+        """Append texts; those already in the index are not embedded again.
 
         Args:
-            texts: Any number of them.
+            texts: Any number of texts.
             show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
 
         Raises:
-            InputError: A text is no string or no valid Unicode; nothing is added then.
+            InputError: A text is not a string or not valid Unicode; the index is unchanged.
         """
         texts = _checked(texts)
         self._append(texts, self._vectors_of(texts, show_progress_bar))
 
     def matching(self, texts: Iterable[str], show_progress_bar: bool | None = None) -> Self:
-        """Returns an index of other texts, of which only those are embedded that this one does not hold.
+        """Return an index of the given texts that reuses the vectors of this one.
 
         Args:
-            texts: All that the new index is to hold.
+            texts: All texts of the new index.
             show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
 
         Returns:
-            The new index, or this one where the texts are the same.
+            A new index, or this one if its texts are the same.
 
         Raises:
-            InputError: A text is no string or no valid Unicode.
+            InputError: A text is not a string or not valid Unicode.
         """
         texts = _checked(texts)
         if texts == self.texts:
@@ -131,17 +136,17 @@ class SearchIndex:
     def search(self, query: Sequence[str], top_k: int = 10) -> list[list[TextHit]]: ...
 
     def search(self, query: str | Sequence[str], top_k: int = 10) -> Any:
-        """Finds the texts that are most like a query.
+        """Find the texts that are most similar to a query.
 
         Args:
             query: One query or several.
-            top_k: Most hits for each.
+            top_k: Maximum number of hits per query.
 
         Returns:
-            Hits, best first; for several queries a list of such lists.
+            Hits, best first; for several queries one list of hits per query.
 
         Raises:
-            InputError: A query is no string or no valid Unicode, or top_k is not positive.
+            InputError: A query is not a string or not valid Unicode, or top_k is not positive.
         """
         queries = [query] if isinstance(query, str) else list(query)
         if top_k < 1:
@@ -155,45 +160,45 @@ class SearchIndex:
         return results[0] if isinstance(query, str) else results
 
     def save(self, path: str | Path) -> None:
-        """Writes the index to a folder, in one step.
+        """Write the index to a folder, atomically.
 
         Args:
-            path: The folder; an index that is there already is replaced.
+            path: The folder; an existing index is replaced.
 
         Raises:
-            InputError: There is something else, which would be lost.
-            OSError: It cannot be written.
+            InputError: The path holds other files, which would be lost.
+            OSError: The folder cannot be written.
         """
-        stored = index_folder.Stored(fingerprint(self._encoder), self._backend, self.texts, self.vectors)
-        with index_folder.written(Path(path), stored) as new:
+        stored = StoredIndex(fingerprint(self._encoder), self._backend, self.texts, self.vectors)
+        with write_index(Path(path), stored) as new:
             if self._graph is not None:
-                self._graph.save(new / index_folder.GRAPH_FILE)
+                self._graph.save(new / GRAPH_FILE)
 
     @classmethod
     def load(cls, path: str | Path, encoder: SentenceEncoder) -> Self:
-        """Reads an index that `save` wrote.
+        """Read an index that `save` wrote.
 
         Args:
             path: The folder.
-            encoder: The model that it was built with.
+            encoder: The encoder that the index was built with.
 
         Returns:
             The index.
 
         Raises:
-            SearchIndexError: It is missing or damaged, or was built with another model, precision or setting.
-            InputError: Its backend is not installed.
+            SearchIndexError: The index is missing or damaged, or was built with another model, precision or setting.
+            InputError: The backend is not installed.
         """
-        stored = index_folder.read(Path(path))
+        stored = read_index(Path(path))
         if stored.model != fingerprint(encoder):
             raise SearchIndexError(
-                f"{path} was built with another model, precision, max_seq_length or prompt; load it with that one, or"
-                " build it again."
+                f"{path} was built with another model, precision, max_seq_length or prompt; load it with the same one,"
+                " or build it again."
             )
         index = cls(encoder, stored.backend)
         index.texts, index._vectors = stored.texts, jnp.asarray(stored.vectors)
         if index._graph is not None:
-            index._graph = Graph.load(Path(path) / index_folder.GRAPH_FILE, *stored.vectors.shape)
+            index._graph = UsearchGraph.load(Path(path) / GRAPH_FILE, *stored.vectors.shape)
         return index
 
     def _append(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
@@ -206,16 +211,16 @@ class SearchIndex:
         rows = {text: row for row, text in enumerate(self.texts)}
         new = [text for text in dict.fromkeys(texts) if text not in rows]
         embedded = self._encoder.encode_document(new, show_progress_bar=show_progress_bar, normalize_embeddings=True)
-        rows |= {text: len(self) + place for place, text in enumerate(new)}
-        places = np.fromiter((rows[text] for text in texts), np.int64, len(texts))
-        vectors, known = np.empty((len(texts), embedded.shape[1]), np.float32), places < len(self)
-        vectors[known], vectors[~known] = self.vectors[places[known]], embedded[places[~known] - len(self)]
+        rows |= {text: len(self) + position for position, text in enumerate(new)}
+        positions = np.fromiter((rows[text] for text in texts), np.int64, len(texts))
+        vectors, known = np.empty((len(texts), embedded.shape[1]), np.float32), positions < len(self)
+        vectors[known], vectors[~known] = self.vectors[positions[known]], embedded[positions[~known] - len(self)]
         return vectors
 
 
 def _checked(texts: Iterable[str]) -> list[str]:
     if isinstance(texts, str):
-        raise InputError("texts is one string; give a list of strings.")
+        raise InputError("texts is one string; pass a list of strings.")
     texts = list(texts)
     check_texts(texts)
     return texts

@@ -1,4 +1,4 @@
-"""The folder that an index is kept in: `vectors.safetensors`, `index.json` with the texts, and usearch's graph."""
+"""Folder of a saved index: `vectors.safetensors`, `index.json` with the texts, and the graph of usearch."""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.weights import write_safetensors
@@ -15,16 +16,16 @@ from minilm_jax.errors import InputError, SearchIndexError
 
 GRAPH_FILE = "graph.usearch"
 _VECTORS_FILE, _INDEX_FILE = "vectors.safetensors", "index.json"
-_FORMAT = 1
+_VERSION = 1
 
 
-class Stored(NamedTuple):
-    """What the two files hold.
+class StoredIndex(NamedTuple):
+    """Content of the two files.
 
     Attributes:
-        model: Fingerprint of the model that the vectors are from.
-        backend: How they are searched.
-        texts: n of them.
+        model: Fingerprint of the model that embedded the texts.
+        backend: "exact" or "usearch".
+        texts: n texts.
         vectors: float32[n, D], of unit length.
     """
 
@@ -35,61 +36,59 @@ class Stored(NamedTuple):
 
 
 @contextmanager
-def written(path: Path, stored: Stored) -> Iterator[Path]:
-    """Writes a folder, which appears in one step when the block, that may add files to it, ends.
+def write_index(path: Path, stored: StoredIndex) -> Iterator[Path]:
+    """Write a folder, which appears when the block ends; the block may add files to it.
 
     Args:
-        path: The folder; an index that is there already is replaced.
-        stored: What to keep.
+        path: The folder; an existing index is replaced.
+        stored: Content to write.
 
     Yields:
-        The folder while it is written.
+        The temporary folder.
 
     Raises:
-        InputError: There is something else, which would be lost.
-        OSError: It cannot be written.
+        InputError: The path holds other files, which would be lost.
+        OSError: The folder cannot be written.
     """
     others = {file.name for file in path.iterdir()} - {GRAPH_FILE, _VECTORS_FILE, _INDEX_FILE} if path.is_dir() else ()
     if others or path.is_file():
-        raise InputError(f"{path} is no search index and would be lost; choose another folder.")
+        raise InputError(f"{path} is not a search index and would be overwritten; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as new:
         new.mkdir()
         write_safetensors({"vectors": stored.vectors}, new / _VECTORS_FILE, "np")
-        about = {"format": _FORMAT, "model": stored.model, "backend": stored.backend, "texts": stored.texts}
+        about = {"format": _VERSION, "model": stored.model, "backend": stored.backend, "texts": stored.texts}
         (new / _INDEX_FILE).write_text(json.dumps(about, ensure_ascii=False, indent=0), "utf-8")
         yield new
 
 
-def read(path: Path) -> Stored:
-    """Reads a folder.
+def read_index(path: Path) -> StoredIndex:
+    """Read a folder that `write_index` wrote.
 
     Args:
         path: The folder.
 
     Returns:
-        What was kept.
+        Its content.
 
     Raises:
-        SearchIndexError: It is missing, damaged, or of a later version.
+        SearchIndexError: The index is missing, damaged, or in a later format.
     """
     if not (path / _INDEX_FILE).is_file():
-        raise SearchIndexError(f"{path} holds no search index; build one, and save it there.")
+        raise SearchIndexError(f"{path} does not contain a search index; build one and save it there.")
     try:
         return _read(path)
-    except Exception as error:  # Each reader raises errors of its own kind.
+    except Exception as error:  # Each reader raises its own types of errors.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise SearchIndexError(f"{path} is a damaged search index ({reason:.200}); build it again.") from error
 
 
-def _read(path: Path) -> Stored:
-    from safetensors.numpy import load_file
-
+def _read(path: Path) -> StoredIndex:
     about: Any = json.loads((path / _INDEX_FILE).read_text("utf-8"))
-    if about["format"] != _FORMAT:
-        raise ValueError(f"its format is {about['format']!r:.20}, not {_FORMAT}")
+    if about["format"] != _VERSION:
+        raise ValueError(f"its format is {about['format']!r:.20}, not {_VERSION}")
     vectors = load_file(path / _VECTORS_FILE)["vectors"]
-    stored = Stored(str(about["model"]), str(about["backend"]), list(map(str, about["texts"])), vectors)
+    stored = StoredIndex(str(about["model"]), str(about["backend"]), list(map(str, about["texts"])), vectors)
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(stored.texts):
         raise ValueError(f"{len(stored.texts)} texts have vectors {vectors.dtype}{list(vectors.shape)}")
     return stored

@@ -1,4 +1,4 @@
-"""Similarity functions and quantization of `minilm_jax.vectors`, as part of the public search module."""
+"""Similarity functions and quantization from `minilm_jax.vectors`, as part of the public search module."""
 
 from minilm_jax.vectors.quantization import quantize_embeddings as quantize_embeddings
 from minilm_jax.vectors.similarity import (

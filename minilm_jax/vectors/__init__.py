@@ -1,1 +1,1 @@
-"""Finished vectors: similarity functions and quantization."""
+"""Similarity functions and quantization of sentence vectors."""

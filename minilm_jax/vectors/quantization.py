@@ -1,4 +1,4 @@
-"""Finished vectors in fewer bits, to be stored and searched: int8 and uint8 levels, or one bit a dimension."""
+"""Quantization of sentence vectors: 256 levels per dimension (int8, uint8) or one bit per dimension (binary)."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from minilm_jax.config import OutputPrecision
 from minilm_jax.errors import InputError, did_you_mean
 
-# Of a dimension, 0 to 255.
-_LEVELS = 255
-# Fewer vectors hardly show how far a dimension ranges.
-_FEW = 100
+# uint8 levels span [0, 255].
+_MAX_LEVEL = 255
+# With fewer vectors, the minimum and maximum of a dimension say little about its range.
+_FEW_VECTORS = 100
 
 
 def quantize_embeddings(
@@ -22,23 +22,23 @@ def quantize_embeddings(
     ranges: ArrayLike | None = None,
     calibration_embeddings: ArrayLike | None = None,
 ) -> Any:
-    """Rounds vectors to fewer bits, by the formulas of sentence-transformers.
+    """Quantize vectors, by the formulas of sentence-transformers.
 
-    "int8" and "uint8" divide each dimension's range into 256 steps; a value becomes the number of its step. "binary"
-    and "ubinary" keep a bit a dimension, whether it is positive, eight to a byte. Signed forms are unsigned less 128.
+    "uint8" divides the range of each dimension into 256 levels. "ubinary" stores one bit per dimension, set where the
+    value is positive, eight to a byte. "int8" and "binary" are the same minus 128.
 
     Args:
-        embeddings: float[n, D] or [D], or a list of [T, D] arrays, which share their ranges.
-        precision: Of the result.
-        ranges: [2, D], the least and the greatest value of each dimension, for "int8" and "uint8".
-        calibration_embeddings: [m, D], vectors to find the ranges in where none are given; by default embeddings.
+        embeddings: float[n, D] or [D], or a list of arrays [T, D], which share their ranges.
+        precision: "float32", "int8", "uint8", "binary" or "ubinary".
+        ranges: [2, D], minimum and maximum of each dimension, for "int8" and "uint8".
+        calibration_embeddings: [m, D], vectors to compute the ranges from if none are given; by default `embeddings`.
 
     Returns:
-        A numpy array, or a list of them: float32, int8 or uint8 [n, D], for binary forms [n, ⌈D / 8⌉].
+        A numpy array, or a list of them: float32, int8 or uint8 [n, D]; for binary precisions [n, ⌈D / 8⌉].
 
     Raises:
-        InputError: The precision is unknown, embeddings are integers already, or one vector is all there is to find
-            ranges in.
+        InputError: The precision is unknown, the embeddings are already integers, or the ranges would have to be
+            computed from one vector.
     """
     check_output_precision(precision)
     if isinstance(embeddings, list) and embeddings and np.ndim(embeddings[0]) == 2:
@@ -49,22 +49,22 @@ def quantize_embeddings(
         return [quantize_embeddings(matrix, precision, ranges) for matrix in embeddings]
     vectors = np.asarray(embeddings)
     if not np.issubdtype(vectors.dtype, np.floating):
-        raise InputError(f"embeddings are {vectors.dtype}; only floating-point vectors can be quantised.")
+        raise InputError(f"embeddings are {vectors.dtype}; only floating-point vectors can be quantized.")
     if precision == "float32":
         return vectors.astype(np.float32)
     if precision in ("binary", "ubinary"):
         bits = np.packbits(vectors > 0, axis=-1)
-        return bits if precision == "ubinary" else _less_128(bits)
+        return bits if precision == "ubinary" else _minus_128(bits)
     if vectors.size == 0:
         return vectors.astype(precision)
     if ranges is None:
         ranges = find_ranges(vectors if calibration_embeddings is None else calibration_embeddings)
     levels = _levels(vectors, np.asarray(ranges, np.float32))
-    return levels if precision == "uint8" else _less_128(levels)
+    return levels if precision == "uint8" else _minus_128(levels)
 
 
 def check_output_precision(precision: str) -> None:
-    """Raises InputError where an output precision is unknown."""
+    """Raise InputError if an output precision is unknown."""
     known = get_args(OutputPrecision)
     if precision not in known:
         raise InputError(
@@ -73,10 +73,10 @@ def check_output_precision(precision: str) -> None:
 
 
 def find_ranges(embeddings: ArrayLike) -> NDArray[np.floating]:
-    """Returns the least and the greatest value of each dimension, for `quantize_embeddings`.
+    """Return the minimum and maximum of each dimension, for `quantize_embeddings`.
 
     Args:
-        embeddings: float[n, D], at least two and better hundreds.
+        embeddings: float[n, D], at least two vectors and preferably hundreds.
 
     Returns:
         float[2, D].
@@ -86,23 +86,26 @@ def find_ranges(embeddings: ArrayLike) -> NDArray[np.floating]:
     """
     vectors = np.asarray(embeddings)
     if vectors.ndim != 2 or len(vectors) < 2:
-        raise InputError("one vector has no ranges to round by; give ranges, or calibration_embeddings of many texts.")
-    if len(vectors) < _FEW:
+        raise InputError(
+            "int8 and uint8 output of one vector needs calibration; pass ranges, or calibration_embeddings of many"
+            " texts."
+        )
+    if len(vectors) < _FEW_VECTORS:
         warnings.warn(
-            f"the ranges to round by are those of {len(vectors)} vectors; give ranges, or calibration_embeddings"
-            " of hundreds.",
+            f"the quantization ranges come from only {len(vectors)} vectors; pass ranges, or calibration_embeddings of"
+            " hundreds of texts.",
             stacklevel=3,
         )
     return np.stack([vectors.min(axis=0), vectors.max(axis=0)])
 
 
 def _levels(vectors: NDArray[np.floating], ranges: NDArray[np.float32]) -> NDArray[np.uint8]:
-    steps = (ranges[1] - ranges[0]) / _LEVELS
+    steps = (ranges[1] - ranges[0]) / _MAX_LEVEL
     levels = vectors - ranges[0]
     levels /= np.where(steps == 0, np.float32(1), steps)
     np.floor(levels, out=levels)
-    return np.clip(levels, 0, _LEVELS, out=levels).astype(np.uint8)
+    return np.clip(levels, 0, _MAX_LEVEL, out=levels).astype(np.uint8)
 
 
-def _less_128(unsigned: NDArray[np.uint8]) -> NDArray[np.int8]:
+def _minus_128(unsigned: NDArray[np.uint8]) -> NDArray[np.int8]:
     return (unsigned ^ np.uint8(128)).view(np.int8)

@@ -1,6 +1,12 @@
-"""How alike vectors are, of all pairs or row by row: cosine, dot product, Euclidean and Manhattan distance negated.
+"""Similarity of vectors: cosine, dot product, and negated Euclidean and Manhattan distance.
 
-All are pure functions, to be jitted, differentiated and sharded. They compute in float32, or in float64 where given it.
+`cos_sim`, `dot_score`, `euclidean_sim` and `manhattan_sim` compare all pairs of rows: they take `a`, [n, D], and `b`,
+[m, D], and return float32[n, m]. One vector [D] counts as one row. The functions `pairwise_*` compare each row of `a`
+with the same row of `b`: they take two arrays [n, D] and return float32[n], or a scalar for two vectors [D]. All raise
+`InputError` if the shapes do not match.
+
+All are pure functions, which can be jitted, differentiated and sharded. They compute in float32, or in float64 if the
+inputs have that dtype and 64-bit types are enabled in JAX.
 """
 
 import functools
@@ -19,150 +25,60 @@ ScoreFunction: TypeAlias = Callable[[ArrayLike, ArrayLike], Array]
 
 
 def cos_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the cosine of every row of a with every row of b; a zero vector has 0 with all.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: [m, D], or one vector [D].
-
-    Returns:
-        float32[n, m].
-
-    Raises:
-        InputError: The vectors differ in their dimensions.
-    """
+    """Return the cosine similarity of all pairs of rows; it is 0 for a zero vector."""
     a, b = _all_pairs(a, b)
     return dot_score(l2_normalize(a), l2_normalize(b))
 
 
 def dot_score(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the dot product of every row of a with every row of b.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: [m, D], or one vector [D].
-
-    Returns:
-        float32[n, m].
-
-    Raises:
-        InputError: The vectors differ in their dimensions.
-    """
-    # HIGHEST, as accelerators would round float32 to fewer bits.
+    """Return the dot product of all pairs of rows."""
+    # HIGHEST, because accelerators would otherwise round float32 inputs to fewer bits.
     return jnp.einsum("nd,md->nm", *_all_pairs(a, b), precision=lax.Precision.HIGHEST)
 
 
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the negative Euclidean distance of every row of a to every row of b.
-
-    It is summed from differences, so that equal vectors are exactly 0 apart.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: [m, D], or one vector [D].
-
-    Returns:
-        float32[n, m].
-
-    Raises:
-        InputError: The vectors differ in their dimensions.
-    """
+    """Return the negative Euclidean distance of all pairs of rows; it is exactly 0 for equal vectors."""
     return _for_all_pairs(_negative_euclidean, *_all_pairs(a, b))
 
 
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the negative Manhattan distance of every row of a to every row of b.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: [m, D], or one vector [D].
-
-    Returns:
-        float32[n, m].
-
-    Raises:
-        InputError: The vectors differ in their dimensions.
-    """
+    """Return the negative Manhattan distance of all pairs of rows."""
     return _for_all_pairs(_negative_manhattan, *_all_pairs(a, b))
 
 
 def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the cosine of each row of a with the same row of b; a zero vector has 0.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: Of the same shape.
-
-    Returns:
-        float32[n], or a scalar for two vectors.
-
-    Raises:
-        InputError: The shapes differ.
-    """
+    """Return the cosine similarity of corresponding rows; it is 0 for a zero vector."""
     a, b = _row_by_row(a, b)
     return pairwise_dot_score(l2_normalize(a), l2_normalize(b))
 
 
 def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the dot product of each row of a with the same row of b.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: Of the same shape.
-
-    Returns:
-        float32[n], or a scalar for two vectors.
-
-    Raises:
-        InputError: The shapes differ.
-    """
+    """Return the dot product of corresponding rows."""
     a, b = _row_by_row(a, b)
     return jnp.sum(a * b, axis=-1)
 
 
 def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the negative Euclidean distance of each row of a to the same row of b.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: Of the same shape.
-
-    Returns:
-        float32[n], or a scalar for two vectors.
-
-    Raises:
-        InputError: The shapes differ.
-    """
+    """Return the negative Euclidean distance of corresponding rows."""
     return _negative_euclidean(*_row_by_row(a, b))
 
 
 def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> Array:
-    """Returns the negative Manhattan distance of each row of a to the same row of b.
-
-    Args:
-        a: [n, D], or one vector [D].
-        b: Of the same shape.
-
-    Returns:
-        float32[n], or a scalar for two vectors.
-
-    Raises:
-        InputError: The shapes differ.
-    """
+    """Return the negative Manhattan distance of corresponding rows."""
     return _negative_manhattan(*_row_by_row(a, b))
 
 
 def _all_pairs(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     a, b = jnp.atleast_2d(_floating(a)), jnp.atleast_2d(_floating(b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise InputError(f"vectors of shapes {a.shape} and {b.shape} cannot be compared; give [n, D] and [m, D].")
+        raise InputError(f"vectors of shapes {a.shape} and {b.shape} cannot be compared; pass [n, D] and [m, D].")
     return a, b
 
 
 def _row_by_row(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     a, b = _floating(a), _floating(b)
     if a.ndim == 0 or a.shape != b.shape:
-        raise InputError(f"vectors of shapes {a.shape} and {b.shape} are no pairs; give two arrays of one shape.")
+        raise InputError(f"vectors of shapes {a.shape} and {b.shape} are not pairs; pass two arrays of one shape.")
     return a, b
 
 
@@ -171,7 +87,7 @@ def _floating(x: ArrayLike) -> Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-# Jitted, so that the differences, [n, m, D], are summed as they come and never held.
+# Jitted, so that XLA fuses the differences, [n, m, D], into the sum and never stores them.
 @functools.partial(jax.jit, static_argnums=0)
 def _for_all_pairs(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
     return function(a[:, None], b[None])
@@ -179,9 +95,9 @@ def _for_all_pairs(function: Callable[[Array, Array], Array], a: Array, b: Array
 
 def _negative_euclidean(a: Array, b: Array) -> Array:
     squares = jnp.sum(jnp.square(a - b), axis=-1)
-    apart = squares > 0
-    # The root has no gradient at 0; there it is taken of 1, and the result is not used.
-    return -jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
+    nonzero = squares > 0
+    # sqrt has no finite gradient at 0, so it is computed at 1 there and the result is discarded.
+    return -jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, squares, 1)), 0)
 
 
 def _negative_manhattan(a: Array, b: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Pictures: what they show, how they label it, and what they refuse."""
+"""Plots: their content, their labels, and the arguments that they reject."""
 
 import io
 import subprocess
@@ -17,6 +17,7 @@ from minilm_jax import plot
 from minilm_jax.cli import main, model_command
 from minilm_jax.errors import InputError
 from minilm_jax.plot import style
+from tests.helpers.tolerances import ATTENTION_WEIGHTS, MAP_DISTANCES
 
 FORMULA = "it costs $5 or $6, \n or 10^2"
 
@@ -33,16 +34,16 @@ def labels(axis) -> list[str]:
 
 
 def drawn(ax) -> bytes:
-    """Draws the picture, which any warning of matplotlib's would fail."""
+    """Return the plot as PNG; drawing fails on any warning of matplotlib, such as a missing glyph."""
     file = io.BytesIO()
     ax.figure.savefig(file, format="png", dpi=50)
     return file.getvalue()
 
 
-# Similarity
+# similarity_heatmap
 
 
-def test_a_heat_map_shows_the_matrix_its_texts_and_its_numbers() -> None:
+def test_heatmap_shows_the_matrix_with_texts_and_values() -> None:
     matrix = np.array([[1, 0.5, -0.004], [0.5, 1, 0.25]], np.float32)
     ax = plot.similarity_heatmap(matrix, ["one", FORMULA], ["one", FORMULA, "x" * 99])
     np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), matrix)
@@ -52,7 +53,7 @@ def test_a_heat_map_shows_the_matrix_its_texts_and_its_numbers() -> None:
     assert drawn(ax)
 
 
-def test_many_texts_are_labelled_and_very_many_numbered() -> None:
+def test_heatmap_labels_many_texts_and_numbers_very_many() -> None:
     ax = plot.similarity_heatmap(np.eye(50), [f"text {i}" for i in range(50)])
     assert labels(ax.yaxis)[49] == "text 49"
     assert not ax.texts
@@ -61,35 +62,35 @@ def test_many_texts_are_labelled_and_very_many_numbered() -> None:
     assert max(style.figure(ax).get_size_inches()) < 16
 
 
-def test_pictures_are_drawn_where_they_are_asked_to() -> None:
+def test_plots_are_drawn_on_given_axes() -> None:
     axes = pyplot.subplots(1, 2)[1]
     assert plot.similarity_heatmap(np.eye(2), ["a", "b"], ax=axes[0]) is axes[0]
     assert plot.corpus_map(np.eye(3), ax=axes[1]) is axes[1]
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (0, 0), (4,)])
-def test_a_matrix_that_does_not_fit_its_texts(shape: tuple[int, ...]) -> None:
+def test_heatmap_rejects_a_matrix_that_does_not_match_its_texts(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="the matrix has shape"):
         plot.similarity_heatmap(np.zeros(shape), ["a"] * min(3, *shape))
 
 
-# Map
+# corpus_map
 
 
-def test_a_map_shows_the_two_directions_of_most_variance() -> None:
+def test_corpus_map_shows_the_two_directions_of_largest_variance() -> None:
     random = np.random.default_rng(0)
     vectors = random.normal(size=(50, 2)) @ np.array([[0, 5.0, 0, 0], [0, 0, 0, 1.0]]) + 3
     ax = plot.corpus_map(vectors)
     points = np.asarray(ax.collections[0].get_offsets())
-    # A plane is shown without loss: all distances are what they were.
+    # The vectors are in a plane, so the projection preserves all distances.
     np.testing.assert_allclose(
-        np.linalg.norm(points - points[0], axis=1), np.linalg.norm(vectors - vectors[0], axis=1), atol=1e-4
+        np.linalg.norm(points - points[0], axis=1), np.linalg.norm(vectors - vectors[0], axis=1), atol=MAP_DISTANCES
     )
     assert np.var(points, axis=0).argmax() == 0
     assert "component 1 (9" in ax.get_xlabel()
 
 
-def test_labels_of_a_map_do_not_cover_each_other() -> None:
+def test_corpus_map_labels_do_not_overlap() -> None:
     vectors = np.repeat(np.random.default_rng(0).normal(size=(40, 8)), 3, axis=0)
     texts = [f"{FORMULA} {i}" for i in range(120)]
     ax = plot.corpus_map(vectors, texts)
@@ -99,7 +100,7 @@ def test_labels_of_a_map_do_not_cover_each_other() -> None:
     assert drawn(ax)
 
 
-def test_groups_have_colours_and_a_legend() -> None:
+def test_corpus_map_groups_have_colors_and_a_legend() -> None:
     ax = plot.corpus_map(np.eye(6), groups=["a", "b", None, "a", None, 3])
     legend = ax.get_legend()
     assert legend is not None
@@ -118,33 +119,35 @@ def test_groups_have_colours_and_a_legend() -> None:
         ({"vectors": np.eye(3), "method": "pcs"}, "one of pca, tsne, umap"),
     ],
 )
-def test_what_no_map_can_be_made_of(arguments, message: str) -> None:
+def test_corpus_map_rejects_invalid_arguments(arguments, message: str) -> None:
     with pytest.raises(InputError, match=message):
         plot.corpus_map(**arguments)
 
 
-# Attention and saliency
+# attention_map and saliency
 
 
-def test_an_attention_map_shows_one_head_or_the_mean(encoder: mj.SentenceEncoder) -> None:
+def test_attention_map_shows_one_head_or_the_mean(encoder: mj.SentenceEncoder) -> None:
     ax = plot.attention_map(encoder, "A kitten is napping.", layer=2)
     assert labels(ax.yaxis) == ["[CLS]", "a", "kitten", "is", "nap", "##ping", ".", "[SEP]"]
     heads = [
         np.asarray(plot.attention_map(encoder, "A kitten is napping.", layer=2, head=i).images[0].get_array())
         for i in range(12)
     ]
-    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), np.mean(heads, axis=0), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(np.sum(heads, axis=2), 1, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(ax.images[0].get_array()), np.mean(heads, axis=0), rtol=0, atol=ATTENTION_WEIGHTS
+    )
+    np.testing.assert_allclose(np.sum(heads, axis=2), 1, rtol=0, atol=ATTENTION_WEIGHTS)
     assert "layer 2, mean of 12 heads" in ax.get_title()
     assert drawn(ax)
 
 
-def test_a_head_that_is_not_there(encoder: mj.SentenceEncoder) -> None:
+def test_attention_map_rejects_a_head_that_does_not_exist(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(InputError, match="head is 12; the model has 12"):
         plot.attention_map(encoder, "a", head=12)
 
 
-def test_saliency_shows_every_word_in_lines_that_fit(encoder: mj.SentenceEncoder) -> None:
+def test_saliency_shows_every_word_in_lines_that_fit_the_axes(encoder: mj.SentenceEncoder) -> None:
     text = f"A kitten, {FORMULA}, is napping. " * 3
     ax = plot.saliency(encoder, text, "The cat sleeps.")
     assert "".join(word.get_text() for word in ax.texts) == "".join(f"{text}The cat sleeps.".split())
@@ -153,7 +156,7 @@ def test_saliency_shows_every_word_in_lines_that_fit(encoder: mj.SentenceEncoder
     boxes = [word.get_window_extent() for word in ax.texts]
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 + 3 for box in boxes)
     assert not any(box.padded(-2).count_overlaps(boxes[:i]) for i, box in enumerate(boxes))
-    # The words that matter most are the darkest ones.
+    # The words with the largest contributions have the darkest colors.
     darkest = sorted(
         zip(ax.patches, ax.texts, strict=True), key=lambda pair: float(np.asarray(pair[0].get_facecolor())[:3].sum())
     )
@@ -163,7 +166,7 @@ def test_saliency_shows_every_word_in_lines_that_fit(encoder: mj.SentenceEncoder
 # Command line
 
 
-def test_similarity_draws_a_picture(
+def test_similarity_command_writes_a_plot(
     encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
@@ -174,14 +177,16 @@ def test_similarity_draws_a_picture(
 
 
 @pytest.mark.parametrize(("name", "message"), [("a.jpg", "one of .png, .svg, .pdf"), ("a", "one of .png")])
-def test_pictures_of_other_kinds_are_refused_at_once(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+def test_similarity_command_rejects_other_image_formats_before_loading_the_model(
+    monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
     monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
     result = CliRunner().invoke(main, ["similarity", "a", "b", "--plot", name])
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+def test_missing_packages_are_reported_with_the_command_that_installs_them() -> None:
     code = """
 import sys
 sys.modules |= {"sklearn.manifold": None, "umap": None, "matplotlib": None}

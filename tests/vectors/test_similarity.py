@@ -1,4 +1,4 @@
-"""`minilm_jax.search`: how alike vectors are, beside float64."""
+"""Similarity functions compared with NumPy in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,7 @@ import pytest
 
 from minilm_jax import search
 from minilm_jax.errors import InputError
-
-# Sums of 24 products of float32 numbers near one.
-TOLERANCE = 1e-5
+from tests.helpers.tolerances import SHORT_VECTOR_SCORES
 
 
 def unit(x):
@@ -35,54 +33,55 @@ def b():
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_all_pairs(name, a, b):
+def test_similarity_of_all_pairs_agrees_with_float64(name, a, b):
     found = getattr(search, name)(a, b)
     assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, REFERENCES[name](a[:, None], b[None]), atol=TOLERANCE)
+    np.testing.assert_allclose(found, REFERENCES[name](a[:, None], b[None]), atol=SHORT_VECTOR_SCORES)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_row_by_row(name, a, b):
+def test_pairwise_similarity_agrees_with_float64(name, a, b):
     pairwise = getattr(search, f"pairwise_{name}")
-    np.testing.assert_allclose(pairwise(a, b[:5]), REFERENCES[name](a, b[:5]), atol=TOLERANCE)
+    np.testing.assert_allclose(pairwise(a, b[:5]), REFERENCES[name](a, b[:5]), atol=SHORT_VECTOR_SCORES)
     assert pairwise(a[0], b[0]).shape == ()
 
 
-@pytest.mark.parametrize("kind", ["list", "float16", "int8", "bfloat16"])
-def test_what_vectors_may_be(kind, a, b):
+@pytest.mark.parametrize("dtype", ["list", "float16", "int8", "bfloat16"])
+def test_similarity_accepts_lists_and_other_dtypes(dtype, a, b):
     a, b = (3 * a).round(), (3 * b).round()
-    found = search.dot_score(*(x.tolist() if kind == "list" else jnp.asarray(x).astype(kind) for x in (a, b)))
+    found = search.dot_score(*(x.tolist() if dtype == "list" else jnp.asarray(x).astype(dtype) for x in (a, b)))
     assert found.dtype == jnp.float32
     np.testing.assert_array_equal(found, a @ b.T)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_one_vector_is_one_row(name, a, b):
+def test_similarity_treats_one_vector_as_one_row(name, a, b):
     assert getattr(search, name)(a[0], b[0]).shape == (1, 1)
     assert getattr(search, name)(a[0], b).shape == (1, 7)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_they_compose(name, a, b):
+def test_similarity_works_under_jit_grad_and_vmap(name, a, b):
     similarity = getattr(search, name)
     gradient = jax.grad(lambda x: jax.jit(similarity)(x, x).sum())(jnp.asarray(a))
     assert jnp.isfinite(gradient).all()
-    assert jnp.abs(similarity(a, b) - jax.vmap(lambda x: similarity(x, b)[0])(jnp.asarray(a))).max() < TOLERANCE
+    rows = jax.vmap(lambda x: similarity(x, b)[0])(jnp.asarray(a))
+    assert jnp.abs(similarity(a, b) - rows).max() < SHORT_VECTOR_SCORES
 
 
-def test_equal_vectors_are_no_distance_apart(a):
+def test_distance_of_equal_vectors_is_0(a):
     assert (jnp.diagonal(search.euclidean_sim(a, a)) == 0).all()
     assert (jnp.diagonal(search.manhattan_sim(a, a)) == 0).all()
 
 
-def test_a_zero_vector_has_cosine_zero(b):
+def test_cosine_of_a_zero_vector_is_0(b):
     assert (search.cos_sim(np.zeros(24), b) == 0).all()
     assert search.pairwise_cos_sim(np.zeros(24), b[0]) == 0
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_vectors_that_do_not_fit_are_refused(name, a):
+def test_similarity_rejects_shapes_that_do_not_match(name, a):
     with pytest.raises(InputError, match=r"\(5, 24\) and \(5, 23\) cannot be compared"):
         getattr(search, name)(a, a[:, :23])
-    with pytest.raises(InputError, match=r"\(5, 24\) and \(4, 24\) are no pairs"):
+    with pytest.raises(InputError, match=r"\(5, 24\) and \(4, 24\) are not pairs"):
         getattr(search, f"pairwise_{name}")(a, a[:4])

@@ -1,0 +1,81 @@
+"""Tiles: blocks of rows of one fixed shape, which bound the memory and the number of compiled programs of a search."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from numpy.typing import ArrayLike, NDArray
+
+from minilm_jax.errors import InputError
+
+Rows: TypeAlias = NDArray | Array
+
+# Measured: on a CPU a tile should fit into the cache; an accelerator would wait for the next call if tiles were small.
+_ROWS_PER_TILE_ON_CPU, _ROWS_PER_TILE = 4_096, 65_536
+
+
+class Tile(NamedTuple):
+    """Consecutive rows of an array of vectors, padded with zeros to the size of all tiles.
+
+    Attributes:
+        start: Index of the first row in the array.
+        count: Number of rows before the padding.
+        rows: [size, D].
+    """
+
+    start: int
+    count: int
+    rows: Rows
+
+
+def as_rows(vectors: ArrayLike) -> Rows:
+    """Return vectors as [n, D]: a jax array if they are on an accelerator, else a numpy array.
+
+    Args:
+        vectors: Numbers [n, D], or one vector [D].
+
+    Raises:
+        InputError: The array has another number of axes, or does not hold numbers.
+    """
+    if not isinstance(vectors, Array) or all(device.platform == "cpu" for device in vectors.devices()):
+        vectors = np.asarray(vectors)
+    if vectors.size == 0:
+        return np.empty((0, vectors.shape[-1]), np.float32)
+    if vectors.ndim not in (1, 2) or not jnp.issubdtype(vectors.dtype, jnp.number):
+        raise InputError(f"{vectors.dtype}{list(vectors.shape)} is not an array of vectors; pass numbers [n, D].")
+    return vectors if vectors.ndim == 2 else vectors[None]
+
+
+def tiles(vectors: Rows, size: int) -> Iterator[Tile]:
+    """Split rows into tiles of one size, at most `size` rows each."""
+    # The size of few rows is rounded up to a power of two, so that many different numbers of rows share one program.
+    size = min(size, next_power_of_two(len(vectors)))
+    for start in range(0, len(vectors), size):
+        count = min(size, len(vectors) - start)
+        rows = _slice(vectors, start, count)
+        yield Tile(start, count, rows if count == size else _pad(rows, size))
+
+
+def rows_per_tile() -> int:
+    """Return the number of corpus rows per tile that is fast on the default device."""
+    return _ROWS_PER_TILE_ON_CPU if jax.default_backend() == "cpu" else _ROWS_PER_TILE
+
+
+def next_power_of_two(number: int) -> int:
+    """Return the smallest power of two that is at least `number`."""
+    return 1 << max(number - 1, 0).bit_length()
+
+
+def _slice(vectors: Rows, start: int, count: int) -> Rows:
+    if isinstance(vectors, np.ndarray):
+        return vectors[start : start + count]
+    # A slice with constant bounds would compile a new program for every start.
+    return lax.dynamic_slice_in_dim(vectors, start, count)
+
+
+def _pad(rows: Rows, size: int) -> Rows:
+    pad = np.pad if isinstance(rows, np.ndarray) else jnp.pad
+    return pad(rows, ((0, size - len(rows)), (0, 0)))
