@@ -77,8 +77,7 @@ class EncoderConfig:
     hidden_act: Activation = "gelu"
     pooling: Pooling = "mean"
     normalize: bool = True
-    # Not in the repr, which fingerprints of a model are made of.
-    attention_implementation: AttentionImplementation = dataclasses.field(default="xla", repr=False)
+    attention_implementation: AttentionImplementation = "xla"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

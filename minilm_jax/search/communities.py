@@ -55,14 +55,14 @@ def _neighbor_counts(
 ) -> NDArray[np.integer]:
     counts = np.zeros(len(rows), np.int32)
     with progress_bar(len(rows), show_progress_bar) as progress:
-        for start, count, queries in tiles(rows, batch_size):
+        for start, valid, queries in tiles(rows, batch_size):
             finite = np.asarray(jnp.isfinite(queries).all(axis=1))
             if not finite.all():
                 raise InputError(f"embedding {start + finite.argmin()} has NaN or infinity.")
             for tile in tiles(rows, rows_per_tile()):
-                near = _count_near(queries, tile.rows, np.int32(tile.count), np.float32(threshold))
-                counts[start : start + count] += np.asarray(near)[:count]
-            progress.update(count)
+                near = _count_near(queries, tile.rows, np.int32(tile.valid), np.float32(threshold))
+                counts[start : start + valid] += np.asarray(near)[:valid]
+            progress.update(valid)
     return counts
 
 
@@ -84,7 +84,7 @@ def _form_groups(rows: Rows, centers: NDArray[np.integer], threshold: float, sma
 
 def _cosines_with_all(rows: Rows, indices: NDArray[np.integer], size: int) -> NDArray[np.float32]:
     queries = rows[np.resize(indices, size)]  # Indices are repeated up to the size, so that one program serves all.
-    parts = [np.asarray(_cosines(queries, tile.rows))[:, : tile.count] for tile in tiles(rows, rows_per_tile())]
+    parts = [np.asarray(_cosines(queries, tile.rows))[:, : tile.valid] for tile in tiles(rows, rows_per_tile())]
     return np.concatenate(parts, axis=1)[: len(indices)]
 
 
@@ -92,6 +92,6 @@ _cosines = jax.jit(cos_sim)
 
 
 @jax.jit
-def _count_near(queries: Array, rows: Array, count: Array, threshold: Array) -> Array:
-    not_padding = jnp.arange(len(rows), dtype=jnp.int32) < count
+def _count_near(queries: Array, rows: Array, valid: Array, threshold: Array) -> Array:
+    not_padding = jnp.arange(len(rows), dtype=jnp.int32) < valid
     return jnp.sum((cos_sim(queries, rows) >= threshold) & not_padding[None], axis=1, dtype=jnp.int32)

@@ -79,9 +79,9 @@ def nearest(
             f"the queries have {queries.shape[1]} dimensions, the corpus {corpus.shape[1]}; embed both with one model."
         )
     k = min(top_k, len(corpus))
-    for start, count, rows in tiles(queries, query_chunk_size):
+    for start, valid, rows in tiles(queries, query_chunk_size):
         found = _search_corpus(rows, corpus, next_power_of_two(k), score_function, corpus_chunk_size)
-        yield _check_finite(Nearest(*(np.asarray(x)[:count, :k] for x in found)), start)
+        yield _check_finite(Nearest(*(np.asarray(x)[:valid, :k] for x in found)), start)
 
 
 def semantic_search(
@@ -124,8 +124,8 @@ def _search_corpus(
     queries: Rows, corpus: Rows, k: int, score_function: ScoreFunction, size: int
 ) -> tuple[Array, Array]:
     best = jnp.full((len(queries), k), -jnp.inf, jnp.float32), jnp.full((len(queries), k), -1, jnp.int32)
-    for number, (start, count, rows) in enumerate(tiles(corpus, size), 1):
-        best = _merge_tile(*best, queries, rows, np.int32(start), np.int32(count), score_function)
+    for number, (start, valid, rows) in enumerate(tiles(corpus, size), 1):
+        best = _merge_tile(*best, queries, rows, np.int32(start), np.int32(valid), score_function)
         if number % _QUEUED_TILES == 0:
             jax.block_until_ready(best)
     return best
@@ -133,12 +133,12 @@ def _search_corpus(
 
 @functools.partial(jax.jit, static_argnames="score_function")
 def _merge_tile(
-    scores: Array, ids: Array, queries: Array, rows: Array, start: Array, count: Array, score_function: ScoreFunction
+    scores: Array, ids: Array, queries: Array, rows: Array, start: Array, valid: Array, score_function: ScoreFunction
 ) -> tuple[Array, Array]:
     new = score_function(queries, rows).astype(jnp.float32)
     # NaN and -inf become +inf, which comes first, so that the check afterwards finds them.
     new = jnp.where(jnp.isfinite(new), new, jnp.inf)
-    new = jnp.where((jnp.arange(len(rows), dtype=jnp.int32) < count)[None], new, -jnp.inf)
+    new = jnp.where((jnp.arange(len(rows), dtype=jnp.int32) < valid)[None], new, -jnp.inf)
     new, new_ids = lax.top_k(new, min(scores.shape[1], len(rows)))
     scores, positions = lax.top_k(jnp.concatenate([scores, new], axis=1), scores.shape[1])
     return scores, jnp.take_along_axis(jnp.concatenate([ids, new_ids + start], axis=1), positions, axis=1)

@@ -22,12 +22,12 @@ class Tile(NamedTuple):
 
     Attributes:
         start: Index of the first row in the array.
-        count: Number of rows before the padding.
+        valid: Number of rows that are not padding.
         rows: [size, D].
     """
 
     start: int
-    count: int
+    valid: int
     rows: Rows
 
 
@@ -54,9 +54,9 @@ def tiles(vectors: Rows, size: int) -> Iterator[Tile]:
     # The size of few rows is rounded up to a power of two, so that many different numbers of rows share one program.
     size = min(size, next_power_of_two(len(vectors)))
     for start in range(0, len(vectors), size):
-        count = min(size, len(vectors) - start)
-        rows = _slice(vectors, start, count)
-        yield Tile(start, count, rows if count == size else _pad(rows, size))
+        valid = min(size, len(vectors) - start)
+        rows = _slice(vectors, start, valid)
+        yield Tile(start, valid, rows if valid == size else _pad(rows, size))
 
 
 def rows_per_tile() -> int:

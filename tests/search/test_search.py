@@ -128,7 +128,7 @@ def test_nearest_compiles_one_program_for_many_sizes():
 def test_tiles_of_a_jax_array_are_slices_on_its_device():
     rows = jnp.asarray(vectors(10))
     parts = list(tiles(rows, 4))
-    assert [(tile.start, tile.count) for tile in parts] == [(0, 4), (4, 4), (8, 2)]
+    assert [(tile.start, tile.valid) for tile in parts] == [(0, 4), (4, 4), (8, 2)]
     assert all(tile.rows.shape == (4, D) and isinstance(tile.rows, jnp.ndarray) for tile in parts)
     np.testing.assert_array_equal(jnp.concatenate([tile.rows for tile in parts])[:10], rows)
 
