@@ -17,3 +17,17 @@ ATTENTION_OUTPUT = 1e-5
 ATTENTION_WEIGHTS_INT8 = 0.05
 # Contributions of words: an integral in 32 steps, and a sum of about ten contributions.
 CONTRIBUTION_SUM = 2e-3
+# Smallest cosine of an int8 vector with the float32 vector of the same text.
+MIN_INT8_COSINE = 0.99
+# Unit vectors from another runtime, of which one pads all texts to 256 tokens.
+OTHER_RUNTIME_VECTORS = 1e-5
+# Scores of vectors with 384 components, float32 sums in another order than in torch.
+TORCH_SCORES = 1e-5
+# torch computes distances from dot products, which loses digits where vectors are near each other.
+TORCH_DISTANCES = 1e-3
+# Manhattan distances of about 20, each a sum of 384 differences.
+TORCH_MANHATTAN = 2e-5
+# Vectors of tokens, whose components are up to about 10.
+TOKEN_VECTORS = 1e-5
+# Fraction of int8 levels that can be off by one, because the float32 vectors differ by 1e-7.
+INT8_LEVELS_OFF_BY_ONE = 1e-3

@@ -1,1 +1,1 @@
-"""The adapters, each beside the real package."""
+"""Tests of the adapters with the packages that they adapt to."""

@@ -1,10 +1,10 @@
-"""What the tests of the adapters share: the real model by its name, and packages that keep to themselves."""
+"""Fixtures of the adapter tests: the real model, and packages without telemetry or network access."""
 
 import os
 
 import pytest
 
-# Read when the packages are imported.
+# The packages read these variables at import.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False", "ANONYMIZED_TELEMETRY": "False"}
 
 import minilm_jax as mj

@@ -1,4 +1,4 @@
-"""Haystack: both embedders in pipelines, written down and read again."""
+"""Haystack: both components in pipelines, and the serialization of a pipeline."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 import minilm_jax as mj
 from minilm_jax.integrations.haystack import MinilmJaxDocumentEmbedder, MinilmJaxTextEmbedder
-from tests.environments.integrations.texts import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS
+from tests.helpers.tolerances import UNIT_VECTORS
 
 
-def test_documents_are_embedded_stored_and_found() -> None:
+def test_pipelines_embed_store_and_find_documents() -> None:
     store = InMemoryDocumentStore(embedding_similarity_function="cosine")
     indexing = Pipeline()
     indexing.add_component("embedder", MinilmJaxDocumentEmbedder())
@@ -28,39 +29,39 @@ def test_documents_are_embedded_stored_and_found() -> None:
     assert [document.content for document in found] == ["A man is playing guitar."]
 
 
-def test_the_vectors_are_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
+def test_vectors_equal_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
     documents = [Document(content=text) for text in TEXTS]
     embedded = MinilmJaxDocumentEmbedder().run(documents)["documents"]
-    np.testing.assert_allclose([document.embedding for document in embedded], encoder.encode(TEXTS), atol=TOLERANCE)
+    np.testing.assert_allclose([document.embedding for document in embedded], encoder.encode(TEXTS), atol=UNIT_VECTORS)
     assert [document.embedding for document in documents] == [None] * len(TEXTS)
     embedding = MinilmJaxTextEmbedder().run(TEXTS[0])["embedding"]
     assert {type(x) for x in embedding} == {float}
-    np.testing.assert_allclose(embedding, encoder.encode(TEXTS[0]), atol=TOLERANCE)
+    np.testing.assert_allclose(embedding, encoder.encode(TEXTS[0]), atol=UNIT_VECTORS)
 
 
-def test_meta_fields_are_put_before_the_content(encoder: mj.SentenceEncoder) -> None:
+def test_meta_fields_are_embedded_before_the_content(encoder: mj.SentenceEncoder) -> None:
     embedder = MinilmJaxDocumentEmbedder(meta_fields_to_embed=["title", "year", "absent"], embedding_separator=" | ")
     document = Document(content="A cat.", meta={"title": "Pets", "year": 2020})
     (embedded,) = embedder.run([document])["documents"]
-    np.testing.assert_allclose(embedded.embedding, encoder.encode("Pets | 2020 | A cat."), atol=TOLERANCE)
+    np.testing.assert_allclose(embedded.embedding, encoder.encode("Pets | 2020 | A cat."), atol=UNIT_VECTORS)
 
 
-def test_no_documents_give_no_documents() -> None:
+def test_empty_list_of_documents_gives_an_empty_list() -> None:
     assert MinilmJaxDocumentEmbedder().run([])["documents"] == []
 
 
-def test_bad_input_is_refused() -> None:
+def test_components_reject_input_of_the_wrong_type() -> None:
     with pytest.raises(mj.InputError):
         MinilmJaxTextEmbedder().run([Document(content="A cat.")])
     with pytest.raises(mj.InputError):
         MinilmJaxDocumentEmbedder().run("A cat.")
 
 
-def test_a_pipeline_is_written_down_and_read_again() -> None:
+def test_serialized_pipeline_is_loaded_unchanged() -> None:
     pipeline = Pipeline()
     pipeline.add_component("text", MinilmJaxTextEmbedder(precision="int8"))
     pipeline.add_component("documents", MinilmJaxDocumentEmbedder("a/folder", meta_fields_to_embed=["title"]))
-    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["minilm_jax.*"])
-    assert again.to_dict() == pipeline.to_dict()
-    assert again.get_component("text").precision == "int8"
-    assert again.get_component("documents").meta_fields_to_embed == ["title"]
+    loaded = Pipeline.loads(pipeline.dumps(), allowed_modules=["minilm_jax.*"])
+    assert loaded.to_dict() == pipeline.to_dict()
+    assert loaded.get_component("text").precision == "int8"
+    assert loaded.get_component("documents").meta_fields_to_embed == ["title"]

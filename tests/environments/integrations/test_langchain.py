@@ -1,4 +1,4 @@
-"""LangChain's conformance tests, and what they do not ask."""
+"""LangChain: its conformance tests, and tests of what they do not cover."""
 
 import dataclasses
 import pickle
@@ -11,22 +11,23 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 import minilm_jax as mj
 from minilm_jax.integrations.langchain import MinilmJaxEmbeddings
-from tests.environments.integrations.texts import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS
+from tests.helpers.tolerances import UNIT_VECTORS
 
 
-class TestConformance(EmbeddingsUnitTests):
+class TestUnitConformance(EmbeddingsUnitTests):
     @property
     def embeddings_class(self) -> type[Embeddings]:
         return MinilmJaxEmbeddings
 
 
-class TestConformanceOfTheVectors(EmbeddingsIntegrationTests):
+class TestVectorConformance(EmbeddingsIntegrationTests):
     @property
     def embeddings_class(self) -> type[Embeddings]:
         return MinilmJaxEmbeddings
 
 
-class TestConformanceInInt8(EmbeddingsIntegrationTests):
+class TestInt8Conformance(EmbeddingsIntegrationTests):
     @property
     def embeddings_class(self) -> type[Embeddings]:
         return MinilmJaxEmbeddings
@@ -36,29 +37,31 @@ class TestConformanceInInt8(EmbeddingsIntegrationTests):
         return {"precision": "int8"}
 
 
-def test_documents_and_queries_are_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
+def test_vectors_of_documents_and_queries_equal_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
     embeddings = MinilmJaxEmbeddings()
-    np.testing.assert_allclose(embeddings.embed_documents(TEXTS), encoder.encode(TEXTS), atol=TOLERANCE)
-    np.testing.assert_allclose([embeddings.embed_query(text) for text in TEXTS], encoder.encode(TEXTS), atol=TOLERANCE)
+    np.testing.assert_allclose(embeddings.embed_documents(TEXTS), encoder.encode(TEXTS), atol=UNIT_VECTORS)
+    np.testing.assert_allclose(
+        [embeddings.embed_query(text) for text in TEXTS], encoder.encode(TEXTS), atol=UNIT_VECTORS
+    )
 
 
-async def test_the_asynchronous_methods_give_the_same() -> None:
+async def test_asynchronous_methods_give_equal_vectors() -> None:
     embeddings = MinilmJaxEmbeddings()
     assert await embeddings.aembed_documents(TEXTS) == embeddings.embed_documents(TEXTS)
 
 
-def test_no_documents_give_no_vectors() -> None:
+def test_empty_list_of_documents_gives_an_empty_list() -> None:
     assert MinilmJaxEmbeddings().embed_documents([]) == []
 
 
-def test_bad_input_is_refused() -> None:
+def test_embeddings_reject_input_of_the_wrong_type() -> None:
     with pytest.raises(mj.InputError):
         MinilmJaxEmbeddings().embed_documents("one string")
     with pytest.raises(mj.InputError):
         MinilmJaxEmbeddings().embed_query(["a list"])
 
 
-def test_it_is_its_names() -> None:
+def test_embeddings_are_pickled_by_model_name_and_precision() -> None:
     embeddings = MinilmJaxEmbeddings(precision="int8")
     assert pickle.loads(pickle.dumps(embeddings)) == embeddings
     assert dataclasses.asdict(embeddings) == {"model": "all-minilm-l6-v2", "precision": "int8"}

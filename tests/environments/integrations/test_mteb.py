@@ -1,4 +1,4 @@
-"""MTEB: tiny tasks with data of their own, run through `mteb.evaluate`."""
+"""MTEB: `mteb.evaluate` on tiny tasks with their own data."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from mteb.models import EncoderProtocol
 
 import minilm_jax as mj
 from minilm_jax.integrations.mteb import MinilmJaxEncoder
-from tests.environments.integrations.texts import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS
+from tests.helpers.tolerances import UNIT_VECTORS
 
-# From the same to unrelated: a good encoder ranks them so.
-GRADED_PAIRS = {
+# From the same meaning to unrelated; a good encoder ranks the pairs in this order.
+SCORED_PAIRS = {
     "sentence1": ["A man plays a guitar.", "A man plays a guitar.", "A man plays a guitar.", "A man plays a guitar."],
     "sentence2": ["A man is playing guitar.", "A woman plays the violin.", "A man eats pasta.", "Stocks fell sharply."],
     "score": [5.0, 3.0, 1.5, 0.0],
@@ -27,7 +28,7 @@ GRADED_PAIRS = {
 class TinySTS(AbsTaskSTS):
     metadata = TaskMetadata(
         name="TinySTS",
-        description="Four graded pairs.",
+        description="Four pairs with scores.",
         dataset={"path": "none", "revision": "none"},
         type="STS",
         category="t2t",
@@ -37,33 +38,33 @@ class TinySTS(AbsTaskSTS):
     )
 
     def load_data(self, **options: Any) -> None:
-        self.dataset = {"test": Dataset.from_dict(GRADED_PAIRS)}
+        self.dataset = {"test": Dataset.from_dict(SCORED_PAIRS)}
         self.data_loaded = True
 
 
-def test_it_is_an_encoder_to_mteb() -> None:
+def test_encoder_implements_the_protocol_of_mteb() -> None:
     assert isinstance(MinilmJaxEncoder(), EncoderProtocol)
 
 
-def test_graded_pairs_are_ranked() -> None:
+def test_sts_task_ranks_the_pairs_correctly() -> None:
     (result,) = mteb.evaluate(MinilmJaxEncoder(), TinySTS(), cache=None, show_progress_bar=False).task_results
     assert result.get_score() == pytest.approx(1.0)
 
 
-def test_queries_and_documents_are_embedded() -> None:
+def test_retrieval_task_embeds_queries_and_documents() -> None:
     (result,) = mteb.evaluate(MinilmJaxEncoder(), MockRetrievalTask(), cache=None, show_progress_bar=False).task_results
     assert 0 < result.get_score() <= 1
 
 
-def test_the_vectors_are_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
+def test_vectors_equal_those_of_the_encoder(encoder: mj.SentenceEncoder) -> None:
     batches = [{"text": TEXTS[:2]}, {"text": TEXTS[2:]}]
     vectors = MinilmJaxEncoder().encode(batches, task_metadata=TinySTS.metadata, hf_split="test", hf_subset="default")
-    np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=TOLERANCE)
+    np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=UNIT_VECTORS)
 
 
-def test_results_are_kept_apart_by_weights_and_precision(tmp_path: Path) -> None:
-    exact, rounded = MinilmJaxEncoder().mteb_model_meta, MinilmJaxEncoder(precision="int8").mteb_model_meta
-    assert exact.name == rounded.name == "minilm-jax/all-minilm-l6-v2"
-    assert exact.revision != rounded.revision
-    assert (exact.experiment_name, rounded.experiment_name) == ("precision_float32", "precision_int8")
+def test_metadata_differs_by_weights_and_precision(tmp_path: Path) -> None:
+    exact, int8 = MinilmJaxEncoder().mteb_model_meta, MinilmJaxEncoder(precision="int8").mteb_model_meta
+    assert exact.name == int8.name == "minilm-jax/all-minilm-l6-v2"
+    assert exact.revision != int8.revision
+    assert (exact.experiment_name, int8.experiment_name) == ("precision_float32", "precision_int8")
     assert (exact.embed_dim, exact.max_tokens) == (384, 256)

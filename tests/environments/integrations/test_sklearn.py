@@ -1,4 +1,4 @@
-"""scikit-learn: its own checks, and the transformer at work in pipelines."""
+"""scikit-learn: its estimator checks, and the transformer in pipelines."""
 
 import pickle
 from collections.abc import Callable
@@ -16,13 +16,12 @@ from sklearn.utils import estimator_checks
 
 import minilm_jax as mj
 from minilm_jax.integrations.sklearn import MinilmJaxVectorizer
-from tests.environments.integrations.texts import TEXTS, TOLERANCE
+from tests.environments.integrations.texts import TEXTS
+from tests.helpers.tolerances import UNIT_VECTORS
 
 SENTENCES = ["The striker scored.", "They won the cup.", "Rates were raised.", "Shares fell again."]
 TOPICS = ["sport", "sport", "money", "money"]
-
-
-# `check_estimator` tries no more than cloning where texts go in. These are all of its checks that transform no numbers.
+# For estimators of strings, `check_estimator` only tests cloning. These are all checks that need no numeric input.
 CHECKS = """
 check_do_not_raise_errors_in_init_or_set_params check_dont_overwrite_parameters check_estimator_cloneable
 check_estimator_repr check_estimator_tags_renamed check_estimators_fit_returns_self check_estimators_overwrite_params
@@ -33,29 +32,31 @@ check_readonly_memmap_input check_set_params check_valid_tag_types
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_checks_of_scikit_learn(check: str) -> None:
+def test_vectorizer_passes_the_checks_of_scikit_learn(check: str) -> None:
     getattr(estimator_checks, check)("MinilmJaxVectorizer", MinilmJaxVectorizer())
 
 
 @pytest.mark.parametrize("column", [list, tuple, np.array, lambda x: np.array(x, object), pd.Series])
-def test_texts_come_in_any_column(column: Callable[[list[str]], Any], encoder: mj.SentenceEncoder) -> None:
+def test_vectorizer_accepts_lists_arrays_and_columns(
+    column: Callable[[list[str]], Any], encoder: mj.SentenceEncoder
+) -> None:
     vectors = MinilmJaxVectorizer().transform(column(TEXTS))
     assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=TOLERANCE)
+    np.testing.assert_allclose(vectors, encoder.encode(TEXTS), atol=UNIT_VECTORS)
 
 
-def test_a_classifier_follows_it() -> None:
+def test_pipeline_with_a_classifier_predicts_topics() -> None:
     classifier = make_pipeline(MinilmJaxVectorizer(), LogisticRegression()).fit(SENTENCES, TOPICS)
     assert classifier.predict(["The goalkeeper was injured.", "Investors sold their bonds."]).tolist() == TOPICS[1:3]
 
 
-def test_its_parameters_are_searched() -> None:
+def test_grid_search_covers_the_precision() -> None:
     pipeline = make_pipeline(MinilmJaxVectorizer(), LogisticRegression())
     search = GridSearchCV(pipeline, {"minilmjaxvectorizer__precision": ["float32", "int8"]}, cv=2, error_score="raise")
     assert set(search.fit(SENTENCES, TOPICS).cv_results_["param_minilmjaxvectorizer__precision"]) == {"float32", "int8"}
 
 
-def test_a_column_of_a_frame_is_named() -> None:
+def test_column_transformer_names_the_vector_columns() -> None:
     frame = pd.DataFrame({"body": SENTENCES, "length": [len(text) for text in SENTENCES]})
     columns = ColumnTransformer([("text", MinilmJaxVectorizer(), "body")], remainder="passthrough")
     named = columns.set_output(transform="pandas").fit_transform(frame)
@@ -63,13 +64,13 @@ def test_a_column_of_a_frame_is_named() -> None:
     assert named.shape == (4, 385)
 
 
-@pytest.mark.parametrize("bad", ["one string", [["nested"]], pd.DataFrame({"body": SENTENCES}), [None], [1.0]])
-def test_bad_input_is_refused(bad: Any) -> None:
+@pytest.mark.parametrize("texts", ["one string", [["nested"]], pd.DataFrame({"body": SENTENCES}), [None], [1.0]])
+def test_vectorizer_rejects_input_other_than_one_column_of_texts(texts: Any) -> None:
     with pytest.raises(mj.InputError):
-        MinilmJaxVectorizer().transform(bad)
+        MinilmJaxVectorizer().transform(texts)
 
 
-def test_it_is_its_names() -> None:
+def test_vectorizer_is_cloned_and_pickled_by_its_parameters() -> None:
     vectorizer = MinilmJaxVectorizer("a/folder", "int8")
     assert clone(vectorizer).get_params() == {"model": "a/folder", "precision": "int8"}
     assert pickle.loads(pickle.dumps(vectorizer)).get_params() == vectorizer.get_params()

@@ -1,6 +1,6 @@
-"""The calls of sentence-transformers, made to it and to `SentenceEncoder` on the real weights: equal results.
+"""The same calls to sentence-transformers and to `SentenceEncoder`, with the real weights, give equal results.
 
-Run by `make test-peers` in an environment of its own.
+`make test-peers` runs them in a separate environment.
 """
 
 import inspect
@@ -20,11 +20,7 @@ from sentence_transformers.util import quantize_embeddings as their_quantize_emb
 
 import minilm_jax as mj
 from minilm_jax.vectors.quantization import find_ranges, quantize_embeddings
-
-# Unit vectors, their dot products and means of token vectors: float32 summed in another order.
-SENTENCES = 1e-6
-# Token vectors have numbers up to about 10.
-TOKENS = 1e-5
+from tests.helpers.tolerances import INT8_LEVELS_OFF_BY_ONE, TOKEN_VECTORS, TORCH_MANHATTAN, UNIT_VECTORS
 
 TEXTS = [
     "The cat sits outside.",
@@ -43,7 +39,7 @@ PRECISIONS = ["float32", "int8", "uint8", "binary", "ubinary"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.* texts are longer than",
-    "ignore:the ranges to round by",
+    "ignore:the quantization ranges come from",
     "ignore::FutureWarning",
     "ignore::DeprecationWarning",
 )
@@ -63,8 +59,8 @@ def array(result: Any) -> NDArray[Any]:
     return result.numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
 
 
-def assert_equal(ours: Any, theirs: Any, tolerance: float = SENTENCES) -> None:
-    """Compares arrays, tensors, and lists of them, with their types."""
+def assert_equal(ours: Any, theirs: Any, tolerance: float = UNIT_VECTORS) -> None:
+    """Assert that arrays, tensors, or lists of them are equal, including their shapes and dtypes."""
     assert isinstance(ours, list) == isinstance(theirs, list)
     if isinstance(theirs, list):
         assert len(ours) == len(theirs)
@@ -94,66 +90,72 @@ def assert_equal(ours: Any, theirs: Any, tolerance: float = SENTENCES) -> None:
     ],
     ids=str,
 )
-def test_encode(ours: mj.SentenceEncoder, theirs: SentenceTransformer, keywords: dict[str, Any]) -> None:
+def test_encode_gives_equal_vectors(
+    ours: mj.SentenceEncoder, theirs: SentenceTransformer, keywords: dict[str, Any]
+) -> None:
     for inputs in (TEXTS[:9], TEXTS[0]):
         assert_equal(ours.encode(inputs, **keywords), theirs.encode(inputs, **keywords))
 
 
 @pytest.mark.parametrize("method", ["encode_query", "encode_document"])
 @pytest.mark.parametrize("keywords", [{}, {"prompt": "Prompt: "}, {"prompt_name": "other"}, {"prompt": ""}], ids=str)
-def test_tasks(ours: mj.SentenceEncoder, theirs: SentenceTransformer, method: str, keywords: dict[str, Any]) -> None:
+def test_encode_query_and_encode_document_give_equal_vectors(
+    ours: mj.SentenceEncoder, theirs: SentenceTransformer, method: str, keywords: dict[str, Any]
+) -> None:
     assert_equal(getattr(ours, method)(TEXTS[:4], **keywords), getattr(theirs, method)(TEXTS[:4], **keywords))
 
 
 @pytest.mark.parametrize("method", ["encode", "encode_query", "encode_document"])
-def test_keywords_come_in_the_same_order(method: str) -> None:
+def test_encode_has_the_same_order_of_parameters(method: str) -> None:
     wanted = [*inspect.signature(getattr(SentenceTransformer, method)).parameters]
     found = [*inspect.signature(mj.SentenceEncoder.encode).parameters]
     assert found == wanted[: len(found)]
     assert wanted[len(found) :] == ["pool", "chunk_size", "kwargs"]
 
 
-def test_every_argument_by_its_place(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_encode_accepts_all_arguments_by_position(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     arguments = (TEXTS[:9], "other", None, 4, False, "sentence_embedding", "ubinary", True, False, "cpu", True, 64)
     for method in ("encode", "encode_query", "encode_document"):
         assert_equal(getattr(ours, method)(*arguments), getattr(theirs, method)(*arguments))
 
 
-def test_the_old_name_of_inputs(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_encode_accepts_the_old_keyword_sentences(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     for method in ("encode", "encode_query", "encode_document"):
         assert_equal(getattr(ours, method)(sentences=TEXTS[:2]), getattr(theirs, method)(sentences=TEXTS[:2]))
 
 
 @pytest.mark.parametrize("inputs", [tuple(TEXTS[:3]), np.array(TEXTS[:3]), np.array(TEXTS[:3], object)], ids=type)
-def test_inputs_that_are_no_list(ours: mj.SentenceEncoder, theirs: SentenceTransformer, inputs: Any) -> None:
+def test_encode_accepts_tuples_and_arrays(ours: mj.SentenceEncoder, theirs: SentenceTransformer, inputs: Any) -> None:
     assert_equal(ours.encode(inputs), theirs.encode(inputs))
 
 
 @pytest.mark.parametrize("keywords", [{}, {"convert_to_numpy": False}, {"output_value": "token_embeddings"}], ids=str)
-def test_no_text(ours: mj.SentenceEncoder, theirs: SentenceTransformer, keywords: dict[str, Any]) -> None:
+def test_encode_of_an_empty_list_is_empty(
+    ours: mj.SentenceEncoder, theirs: SentenceTransformer, keywords: dict[str, Any]
+) -> None:
     assert len(ours.encode([], **keywords)) == len(theirs.encode([], **keywords)) == 0
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("keywords", [{}, {"truncate_dim": 100}, {"convert_to_tensor": True}], ids=str)
-def test_precision(
+def test_encode_gives_equal_quantized_vectors(
     ours: mj.SentenceEncoder, theirs: SentenceTransformer, precision: Any, keywords: dict[str, Any]
 ) -> None:
     found = array(ours.encode(TEXTS, precision=precision, **keywords))
     wanted = array(theirs.encode(TEXTS, precision=precision, **keywords))
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
     if precision in ("int8", "uint8"):
-        # The vectors differ by 1e-7, which may be the edge between two levels.
-        apart = np.abs(found.astype(int) - wanted.astype(int))
-        assert apart.max() <= 1
-        assert (apart > 0).mean() < 1e-3
+        # The vectors differ by 1e-7, so a value can be rounded to the next level.
+        difference = np.abs(found.astype(int) - wanted.astype(int))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < INT8_LEVELS_OFF_BY_ONE
     else:
         assert_equal(found, wanted)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("calibration", ["embeddings", "ranges", "others"])
-def test_quantize_embeddings(theirs: SentenceTransformer, precision: Any, calibration: str) -> None:
+def test_quantize_embeddings_gives_equal_levels(theirs: SentenceTransformer, precision: Any, calibration: str) -> None:
     vectors = theirs.encode(TEXTS)
     given = {
         "embeddings": {},
@@ -171,30 +173,32 @@ def test_quantize_embeddings(theirs: SentenceTransformer, precision: Any, calibr
     )
 
 
-def test_token_embeddings(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_encode_gives_equal_token_embeddings(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     assert_equal(
         ours.encode(TEXTS, output_value="token_embeddings"),
         theirs.encode(TEXTS, output_value="token_embeddings"),
-        TOKENS,
+        TOKEN_VECTORS,
     )
     assert_equal(
         ours.encode(TEXTS[0], output_value="token_embeddings"),
         theirs.encode(TEXTS[0], output_value="token_embeddings"),
-        TOKENS,
+        TOKEN_VECTORS,
     )
 
 
 @pytest.mark.parametrize("text", TEXTS[:9])
-def test_everything_of_a_text(ours: mj.SentenceEncoder, theirs: SentenceTransformer, text: str) -> None:
+def test_encode_with_output_value_none_gives_equal_features(
+    ours: mj.SentenceEncoder, theirs: SentenceTransformer, text: str
+) -> None:
     found, wanted = ours.encode(text, output_value=None), theirs.encode(text, output_value=None)
     assert wanted.keys() - found.keys() == {"modality"}
-    assert_equal(found["token_embeddings"], wanted["token_embeddings"], TOKENS)
+    assert_equal(found["token_embeddings"], wanted["token_embeddings"], TOKEN_VECTORS)
     assert_equal(found["sentence_embedding"], wanted["sentence_embedding"])
     for name in ("input_ids", "token_type_ids", "attention_mask"):
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
-def test_tokenize(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_tokenize_gives_equal_features(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     found, wanted = ours.tokenize(TEXTS), theirs.tokenize(TEXTS)
     assert wanted.keys() - found.keys() == {"modality"}
     for name, values in found.items():
@@ -202,11 +206,12 @@ def test_tokenize(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None
 
 
 @pytest.mark.parametrize("similarity_fn_name", ["cosine", "dot", "euclidean", "manhattan"])
-def test_similarity(ours: mj.SentenceEncoder, theirs: SentenceTransformer, similarity_fn_name: Any) -> None:
+def test_similarity_gives_equal_scores(
+    ours: mj.SentenceEncoder, theirs: SentenceTransformer, similarity_fn_name: Any
+) -> None:
     vectors = theirs.encode(TEXTS[:9])
     ours.similarity_fn_name = theirs.similarity_fn_name = similarity_fn_name
-    # Manhattan distances are about 20, sums of 384 differences.
-    tolerance = 2e-5 if similarity_fn_name == "manhattan" else SENTENCES
+    tolerance = TORCH_MANHATTAN if similarity_fn_name == "manhattan" else UNIT_VECTORS
     for method in ("similarity", "similarity_pairwise"):
         assert_equal(
             getattr(ours, method)(vectors, vectors[::-1]),
@@ -227,7 +232,7 @@ def test_similarity(ours: mj.SentenceEncoder, theirs: SentenceTransformer, simil
     ],
     ids=str,
 )
-def test_what_is_an_error_for_both(
+def test_encode_rejects_the_same_arguments(
     ours: mj.SentenceEncoder, theirs: SentenceTransformer, keywords: dict[str, Any]
 ) -> None:
     arguments = {"inputs": TEXTS[:2], **keywords}
@@ -236,14 +241,14 @@ def test_what_is_an_error_for_both(
             encoder.encode(**arguments)
 
 
-def test_settings(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_settings_have_equal_values(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     for name in ("prompts", "default_prompt_name", "truncate_dim", "max_seq_length"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.get_embedding_dimension() == theirs.get_embedding_dimension() == 384
     assert ours.get_sentence_embedding_dimension() == theirs.get_sentence_embedding_dimension()
 
 
-def test_settings_that_are_changed(folder: Path) -> None:
+def test_changed_settings_have_the_same_effect(folder: Path) -> None:
     ours, theirs = mj.SentenceEncoder(folder), SentenceTransformer(str(folder), device="cpu")
     for encoder in (ours, theirs):
         encoder.prompts["name"] = "A prompt: "
@@ -255,7 +260,7 @@ def test_settings_that_are_changed(folder: Path) -> None:
         assert_equal(getattr(ours, method)(TEXTS), getattr(theirs, method)(TEXTS))
 
 
-def test_a_folder_of_ours_is_loaded_by_both(
+def test_both_load_a_model_saved_by_minilm_jax(
     ours: mj.SentenceEncoder, theirs: SentenceTransformer, tmp_path: Path
 ) -> None:
     saved = mj.SentenceEncoder(
@@ -276,7 +281,7 @@ def test_a_folder_of_ours_is_loaded_by_both(
             np.testing.assert_array_equal(values, saved.tokenize(TEXTS)[name])
 
 
-def test_a_folder_of_theirs_is_loaded_by_us(theirs: SentenceTransformer, tmp_path: Path) -> None:
+def test_minilm_jax_loads_a_model_saved_by_sentence_transformers(theirs: SentenceTransformer, tmp_path: Path) -> None:
     theirs.save_pretrained(str(tmp_path / "model"))
     loaded = mj.SentenceEncoder(tmp_path / "model")
     assert loaded.prompts == theirs.prompts
@@ -284,5 +289,5 @@ def test_a_folder_of_theirs_is_loaded_by_us(theirs: SentenceTransformer, tmp_pat
     assert_equal(loaded.encode(TEXTS), theirs.encode(TEXTS))
 
 
-def test_a_stream(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
+def test_encode_stream_gives_equal_vectors(ours: mj.SentenceEncoder, theirs: SentenceTransformer) -> None:
     assert_equal(np.stack([*ours.encode_stream(iter(TEXTS), prompt="So: ")]), theirs.encode(TEXTS, prompt="So: "))
