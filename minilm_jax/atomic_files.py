@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic replacement of files and folders."""
 
 import contextlib
 import os
@@ -10,16 +10,16 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a place to write to, and puts what was written there in the place of a path in one step.
+    """Write a file or folder to a temporary path, and move it to its destination if the block succeeds.
 
     Args:
-        path: A file or folder, there or not; it stays as it is if the block raises.
+        path: Destination, a file or folder that may exist. If the block raises, it is not changed.
 
     Yields:
-        A path in a new folder beside it, with the same name.
+        Path to write to: the same name in a temporary folder on the same filesystem.
 
     Raises:
-        OSError: The folder that holds path cannot be written to.
+        OSError: The parent folder of path cannot be written to.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
         written, old = Path(scratch) / path.name, Path(scratch) / f"{path.name}.old"
@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 shutil.copymode(path, written)
             os.replace(written, path)
             return
-        # A folder cannot be replaced in one step; what goes wrong between the two leaves the old one.
+        # A folder cannot be replaced in one step. If the second rename fails, the old folder is restored.
         path.rename(old)
         try:
             written.rename(path)

@@ -1,4 +1,4 @@
-"""Bars for long work: on a terminal only, and not where warnings are turned off, as `--quiet` does."""
+"""Progress bars, shown on a terminal only, and not if warnings are turned off as with `--quiet`."""
 
 import contextlib
 import logging
@@ -8,46 +8,51 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# Seconds before a progress bar appears, so that short work shows none.
+# Seconds before a progress bar appears, so that short tasks do not show one.
 _PROGRESS_DELAY = 1.0
 
 _log = logging.getLogger("minilm_jax")
 
 
 def silenced() -> bool:
-    """Returns whether no more than errors is to be said."""
+    """Return whether only errors are logged."""
     return not _log.isEnabledFor(logging.WARNING)
 
 
 @contextlib.contextmanager
 def stages(size: int, names: Sequence[str]) -> Iterator[Callable[[], object]]:
-    """Shows a file on its way through several stages, as if each took as long for a byte as the others.
+    """Show a progress bar for a file that is processed in several stages of equal weight.
 
     Args:
-        size: Of the file, in bytes.
-        names: What is done to it, such as "reading".
+        size: Size of the file, in bytes.
+        names: Names of the stages, such as "reading".
 
     Yields:
-        To be called at the end of each stage.
+        A function to call at the end of each stage.
     """
     from tqdm import tqdm
 
-    ahead = iter(names)
-    # tqdm's None shows the bar on a terminal only.
+    remaining = iter(names)
+    # With disable=None, tqdm shows the bar on a terminal only.
     disable = silenced() or None
     with tqdm(
-        total=size * len(names), desc=next(ahead), unit="B", unit_scale=True, leave=False, disable=disable
+        total=size * len(names), desc=next(remaining), unit="B", unit_scale=True, leave=False, disable=disable
     ) as bar:
 
         def done() -> None:
             bar.update(size)
-            bar.set_description(next(ahead, "done"))
+            bar.set_description(next(remaining, "done"))
 
         yield done
 
 
 def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn]":
-    """Returns a bar over texts; where show is None it appears on a terminal only, and when the work is long."""
+    """Return a progress bar over texts.
+
+    Args:
+        total: Number of texts, or None if it is not known.
+        show: Whether to show the bar; None shows it on a terminal only. A bar appears after one second.
+    """
     from tqdm import tqdm
 
     return tqdm(total=total, unit="text", delay=_PROGRESS_DELAY, disable=None if show is None else not show)

@@ -21,36 +21,44 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--text-column", required=True, metavar="C", help="The column that holds the texts.")
-@click.option("--out", required=True, metavar="DIR", help="The folder for the shards: a path, or a URL.")
-@click.option("--keep", multiple=True, metavar="C", help="Keep this column; may be repeated.  [default: all]")
-@click.option("--vector-column", default="embedding", show_default=True, metavar="C", help="Name the vectors.")
+@click.option("--text-column", required=True, metavar="C", help="Column that holds the texts.")
+@click.option("--out", required=True, metavar="DIR", help="Folder for the shards, a path or a URL.")
+@click.option("--keep", multiple=True, metavar="C", help="Input column to keep; may be repeated.  [default: all]")
+@click.option(
+    "--vector-column", default="embedding", show_default=True, metavar="C", help="Name of the column of vectors."
+)
 @click.option(
     "--dtype",
     type=Choice(get_args(VectorType)),
     default="float32",
     show_default=True,
-    help="What to store vectors as.",
+    help="Storage type of the vectors.",
 )
 @click.option(
     "--from",
     "input_format",
     type=Choice(get_args(CorpusFormat)),
-    help="The inputs' format.  [default: by suffix]",
+    help="Format of the inputs.  [default: by suffix]",
 )
 @click.option(
-    "--shard-rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Most rows a shard."
+    "--shard-rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Maximum rows per shard."
 )
 @model_command.options
-@click.option("--engine", type=Choice(get_args(CorpusEngine)), default="local", show_default=True, help="What runs it.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many, with --engine ray."
+    "--engine",
+    type=Choice(get_args(CorpusEngine)),
+    default="local",
+    show_default=True,
+    help="Engine that runs the workers.",
 )
 @click.option(
-    "--share", type=Share(), default="0/1", metavar="I/N", help="Make one of N shares, from 0, in a folder of its own."
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers, with --engine ray."
 )
-@click.option("--prune", is_flag=True, help="Remove the shards of inputs that are not given any more.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done and how long it would take.")
+@click.option(
+    "--share", type=Share(), default="0/1", metavar="I/N", help="Process share I of N, from 0, in a separate subfolder."
+)
+@click.option("--prune", is_flag=True, help="Remove the shards of inputs that are no longer given.")
+@click.option("--dry-run", is_flag=True, help="Show the output size and the time without writing anything.")
 @quiet_option
 def embed_corpus(
     inputs: Sequence[str],
@@ -78,11 +86,11 @@ def embed_corpus(
       minilm-jax embed-corpus s3://bucket/corpus --text-column text --out s3://bucket/vectors
       minilm-jax embed-corpus corpus --text-column text --out vectors --dry-run
 
-    INPUTs are Parquet, Arrow, JSON lines or CSV, the last two gzipped or zstd'ed if you like: files, folders, globs or
-    URLs. Run it again after whatever ended it, or when files were added: what is finished is skipped.
+    INPUTs are files, folders, globs or URLs of Parquet, Arrow, JSON lines or CSV; all but Parquet may be compressed
+    (.gz, .zst). After an interruption, or to add files, run the same command again: finished shards are skipped.
     """
     if workers > 1 and engine == "local":
-        raise click.UsageError("--workers needs --engine ray; one process uses every core by itself.")
+        raise click.UsageError("--workers needs --engine ray; a single process already uses all cores.")
     try:
         from minilm_jax.scale import estimate, run
     except ImportError as error:
@@ -103,21 +111,21 @@ def embed_corpus(
     model_command.start_compilation_cache()
     if dry_run:
         with model_command.hide_warnings():
-            click.echo(_rendered(estimate.estimate(job, share)))
+            click.echo(_render(estimate.estimate(job, share)))
         return
     with model_command.hide_warnings(), _log_on_stderr():
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
-    failures = [report for report in reports if report.failure]
-    if failures:
+    if failed := {report.url for report in reports if report.failure}:
+        files = "1 file" if len(failed) == 1 else f"{len(failed):,} files"
         raise InputError(
-            f"{len({report.url for report in failures})} inputs could not be read to their end; all else is done. Mend"
-            " them and run the same command again."
+            f"{files} could not be read completely; all others are finished. Fix the input and run the same command"
+            " again."
         )
 
 
 @contextlib.contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """Writes what is logged to stderr, above the bar where there is one."""
+    """Write log messages to stderr, above the progress bar if there is one."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     log = logging.getLogger("minilm_jax")
@@ -133,9 +141,10 @@ def _log_on_stderr() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _rendered(estimate: "Estimate") -> str:
+def _render(estimate: "Estimate") -> str:
     from minilm_jax.cli.terminal import render_size
 
+    # Only Parquet files have an exact number of rows without being read.
     about = "" if estimate.counted == estimate.rows else "about "
     lines = (
         ("inputs", f"{estimate.files:,} files, {render_size(estimate.size)}, in {estimate.parts:,} parts"),
@@ -145,7 +154,7 @@ def _rendered(estimate: "Estimate") -> str:
             "to write",
             f"{about}{estimate.shards:,} shards, {render_size(estimate.rows_to_do * estimate.vector_bytes)} of vectors",
         ),
-        ("rate", f"{estimate.rows_per_second:,.0f} rows/s, by a sample on this machine"),
+        ("rate", f"{estimate.rows_per_second:,.0f} rows/s, measured on a sample on this machine"),
         ("time", f"about {_duration(estimate.seconds)}"),
     )
     return "\n".join(f"{name:<10}{value}" for name, value in lines)

@@ -1,1 +1,1 @@
-"""Text files to read and vector files to write."""
+"""Readers of text files and writers of vector files."""

@@ -1,10 +1,11 @@
-"""Embeddings into files, a chunk at a time: npy, npz, Parquet, JSON lines and CSV, each written whole or not at all."""
+"""Writers of vector files, chunk by chunk: npy, npz, Parquet, JSON lines and CSV. Replacement is atomic."""
 
 import contextlib
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,25 +20,26 @@ from minilm_jax.errors import InputError
 FORMATS: Mapping[str, VectorFormat] = {f".{name}": name for name in ("npy", "npz", "parquet", "jsonl", "csv")}
 STREAM_FORMATS: Sequence[VectorFormat] = ("jsonl", "csv")
 
-# Appends texts and their vectors float32[n, D].
+# A function that appends n texts and their vectors float32[n, D].
 Write = Callable[[Sequence[str], NDArray[np.float32]], object]
 
 
 @contextlib.contextmanager
 def open_writer(target: Path | BinaryIO, format: VectorFormat) -> Iterator[Write]:
-    """Opens a file for embeddings; it takes its place when the block ends well, and leaves nothing behind otherwise.
+    """Open a vector file for writing. The file appears when the block succeeds; otherwise nothing is left.
 
     Args:
-        target: Where to; or an open stream, for one of STREAM_FORMATS.
+        target: Path, or an open stream for one of STREAM_FORMATS.
         format: "npy": float32[n, D]. "npz": the same, named `embeddings`. "parquet": columns text and embedding.
-            "jsonl": objects with text and embedding. "csv": columns text, e0, e1, …, which `pandas.read_csv` makes
-            numbers of without more ado; a single column of lists would stay a string.
+            "jsonl": objects with text and embedding. "csv": columns text, e0, e1, …, one number per column, which
+            `pandas.read_csv` reads as numbers; it would read a single column of lists as strings.
 
     Yields:
-        The function to append with. Call it at least once, if with no rows, so that the width is known.
+        The function that appends rows. Call it at least once, possibly with zero rows, to set the width.
 
     Raises:
-        InputError: The target is in no folder or no plain file, or its format needs a package that is not installed.
+        InputError: The parent folder does not exist, the target is not a regular file, or its format needs a package
+            that is not installed.
         OSError: The target cannot be written.
     """
     with _replacing(target) if isinstance(target, Path) else contextlib.nullcontext(target) as file:
@@ -48,14 +50,14 @@ def open_writer(target: Path | BinaryIO, format: VectorFormat) -> Iterator[Write
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    path = path.resolve()  # What a link points at is replaced, not the link.
+    path = path.resolve()  # The target of a symbolic link is replaced, not the link.
     if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no folder; create it first.")
+        raise InputError(f"the folder {path.parent} does not exist; create it first.")
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no plain file.")
+        raise InputError(f"{path} is not a regular file; choose another path.")
     with atomic_write(path) as written, written.open("w+b") as file:
         yield file
-        file.close()  # Before it is moved.
+        file.close()  # Windows cannot move an open file.
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def _npy(file: BinaryIO) -> Iterator[Write]:
         file.write(np.ascontiguousarray(vectors, "<f4").data)
 
     yield write
-    # numpy pads the header so that it keeps its size whatever the number of rows becomes.
+    # numpy pads the header, so its size does not depend on the number of rows.
     file.seek(0)
     _write_npy_header(file, shape)
 
@@ -81,9 +83,7 @@ def _write_npy_header(file: BinaryIO, shape: tuple[int, int]) -> None:
 
 @contextlib.contextmanager
 def _npz(file: BinaryIO) -> Iterator[Write]:
-    import zipfile
-
-    # A member of an archive cannot be patched, so the array is made beside it, in a file that has no name to leave.
+    # The header of an archive member cannot be changed later, so the array is first written to an unnamed file.
     with tempfile.TemporaryFile(dir=os.path.dirname(file.name)) as array:
         with _npy(array) as write:
             yield write
@@ -139,7 +139,7 @@ def _csv(file: BinaryIO) -> Iterator[Write]:
 
 
 def _decimals(vectors: NDArray[np.float32]) -> Iterator[str]:
-    # Nine significant digits are what every float32 needs to be read back as it was.
+    # Nine significant digits identify every float32 exactly.
     row = ",".join(["%.9g"] * vectors.shape[1])
     return (row % tuple(vector) for vector in vectors.tolist())
 

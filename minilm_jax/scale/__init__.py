@@ -1,5 +1,5 @@
-"""A corpus of any size into a folder of Parquet shards, so that a run may end anywhere and the next one goes on.
+"""Embedding of a corpus of any size into a folder of Parquet shards; an interrupted run can be continued.
 
-`job` says what is wanted, `manifest` cuts the inputs into parts, `worker` makes the shards of one part, `run` goes over
-them all. Other engines schedule the same parts to the same worker.
+`job` describes the task, `manifest` splits the inputs into parts, `worker` writes the shards of one part, and `run`
+processes all parts. Other engines schedule the same parts on the same worker.
 """

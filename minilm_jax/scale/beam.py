@@ -1,4 +1,4 @@
-"""Apache Beam: the encoder as a model of `RunInference`."""
+"""Apache Beam: a model handler for `RunInference`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from minilm_jax.sentence_encoder import SentenceEncoder
 
 
 class MinilmJaxModelHandler(ModelHandler[str | None, PredictionResult, SentenceEncoder]):
-    """Turns a PCollection of texts into one of `PredictionResult`: the text, and its vector or None."""
+    """Handler that turns texts into `PredictionResult` objects with the text and its vector, or None."""
 
     def __init__(
         self,
@@ -22,45 +22,45 @@ class MinilmJaxModelHandler(ModelHandler[str | None, PredictionResult, SentenceE
         max_batch_size: int = 4_096,
         **options: Any,
     ) -> None:
-        """Names the encoder, which each process of a worker loads once.
+        """Choose the encoder, which each process of a Beam worker loads once.
 
         Args:
-            model: A model's name, or a folder that all workers see.
-            precision: What to compute in, see `minilm_jax.cast`.
-            max_batch_size: Most texts a call; the encoder sorts them into batches of its own.
-            options: Keywords of Beam's `ModelHandler`, such as min_batch_size, or large_model for one encoder a
-                machine in place of one a process.
+            model: Name of a model, or a folder that all workers can read.
+            precision: Compute precision, see `minilm_jax.cast`.
+            max_batch_size: Maximum texts per call; the encoder splits them into its own batches.
+            options: Keyword arguments of Beam's `ModelHandler`, such as min_batch_size, or large_model for one encoder
+                per machine instead of one per process.
         """
         super().__init__(max_batch_size=max_batch_size, **options)
         self._model, self._precision = model, precision
 
     def load_model(self) -> SentenceEncoder:
-        """Loads the encoder."""
+        """Load the encoder."""
         return SentenceEncoder.from_pretrained(self._model, precision=self._precision)
 
     def run_inference(
         self, batch: Sequence[str | None], model: SentenceEncoder, inference_args: Mapping[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """Embeds texts.
+        """Embed texts.
 
         Args:
             batch: Texts; some may be None or blank.
             model: The encoder.
-            inference_args: Keywords of `SentenceEncoder.encode_document`.
+            inference_args: Keyword arguments of `SentenceEncoder.encode_document`.
 
         Returns:
-            A result for each text; its inference is float32[D], or None where there is no text.
+            One result per text; its inference is float32[D], or None for a missing or blank text.
 
         Raises:
-            InputError: A text is no string or no valid Unicode.
+            InputError: A text is not a string or not valid Unicode.
         """
         vectors = embed_or_null(model, batch, **(inference_args or {}))
         return [PredictionResult(text, vector, self._model) for text, vector in zip(batch, vectors, strict=True)]
 
     def get_num_bytes(self, batch: Sequence[str | None]) -> int:
-        """Returns the size of texts in UTF-8."""
+        """Return the size of texts in UTF-8."""
         return sum(len(text.encode()) for text in batch if text)
 
     def get_metrics_namespace(self) -> str:
-        """Returns what the counters of Beam's `RunInference` are named under."""
+        """Return the namespace of the counters of Beam's `RunInference`."""
         return "MinilmJax"

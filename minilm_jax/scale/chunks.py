@@ -1,28 +1,29 @@
-"""Between reading and embedding: rows regrouped into chunks that fit in memory."""
+"""Regrouping of rows into chunks that fit in memory, between reading and embedding."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from minilm_jax.scale.nulls import said
+from minilm_jax.scale.nulls import none_if_blank
 from minilm_jax.scale.readers import Rows
 
-# Most rows of a chunk, and bytes of its columns that are kept; rows that are added to one at a time.
+# Limits of one chunk: rows, and bytes of the columns that are kept.
 _ROWS = 65_536
 _KEPT_BYTES = 64 << 20
-_PIECE = 128
+# Rows that are added to a chunk between two checks of its size.
+_ROWS_PER_CHECK = 128
 
 
 class Chunk(NamedTuple):
     """Rows that are embedded together.
 
     Attributes:
-        shard: Number of the shard that they belong to.
-        first_row: Place of the first of them in the part.
+        shard: Number of the shard that the rows belong to.
+        first_row: Position of the first row in the part.
         kept: The columns that are kept.
-        texts: A text a row, or None where there is none to embed.
-        problems: Places in the part, with the reason why a value of the row became null.
+        texts: One text per row, or None if the row has no text to embed.
+        problems: Positions in the part, with the reason why a value of the row became null.
     """
 
     shard: int
@@ -32,32 +33,32 @@ class Chunk(NamedTuple):
     problems: list[tuple[int, str]]
 
 
-def chunks(source: Iterable[Rows], shard_rows: int, text_bytes: int) -> Iterator[Chunk]:
-    """Regroups rows.
+def regroup(source: Iterable[Rows], shard_rows: int, text_bytes: int) -> Iterator[Chunk]:
+    """Regroup rows into chunks.
 
     Args:
         source: The rows of a part, in batches of any size.
-        shard_rows: Rows of a shard; no chunk goes over the end of one.
-        text_bytes: About how much text a chunk may have.
+        shard_rows: Rows per shard; a chunk never crosses the end of a shard.
+        text_bytes: Approximate maximum bytes of text per chunk.
 
     Yields:
         The same rows, in the same order.
     """
-    done, held = 0, _Held()
+    done, pending = 0, _PendingRows()
     for rows in source:
         start = 0
         while start < len(rows.texts):
-            room = min(_ROWS, shard_rows - done % shard_rows) - held.rows
-            start += held.add(rows, start, min(room, _PIECE))
-            if held.rows == min(_ROWS, shard_rows - done % shard_rows) or held.is_full(text_bytes):
-                yield held.chunk(done, shard_rows)
-                done, held = done + held.rows, _Held()
-    if held.rows:
-        yield held.chunk(done, shard_rows)
+            max_rows = min(_ROWS, shard_rows - done % shard_rows)
+            start += pending.add(rows, start, min(max_rows - pending.rows, _ROWS_PER_CHECK))
+            if pending.rows == max_rows or pending.is_full(text_bytes):
+                yield pending.to_chunk(done, shard_rows)
+                done, pending = done + pending.rows, _PendingRows()
+    if pending.rows:
+        yield pending.to_chunk(done, shard_rows)
 
 
-class _Held:
-    """Rows that wait for more of their chunk."""
+class _PendingRows:
+    """Rows of a chunk that is not complete yet."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -78,7 +79,7 @@ class _Held:
     def is_full(self, text_bytes: int) -> bool:
         return self._text_bytes > text_bytes or self._kept_bytes > _KEPT_BYTES
 
-    def chunk(self, first_row: int, shard_rows: int) -> Chunk:
-        texts = list(map(said, self._texts))
+    def to_chunk(self, first_row: int, shard_rows: int) -> Chunk:
+        texts = list(map(none_if_blank, self._texts))
         problems = [(first_row + i, problem) for i, problem in enumerate(self._problems) if problem]
         return Chunk(first_row // shard_rows, first_row, pa.Table.from_batches(self._kept), texts, problems)

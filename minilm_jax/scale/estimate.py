@@ -1,40 +1,39 @@
-"""What a run would do and how long it would take, from the manifest and a short sample of the real texts."""
+"""An estimate of the output and the time of a run, from the manifest and a short sample of the texts."""
 
 import collections
 import dataclasses
 import time
 from collections.abc import Sequence
 
-from minilm_jax.scale import manifest
-from minilm_jax.scale.chunks import chunks
+from minilm_jax.scale.chunks import regroup
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.job import Job
-from minilm_jax.scale.manifest import Part, plan
+from minilm_jax.scale.manifest import Part, parts_of_share, plan
 from minilm_jax.scale.model import Model
-from minilm_jax.scale.output_folder import agree, common_settings, shared
+from minilm_jax.scale.output_folder import check_settings, common_settings, job_of_share
 from minilm_jax.scale.readers import UnreadableInput, read, rows_per_byte
 from minilm_jax.scale.shards import SIDECARS
-from minilm_jax.scale.store import Folder
+from minilm_jax.scale.store import Store
 
-# Texts that are embedded to find the rate, from the first, the middle and the last part.
-_SAMPLE, _SAMPLE_BYTES = 512, 1 << 20
-_PLACES = 3
+# The rate is measured on this many texts, from the first, the middle and the last part.
+_SAMPLE_TEXTS, _SAMPLE_BYTES = 512, 1 << 20
+_SAMPLED_PARTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a run would do.
+    """Size and time of a run.
 
     Attributes:
-        files: How many inputs there are.
-        size: Of all of them, in bytes.
-        parts: How many parts they are cut into.
-        rows: How many rows they have.
-        counted: How many of these are known for certain; the others are estimated from the beginnings of files.
-        finished: Rows of shards that are there already.
-        shards: How many more shards there would be.
-        rows_per_second: Of the sample, on this machine.
-        vector_bytes: Of one row.
+        files: Number of input files.
+        size: Size of all input files, in bytes.
+        parts: Number of parts.
+        rows: Number of rows.
+        counted: Rows whose number is exact; the others are estimated from the beginnings of files.
+        finished: Rows in shards that are up to date.
+        shards: Number of shards that are missing.
+        rows_per_second: Rate on this machine, measured on the sample.
+        vector_bytes: Bytes of one stored vector.
     """
 
     files: int
@@ -49,34 +48,34 @@ class Estimate:
 
     @property
     def rows_to_do(self) -> int:
-        """Rows that are not finished."""
+        """Number of rows that are not finished."""
         return max(0, self.rows - self.finished)
 
     @property
     def seconds(self) -> float:
-        """How long they take."""
+        """Time for the unfinished rows, in seconds."""
         return self.rows_to_do / self.rows_per_second
 
 
 def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
-    """Estimates a run; nothing is written.
+    """Estimate a run without writing anything.
 
     Args:
-        job: What is wanted.
-        share: Which of how many shares.
+        job: Settings of the run.
+        share: Number of the share, from 0, and number of shares.
 
     Returns:
-        What it would do.
+        The estimate.
 
     Raises:
-        InputError: The job cannot be done as it is.
+        InputError: The job cannot run with these settings.
     """
-    whole, job = plan(job), shared(job, *share)
-    parts, folder, model = manifest.share(whole, *share), Folder(job.out), Model(job)
-    agree(folder, {**common_settings(job, whole), **model.settings}, write=False)
-    expected = expected_rows(whole)
+    all_parts, job = plan(job), job_of_share(job, *share)
+    parts, store, model = parts_of_share(all_parts, *share), Store(job.out), Model(job)
+    check_settings(store, {**common_settings(job, all_parts), **model.settings}, write=False)
+    expected = expected_rows(all_parts)
     rows = [expected[part.name] for part in parts]
-    finished = _finished(folder, parts)
+    finished = _finished_rows(store, parts)
     files = {part.file.url: part.file for part in parts}.values()
     return Estimate(
         files=len(files),
@@ -86,21 +85,24 @@ def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
         counted=sum(part.rows or 0 for part in parts),
         finished=sum(finished),
         shards=sum(max(1, -(-count // job.shard_rows)) for count in rows) - len(finished),
-        rows_per_second=_rate(job, parts, model),
+        rows_per_second=_measure_rate(job, parts, model),
         vector_bytes=model.type.list_size * model.type.value_type.bit_width // 8,
     )
 
 
 def expected_rows(parts: Sequence[Part]) -> dict[str, int]:
-    """Returns how many rows the parts of a manifest have, by name, where unknown by the largest file of the kind."""
-    parts_of = collections.Counter(part.file.url for part in parts)
+    """Return the number of rows of all parts of a manifest, by name.
+
+    Unknown numbers are estimated from the largest file of the same format and compression.
+    """
+    parts_per_file = collections.Counter(part.file.url for part in parts)
     unknown = sorted((part.file for part in parts if part.rows is None), key=lambda file: file.size)
     largest = {(file.format, file.compression): file for file in unknown}
     density = {kind: _density(file) for kind, file in largest.items()}
 
     def expected(part: Part) -> int:
         file = part.file
-        return round(density[file.format, file.compression] * file.size / parts_of[file.url])
+        return round(density[file.format, file.compression] * file.size / parts_per_file[file.url])
 
     return {part.name: expected(part) if part.rows is None else part.rows for part in parts}
 
@@ -112,26 +114,26 @@ def _density(file: InputFile) -> float:
         return 0.0
 
 
-def _finished(folder: Folder, parts: Sequence[Part]) -> list[int]:
-    """Returns the rows of each shard that is there and up to date."""
+def _finished_rows(store: Store, parts: Sequence[Part]) -> list[int]:
+    """Return the number of rows of each shard that is up to date."""
     sources = {part.name: part.source for part in parts}
-    said = folder.read_all(SIDECARS).items()
-    return [s["rows"] for name, s in said if s and s["from"] == sources.get(name.rpartition("-")[0])]
+    sidecars = store.read_all_json(SIDECARS).items()
+    return [s["rows"] for name, s in sidecars if s and s["from"] == sources.get(name.rpartition("-")[0])]
 
 
-def _rate(job: Job, parts: Sequence[Part], model: Model) -> float:
-    """Returns rows a second of a sample, which is embedded twice so that nothing is compiled in what is timed."""
-    places = {0, len(parts) // 2, len(parts) - 1} if parts else ()
-    texts = [text for place in places for text in _texts(job, parts[place])]
+def _measure_rate(job: Job, parts: Sequence[Part], model: Model) -> float:
+    """Return rows per second of a sample; it is embedded twice so that the measurement excludes compilation."""
+    sampled = {0, len(parts) // 2, len(parts) - 1} if parts else ()
+    texts = [text for i in sampled for text in _sample_texts(job, parts[i])]
     model.embed(texts)
     started = time.perf_counter()
     model.embed(texts)
     return max(1, len(texts)) / (time.perf_counter() - started)
 
 
-def _texts(job: Job, part: Part) -> list[str | None]:
+def _sample_texts(job: Job, part: Part) -> list[str | None]:
     try:
         rows = read(part.file, part.groups, job.text_column, part.columns)
-        return next(chunks(rows, _SAMPLE // _PLACES, _SAMPLE_BYTES)).texts
+        return next(regroup(rows, _SAMPLE_TEXTS // _SAMPLED_PARTS, _SAMPLE_BYTES)).texts
     except (UnreadableInput, StopIteration):
         return []

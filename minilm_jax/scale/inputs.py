@@ -1,4 +1,4 @@
-"""The files of a corpus: found by paths, folders, globs and URLs, and known by size and time of change."""
+"""Discovery of the files of a corpus from paths, folders, globs and URLs."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
-from minilm_jax.scale.store import Folder, filesystem
+from minilm_jax.scale.store import Store, filesystem
 
 _FORMATS: Mapping[str, CorpusFormat] = {
     ".parquet": "parquet",
@@ -22,7 +22,7 @@ _FORMATS: Mapping[str, CorpusFormat] = {
     ".csv": "csv",
 }
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-# What stores call the content's identity, or the time of its last change; the surest first.
+# Keys under which filesystems report a hash of the content or the time of the last change, most reliable first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
@@ -31,11 +31,11 @@ class InputFile:
     """One file of the corpus.
 
     Attributes:
-        url: With its protocol, absolute.
-        size: In bytes.
-        version: The store's ETag or time of change, and of a Parquet file the sha256 of its footer too.
-        format: How its rows are written.
-        compression: What it is compressed with as a whole, or None.
+        url: Absolute URL, with its protocol.
+        size: Size in bytes.
+        version: ETag or time of the last change; `inspect` adds the sha256 of the footer of Parquet files.
+        format: File format.
+        compression: Compression of the whole file, or None.
     """
 
     url: str
@@ -46,26 +46,28 @@ class InputFile:
 
 
 def find_inputs(job: Job) -> list[InputFile]:
-    """Finds the files of a job, each once, in the order of their URLs.
+    """Find the files of a job, without duplicates, sorted by URL.
 
-    In a folder, files of other suffixes are left out, and names that begin with `_` or `.`, as engines do.
+    In folders, files with unknown suffixes and names that begin with `_` or `.` are skipped, as other engines do.
 
     Raises:
-        InputError: There is no such file, or its suffix does not tell its format.
+        InputError: An input does not exist, or its format cannot be told from the suffix.
     """
-    out = Folder(job.out).url + "/"
-    files = {file.url: file for given in job.inputs for file in _found(given, job.input_format)}
+    out = Store(job.out).url + "/"
+    files = {file.url: file for given in job.inputs for file in _find(given, job.input_format)}
     return [files[url] for url in sorted(files) if not url.startswith(out)]
 
 
-def _found(given: str, format: CorpusFormat | None) -> Iterator[InputFile]:
+def _find(given: str, format: CorpusFormat | None) -> Iterator[InputFile]:
     fs, path = filesystem(given)
     entries = _entries(fs, path)
     if not entries:
-        raise InputError(f"there is no input {given}; it may be a file, a folder, a glob or a URL.")
-    files = [file for entry in entries if (file := _file(fs, entry, format))]
+        raise InputError(f"input {given} does not exist; pass a file, a folder, a glob or a URL.")
+    files = [file for entry in entries if (file := _input_file(fs, entry, format))]
     if not files:
-        raise InputError(f"{given}: no suffix is one of {', '.join(_FORMATS)}; name the format with --from.")
+        raise InputError(
+            f"{given}: the format cannot be told from the suffix ({', '.join(_FORMATS)}); pass it with --from."
+        )
     yield from files
 
 
@@ -73,18 +75,18 @@ def _entries(fs: Any, path: str) -> list[Mapping[str, Any]]:
     if fs.isfile(path):
         return [fs.info(path)]
     if fs.isdir(path):
-        inside = fs.find(path, detail=True).items()
-        return [info for name, info in inside if not _hidden(name.removeprefix(path))]
-    return (
-        [info for info in fs.glob(path, detail=True).values() if info["type"] == "file"] if {*"*?["} & {*path} else []
-    )
+        found = fs.find(path, detail=True).items()
+        return [info for name, info in found if not _is_hidden(name.removeprefix(path))]
+    if not {*"*?["} & {*path}:
+        return []
+    return [info for info in fs.glob(path, detail=True).values() if info["type"] == "file"]
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return any(piece.startswith(("_", ".")) for piece in name.split("/"))
 
 
-def _file(fs: Any, info: Mapping[str, Any], format: CorpusFormat | None) -> InputFile | None:
+def _input_file(fs: Any, info: Mapping[str, Any], format: CorpusFormat | None) -> InputFile | None:
     name = PurePosixPath(info["name"])
     compression = _COMPRESSIONS.get(name.suffix)
     format = format or _FORMATS.get(name.with_suffix("").suffix if compression else name.suffix)

@@ -1,35 +1,30 @@
-"""`Job`: all that is decided before a corpus is embedded."""
+"""`Job`: the settings of a corpus embedding run."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
-from minilm_jax.config import CorpusFormat, VectorType
+from minilm_jax.config import CorpusFormat, Precision, VectorType
 
-if TYPE_CHECKING:
-    from minilm_jax.config import Precision
-
-
-# A shard is what an interrupted run loses at most: two minutes of a CPU; and 200 MB of float32 vectors.
+# An interrupted run loses at most one shard: about two minutes of work on a CPU. As float32, its vectors take 200 MB.
 SHARD_ROWS = 131_072
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What to embed, with what, and where to.
+    """Inputs, model and output of a run.
 
     Attributes:
         inputs: Files, folders, globs and fsspec URLs.
-        text_column: The column that holds the texts.
-        out: The folder for the shards, a path or an fsspec URL.
-        keep: The input's columns that the shards keep, or None for all of them.
-        vector_column: What the column of vectors is called.
-        model: A model's name, or its folder.
-        precision: What to compute in.
-        dtype: What the vectors are stored as, see `minilm_jax.scale.vectors`.
-        max_seq_length: Most tokens a text, or None for the model's own limit.
-        shard_rows: Most rows a shard.
-        input_format: Of all inputs, or None to tell it by their suffixes.
+        text_column: Name of the column that holds the texts.
+        out: Folder for the shards, a path or an fsspec URL.
+        keep: Input columns that the shards keep, or None for all of them.
+        vector_column: Name of the column of vectors.
+        model: Name of a model, or its folder.
+        precision: Compute precision.
+        dtype: Storage type of the vectors, see `minilm_jax.scale.vectors`.
+        max_seq_length: Maximum tokens per text, or None for the model's own limit.
+        shard_rows: Maximum rows per shard.
+        input_format: Format of all inputs, or None to choose it by their suffixes.
     """
 
     inputs: tuple[str, ...]
@@ -38,7 +33,7 @@ class Job:
     keep: tuple[str, ...] | None = None
     vector_column: str = "embedding"
     model: str = DEFAULT_MODEL
-    precision: "Precision" = "float32"
+    precision: Precision = "float32"
     dtype: VectorType = "float32"
     max_seq_length: int | None = None
     shard_rows: int = SHARD_ROWS

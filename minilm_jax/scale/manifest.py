@@ -1,4 +1,4 @@
-"""The manifest: a corpus cut into parts, the same for the same files, each of which is embedded by itself."""
+"""The manifest: a deterministic split of a corpus into parts that are embedded independently."""
 
 import dataclasses
 import hashlib
@@ -16,11 +16,11 @@ from minilm_jax.errors import InputError
 from minilm_jax.scale.inputs import InputFile, find_inputs
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.readers import Contents, UnreadableInput, check_column, check_text_column, inspect
-from minilm_jax.scale.store import shown
+from minilm_jax.scale.store import display_url
 
-# Files that are looked at side by side, as a store far away takes its time for each.
+# Files that are inspected concurrently, as remote filesystems have a high latency.
 _THREADS = 16
-_LONGEST_STEM = 60
+_MAX_STEM_CHARACTERS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Part:
     """A file, or some of its row groups.
 
     Attributes:
-        file: Where the rows are.
-        number: Which part of the file this is, from 0.
-        groups: Its row groups or record batches, or None for the whole file.
-        rows: How many rows it has, or None where only reading it would tell.
+        file: The file that holds the rows.
+        number: Number of the part within the file, from 0.
+        groups: Row groups or record batches of the part, or None for the whole file.
+        rows: Number of rows, or None if the file would have to be read to count them.
         columns: Names and types of the columns that are kept.
     """
 
@@ -43,102 +43,104 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What the names of its shards begin with: the file's own, a hash of its URL, and the number."""
+        """Prefix of the names of its shards: the file name, a hash of the URL, and the number of the part."""
         stem = PurePosixPath(self.file.url).name.partition(".")[0]
-        plain = re.sub("[^A-Za-z0-9-]+", "-", stem)[:_LONGEST_STEM].strip("-") or "part"
+        plain = re.sub("[^A-Za-z0-9-]+", "-", stem)[:_MAX_STEM_CHARACTERS].strip("-") or "part"
         return f"{plain}-{hashlib.sha256(self.file.url.encode()).hexdigest()[:10]}-p{self.number:05d}"
 
     def shard_name(self, number: int) -> str:
-        """Returns the name of one of its shards, without a suffix."""
+        """Return the name of one of its shards, without the suffix."""
         return f"{self.name}-s{number:05d}"
 
     @property
     def source(self) -> dict[str, Any]:
-        """What a shard's sidecar says of where its rows are from; another run's is the same if nothing changed."""
+        """Source of the rows, as recorded in sidecars; equal between runs unless the input changed."""
         groups = None if self.groups is None else list(self.groups)
         return {"url": self.file.url, "size": self.file.size, "version": self.file.version, "groups": groups}
 
 
 def plan(job: Job) -> tuple[Part, ...]:
-    """Finds the inputs and cuts them into parts, in the order of their URLs.
+    """Find the inputs and split them into parts, sorted by URL.
 
     Args:
-        job: What is wanted.
+        job: Settings of the run.
 
     Returns:
-        The parts. A file that cannot be read is one whole part, whose failure is reported when its turn comes.
+        The parts. A file that cannot be read becomes one part, and its failure is reported when it is processed.
 
     Raises:
-        InputError: There is no such input or column, or two columns would have one name.
+        InputError: An input or column does not exist, or two output columns would have the same name.
     """
     files = find_inputs(job)
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(_inspected, files))
-    readable = [contents for contents in found if isinstance(contents, Contents)]
+        inspected = list(pool.map(_inspect_or_error, files))
+    readable = [contents for contents in inspected if isinstance(contents, Contents)]
     if not readable:
-        raise InputError("; ".join(map(str, found)) or "there is no input but what lies in the output folder.")
-    columns = _columns(job, readable)
+        raise InputError("; ".join(map(str, inspected)) or "all inputs are in the output folder; pass other inputs.")
+    columns = _kept_columns(job, readable)
     return tuple(
-        part for file, contents in zip(files, found, strict=True) for part in _parts(file, contents, job, columns)
+        part for file, contents in zip(files, inspected, strict=True) for part in _split(file, contents, job, columns)
     )
 
 
-def share(parts: Sequence[Part], number: int, count: int) -> tuple[Part, ...]:
-    """Returns the parts of one of several shares; a part stays in its share when files are added."""
+def parts_of_share(parts: Sequence[Part], number: int, count: int) -> tuple[Part, ...]:
+    """Return the parts of one of several shares; adding files does not move a part to another share."""
     return tuple(part for part in parts if zlib.crc32(part.name.encode()) % count == number)
 
 
-def _inspected(file: InputFile) -> Contents | UnreadableInput:
+def _inspect_or_error(file: InputFile) -> Contents | UnreadableInput:
     try:
         return inspect(file)
     except UnreadableInput as error:
         return error
 
 
-def _columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
-    """Returns the columns to keep, of the types that they have in the first file, or the first that has values."""
+def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
+    """Return the columns to keep, with their types in the first file that has values for them."""
     first = next((contents for contents in files if contents.schema.names), files[0])
     try:
         check_text_column(job.text_column, first.schema)
         for name in job.keep or ():
             check_column(name, first.schema)
     except InputError as error:
-        raise InputError(f"{shown(first.file.url)}: {error}") from None
+        raise InputError(f"{display_url(first.file.url)}: {error}") from None
     names = first.schema.names if job.keep is None else job.keep
     if job.vector_column in names or len({*names}) < len(names):
-        twice = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
-        raise InputError(f"two columns would be named {twice!r}; choose with --keep, or another --vector-column.")
-    columns = pa.schema([_typed(name, files) for name in names])
+        duplicate = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
+        raise InputError(
+            f"two columns would be named {duplicate!r}; choose the columns with --keep, or another --vector-column."
+        )
+    columns = pa.schema([_kept_field(name, files) for name in names])
     try:
         pq.ParquetWriter(pa.BufferOutputStream(), columns).close()
     except pa.ArrowNotImplementedError as error:
-        raise InputError(f"Parquet has no such column: {error}; choose others with --keep.") from None
+        raise InputError(f"Parquet does not support a column: {error}; choose other columns with --keep.") from None
     return columns
 
 
-def _typed(name: str, files: Sequence[Contents]) -> pa.Field:
+def _kept_field(name: str, files: Sequence[Contents]) -> pa.Field:
     fields = [contents.schema.field(name) for contents in files if name in contents.schema.names]
     typed = next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
-    return typed.with_nullable(True)  # What cannot be read becomes null.
+    return typed.with_nullable(True)  # Values that cannot be read become null.
 
 
-def _parts(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:
+def _split(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:
     if isinstance(contents, UnreadableInput) or contents.groups is None:
         yield Part(file, 0, None, None, columns)
         return
-    known = file.format == "parquet"
-    for number, groups in enumerate(_grouped(contents.groups, job.shard_rows)):
+    is_exact = file.format == "parquet"
+    for number, groups in enumerate(_combine_groups(contents.groups, job.shard_rows)):
         rows = sum(contents.groups[group] for group in groups)
-        yield Part(contents.file, number, tuple(groups), rows if known else None, columns)
+        yield Part(contents.file, number, tuple(groups), rows if is_exact else None, columns)
 
 
-def _grouped(sizes: list[int], most: int) -> Iterator[list[int]]:
-    """Puts row groups together that fit in one shard."""
-    together: list[int] = []
+def _combine_groups(sizes: list[int], max_rows: int) -> Iterator[list[int]]:
+    """Combine consecutive row groups that fit in one shard."""
+    combined: list[int] = []
     for group, size in enumerate(sizes):
-        if together and sum(sizes[other] for other in together) + size > most:
-            yield together
-            together = []
-        together.append(group)
-    if together:
-        yield together
+        if combined and sum(sizes[other] for other in combined) + size > max_rows:
+            yield combined
+            combined = []
+        combined.append(group)
+    if combined:
+        yield combined

@@ -1,4 +1,4 @@
-"""The model of a job: texts of which some are missing to vectors, and how these are known from another model's."""
+"""The model of a job: embeds texts of which some are missing, and identifies itself by a fingerprint."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,46 +11,54 @@ from minilm_jax.scale.job import Job
 from minilm_jax.scale.vectors import Vectors, vector_type
 from minilm_jax.sentence_encoder import SentenceEncoder
 
-# For each core some 25,000 tokens, seconds of work; for an accelerator some two million.
+# About 25,000 tokens per CPU core, a few seconds of work; about two million tokens for an accelerator.
 _CPU_TEXT_BYTES, _ACCELERATOR_TEXT_BYTES = 100_000, 8_000_000
 
 
 class Model:
-    """What a job embeds with.
+    """The encoder of a job.
 
     Attributes:
-        settings: By what its vectors are known from another's.
-        type: Of the column of vectors.
-        text_bytes: How much text is worth a call, and shows progress often enough.
+        settings: Settings that identify the model, for the sidecars of shards.
+        type: Type of the column of vectors.
+        text_bytes: Recommended bytes of text per `embed` call: enough for full batches, and frequent enough for a
+            progress bar.
     """
 
     def __init__(self, job: Job) -> None:
-        """Loads it."""
+        """Load the model.
+
+        Args:
+            job: Settings of the run.
+
+        Raises:
+            ModelFileError: The model cannot be loaded.
+        """
         self._encoder = SentenceEncoder.from_pretrained(
             job.model,
             precision=job.precision,
             max_seq_length=job.max_seq_length,
-            # Several devices of a CPU are the same cores.
+            # Several CPU devices would share the same cores.
             devices=None if ONE_DEVICE.on_cpu else "all",
         )
         self.text_bytes = ONE_DEVICE.streams * _CPU_TEXT_BYTES if ONE_DEVICE.on_cpu else _ACCELERATOR_TEXT_BYTES
-        self._unit = job.dtype == "int8"
+        self._unit_length = job.dtype == "int8"
         self.settings = {"model": fingerprint(self._encoder)}
         self.type = vector_type(job.dtype, self._encoder.get_embedding_dimension())
 
     @property
     def truncated(self) -> int:
-        """How many texts were cut at max_seq_length so far."""
+        """Number of texts that were truncated to max_seq_length so far."""
         return self._encoder.stats.truncated
 
     def embed(self, texts: Sequence[str | None]) -> Vectors:
-        """Embeds texts, of which some may be missing."""
+        """Embed texts, of which some may be None."""
         with warnings.catch_warnings():
-            # The shards count the texts that were cut.
+            # The shards count truncated texts, so the encoder's warning would be a repetition.
             warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
             vectors = self._encoder.encode_document(
                 [text for text in texts if text is not None],
                 show_progress_bar=False,
-                normalize_embeddings=self._unit,
+                normalize_embeddings=self._unit_length,
             )
         return Vectors(vectors, np.array([text is not None for text in texts], bool))

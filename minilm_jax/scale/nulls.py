@@ -1,4 +1,4 @@
-"""Texts of which some are missing, as a column of a corpus has them."""
+"""Embedding of columns in which some texts are missing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 def embed_or_null(
     encoder: "SentenceEncoder", texts: Sequence[str | None], **options: Any
 ) -> list[NDArray[np.float32] | None]:
-    """Embeds those texts that say something.
+    """Embed the texts that are not missing or blank.
 
     Args:
-        encoder: What to embed with.
+        encoder: Encoder to use.
         texts: Texts; some may be None or blank.
-        options: Keywords of `SentenceEncoder.encode_document`.
+        options: Keyword arguments of `SentenceEncoder.encode_document`.
 
     Returns:
-        float32[D] for a text, and None where there is none.
+        One entry per text: float32[D], or None for a missing or blank text.
 
     Raises:
-        InputError: A text is no string or no valid Unicode.
+        InputError: A text is not a string or not valid Unicode.
     """
-    texts = list(map(said, texts))
-    there = [text for text in texts if text is not None]
-    vectors = iter(encoder.encode_document(there, show_progress_bar=False, **options))
+    texts = list(map(none_if_blank, texts))
+    present = [text for text in texts if text is not None]
+    vectors = iter(encoder.encode_document(present, show_progress_bar=False, **options))
     return [None if text is None else next(vectors) for text in texts]
 
 
-def said(text: str | None) -> str | None:
-    """Returns a text, or None where it is blank."""
+def none_if_blank(text: str | None) -> str | None:
+    """Return a text, or None if it is missing, empty or white space."""
     return text if text is not None and str(text).strip() else None

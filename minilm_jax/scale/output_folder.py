@@ -1,4 +1,4 @@
-"""The folder before and after a run: who may write to it, what it was begun with, and what in it is out of date."""
+"""The output folder before and after a run: its lock, its settings, and the removal of outdated shards."""
 
 import collections
 import contextlib
@@ -13,13 +13,13 @@ from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.shards import REJECTS, SIDECARS, remove_shard
-from minilm_jax.scale.store import TEMPORARY, Folder, shown
+from minilm_jax.scale.store import TEMPORARY, Store, display_url
 
 FAILED = "_failed"
 _JOB, _LOCK, _FORMAT = "_job.json", "_lock", 1
 _SHARE = re.compile(r"\d+-of-(\d+)")
 _SHARD = re.compile(r"(.*-[0-9a-f]{10}-p\d{5,}-s\d{5,})\.parquet")
-# In the words of the command line.
+# Command-line options of the settings, for messages.
 _OPTIONS = {
     "text_column": "--text-column",
     "columns": "--keep",
@@ -27,12 +27,12 @@ _OPTIONS = {
     "precision": "--precision",
     "dtype": "--dtype",
     "shard_rows": "--shard-rows",
-    "model": "--model, or its --max-seq-length,",
+    "model": "--model or --max-seq-length",
 }
 
 
 def common_settings(job: Job, parts: Sequence[Part]) -> dict[str, Any]:
-    """Returns what all shards of a folder have in common, as far as it is known without the model."""
+    """Return the settings that all shards of a folder share, except those that need the model."""
     return {
         "format": _FORMAT,
         "text_column": job.text_column,
@@ -44,126 +44,142 @@ def common_settings(job: Job, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def agree(folder: Folder, settings: Mapping[str, Any], *, write: bool = True) -> None:
-    """Compares settings with those that a folder was begun with, and records them where there are none.
+def check_settings(store: Store, settings: Mapping[str, Any], *, write: bool = True) -> None:
+    """Compare settings with the recorded ones.
+
+    Args:
+        store: The output folder.
+        settings: Settings of this run.
+        write: Whether to record settings that are not recorded yet.
 
     Raises:
-        InputError: They differ.
+        InputError: A setting differs from the recorded one.
     """
-    begun = folder.read(_JOB) or {}
-    for key, wanted in settings.items():
-        if begun.get(key, wanted) != wanted:
+    recorded = store.read_json(_JOB) or {}
+    for key, value in settings.items():
+        if recorded.get(key, value) != value:
             raise InputError(
-                f"{shown(folder.url)} was begun with another {_OPTIONS.get(key, key)} ({_short(begun[key])}, now"
-                f" {_short(wanted)}); give the same, or another folder with --out."
+                f"{display_url(store.url)} was started with another {_OPTIONS.get(key, key)} ({_short(recorded[key])},"
+                f" now {_short(value)}); pass the same, or another folder with --out."
             )
-    if write and settings.keys() - begun.keys():
-        folder.write(_JOB, {**begun, **settings})
+    if write and settings.keys() - recorded.keys():
+        store.write_json(_JOB, {**recorded, **settings})
 
 
 @contextlib.contextmanager
-def prepared(job: Job, parts: Sequence[Part], *, prune: bool = False) -> Iterator[list[str]]:
-    """Locks a folder, and removes from it what an earlier run left half done or what is out of date.
+def prepare_folder(job: Job, parts: Sequence[Part], *, prune: bool = False) -> Iterator[list[str]]:
+    """Lock the output folder for a run, and remove incomplete and outdated files.
 
     Args:
-        job: What is wanted.
+        job: Settings of the run.
         parts: The whole manifest.
-        prune: Whether to remove the shards of inputs that are no longer among them.
+        prune: Whether to remove the shards of inputs that are not in the manifest.
 
     Yields:
-        What was removed and why, in sentences.
+        One sentence for each kind of file that was removed.
 
     Raises:
-        InputError: Another run is at work in it, it was begun with other settings, or it holds something else.
-        OSError: It cannot be written to.
+        InputError: Another run is using the folder, it was started with other settings, or it contains other files.
+        OSError: The folder cannot be written to.
     """
-    folder = Folder(job.out)
-    if _JOB not in (names := folder.names()) and not {*names} <= {_LOCK, TEMPORARY}:
-        raise InputError(f"{shown(folder.url)} holds other files; choose an empty folder with --out.")
-    folder.create()
-    with _locked(folder):
-        agree(folder, common_settings(job, parts), write=False)
-        removed = [*_remove_outdated(folder, job, parts, prune=prune), *_remove_halves(folder)]
-        folder.create()
-        agree(folder, common_settings(job, parts))
-        folder.create(SIDECARS, REJECTS, FAILED)
+    store = Store(job.out)
+    if _JOB not in (names := store.list_names()) and not {*names} <= {_LOCK, TEMPORARY}:
+        raise InputError(f"{display_url(store.url)} contains other files; choose an empty folder with --out.")
+    store.create()
+    with _locked(store):
+        check_settings(store, common_settings(job, parts), write=False)
+        removed = [*_remove_outdated(store, job, parts, prune=prune), *_remove_incomplete(store)]
+        store.create()
+        check_settings(store, common_settings(job, parts))
+        store.create(SIDECARS, REJECTS, FAILED)
         try:
             yield removed
         finally:
-            folder.remove_temporary()
+            store.remove_temporary()
 
 
-def shared(job: Job, number: int, count: int) -> Job:
-    """Returns a job with the folder of one of its shares.
+def job_of_share(job: Job, number: int, count: int) -> Job:
+    """Return the job with the output folder of one of its shares.
+
+    Args:
+        job: Settings of the whole run.
+        number: Number of the share, from 0.
+        count: Number of shares.
 
     Raises:
-        InputError: The job's own folder holds a whole run, or shares of another number.
+        InputError: The job's folder contains a whole run, or shares of another count.
     """
     if count == 1:
         return job
-    folder = Folder(job.out)
-    shares = [m for name in folder.names() if (m := _SHARE.fullmatch(name))]
-    others = [m[0] for m in shares if int(m[1]) != count] + [_JOB] * (folder.read(_JOB) is not None)
-    if others:
+    store = Store(job.out)
+    shares = [match for name in store.list_names() if (match := _SHARE.fullmatch(name))]
+    conflicts = [match[0] for match in shares if int(match[1]) != count]
+    if store.read_json(_JOB) is not None:
+        conflicts.append(_JOB)
+    if conflicts:
         raise InputError(
-            f"{shown(folder.url)} holds {others[0]}, and with --share {number}/{count} rows would be there twice;"
+            f"{display_url(store.url)} contains {conflicts[0]}, so --share {number}/{count} would write rows twice;"
             " choose another folder with --out."
         )
     return dataclasses.replace(job, out=f"{job.out.rstrip('/')}/{number}-of-{count}")
 
 
 @contextlib.contextmanager
-def _locked(folder: Folder) -> Iterator[None]:
-    if folder.local is None:  # Stores far away have no locks.
+def _locked(store: Store) -> Iterator[None]:
+    if store.local_path is None:  # Remote filesystems have no locks.
         yield
         return
     try:
-        lock = FileLock(folder.local / _LOCK).acquire(timeout=0)
+        lock = FileLock(store.local_path / _LOCK).acquire(timeout=0)
     except Timeout:
-        message = f"another run is writing to {shown(folder.url)}; wait for it, or choose another folder with --out."
+        message = (
+            f"another run is writing to {display_url(store.url)}; wait for it, or choose another folder with --out."
+        )
         raise InputError(message) from None
-    with lock:  # It goes with the process, however that ends.
+    with lock:  # The kernel releases it when the process ends, even if it is killed.
         yield
 
 
-def _remove_outdated(folder: Folder, job: Job, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
-    """Removes the shards of inputs that have changed, or that are none any more, so that no row is there twice."""
+def _remove_outdated(store: Store, job: Job, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
+    """Remove the shards of inputs that changed or are not given any more, so that no row occurs twice."""
     files = {part.file.url: part.file for part in parts}
-    changed, gone = collections.defaultdict(list), collections.defaultdict(list)
-    for name, said in folder.read_all(SIDECARS).items():
-        source = said.get("from") if isinstance(said, dict) else None
+    changed, missing = collections.defaultdict(list), collections.defaultdict(list)
+    for name, sidecar in store.read_all_json(SIDECARS).items():
+        source = sidecar.get("from") if isinstance(sidecar, dict) else None
         if not source:
             changed["a damaged sidecar"].append(name)
         elif (file := files.get(source["url"])) is None:
-            gone[source["url"]].append(name)
+            missing[source["url"]].append(name)
         elif source["size"] != file.size or not source["version"].startswith(file.version):
             changed[source["url"]].append(name)
-    if gone and not prune:
+    if missing and not prune:
         raise InputError(
-            f"{shown(folder.url)} holds shards of {len(gone)} inputs that are not given now, such as"
-            f" {shown(min(gone))}; give them too, or remove their shards with --prune."
+            f"{display_url(store.url)} contains shards of {len(missing)} inputs that are not given now, such as"
+            f" {display_url(min(missing))}; pass these inputs too, or remove their shards with --prune."
         )
-    if changed or gone:
-        from minilm_jax.scale.model import Model  # Before anything is lost to another one.
+    if changed or missing:
+        # The model is checked before anything is removed. It imports jax, which most runs do not need this early.
+        from minilm_jax.scale.model import Model
 
-        agree(folder, Model(job).settings, write=False)
-    for shards, why in ((changed, "has changed; its shards are made anew"), (gone, "is no input now")):
+        check_settings(store, Model(job).settings, write=False)
+    for shards, reason in ((changed, "has changed; its shards are rebuilt"), (missing, "is not an input any more")):
         for url, names in shards.items():
             for name in names:
-                remove_shard(folder, name)
-            yield f"{shown(url)} {why}: {len(names)} removed."
+                remove_shard(store, name)
+            yield f"{display_url(url)} {reason}: {len(names)} removed."
     current = {f"{part.name}.json" for part in parts}
-    folder.remove(*(f"{FAILED}/{name}" for name in folder.names(FAILED) if name not in current))
+    store.remove(*(f"{FAILED}/{name}" for name in store.list_names(FAILED) if name not in current))
 
 
-def _remove_halves(folder: Folder) -> Iterator[str]:
-    """Removes what a killed run left: temporary files, and shards that have no sidecar yet."""
-    whole = set(folder.names(SIDECARS))
-    halves = [m[1] for name in folder.names() if (m := _SHARD.fullmatch(name)) and f"{m[1]}.json" not in whole]
-    for name in halves:
-        remove_shard(folder, name)
-    if left := len(folder.remove_temporary()) + len(halves):
-        yield f"{left} unfinished files of an earlier run were removed."
+def _remove_incomplete(store: Store) -> Iterator[str]:
+    """Remove the files that a killed run left: temporary files, and shards without a sidecar."""
+    sidecars = set(store.list_names(SIDECARS))
+    shards = [match[1] for name in store.list_names() if (match := _SHARD.fullmatch(name))]
+    incomplete = [name for name in shards if f"{name}.json" not in sidecars]
+    for name in incomplete:
+        remove_shard(store, name)
+    if count := len(store.remove_temporary()) + len(incomplete):
+        yield f"{count} unfinished files of an earlier run were removed."
 
 
 def _short(value: Any) -> str:

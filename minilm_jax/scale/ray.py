@@ -1,6 +1,6 @@
-"""Ray: the parts of a manifest are the rows of a Ray dataset, and each actor of its pool is a `ShardWorker`.
+"""Ray: each part of the manifest is a row of a Ray dataset, and each actor of its pool is a `ShardWorker`.
 
-A part that Ray tries again makes the same shards under the same names, and skips those that are there.
+A part that Ray retries has the same shards with the same names, and its finished shards are skipped.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ import ray.data
 from minilm_jax.errors import MinilmJaxError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
-from minilm_jax.scale.store import Folder
+from minilm_jax.scale.store import Store
 from minilm_jax.scale.worker import PartReport, ShardWorker
 
-_RESTARTED = "a worker died and was started anew; what it had not finished is made again."
+_RESTARTED = "a worker died and was restarted; its unfinished shards are rebuilt."
 
 
 def run(job: Job, parts: Sequence[Part], workers: int) -> Iterator[PartReport]:
-    """Makes the shards of parts on the Ray cluster that there is, or on a Ray of this machine alone.
+    """Write the shards of parts on a running Ray cluster, or on a local one that is started for this call.
 
     Args:
-        job: What is wanted; its folder is `prepared`, and all machines see it.
-        parts: The manifest, or some of it.
-        workers: How many actors there are. Each has a GPU or a TPU chip, or where there is none its share of the cores.
+        job: Settings of the run; `prepare_folder` was called, and all machines can access its folder.
+        parts: Parts of the manifest.
+        workers: Number of actors. Each gets a GPU or a TPU chip, or on a cluster without them a part of the cores.
 
     Yields:
-        What came of each part, as it is done.
+        The report of each part, as soon as it is finished.
 
     Raises:
         MinilmJaxError: As for `ShardWorker`.
@@ -49,11 +49,11 @@ def run(job: Job, parts: Sequence[Part], workers: int) -> Iterator[PartReport]:
     rows, workers = [{"part": pickle.dumps(part)} for part in parts], min(workers, len(parts))
     with _connected():
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Actor,  # pyright: ignore[reportArgumentType] - as Ray's documentation has it
-            fn_constructor_args=(_anywhere(job),),
-            # A queue at one actor would keep parts from another that is idle.
+            _Actor,  # pyright: ignore[reportArgumentType] - a class is allowed, see Ray's documentation
+            fn_constructor_args=(_with_absolute_paths(job),),
+            # With a longer queue, parts could wait for a busy actor while another one is idle.
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-            **_share(workers),
+            **_actor_resources(workers),
         )
         done.context.enable_progress_bars = False
         for row in done.iter_rows():
@@ -64,29 +64,29 @@ def run(job: Job, parts: Sequence[Part], workers: int) -> Iterator[PartReport]:
 
 
 class _Actor:
-    """A worker in a process of its own, which loads the model with its first part."""
+    """A worker in a separate process, which loads the model when it gets its first part."""
 
     def __init__(self, job: Job) -> None:
         self._job, context = job, ray.get_runtime_context()
-        self._news = [_RESTARTED] if context.was_current_actor_reconstructed else []
+        self._notes = [_RESTARTED] if context.was_current_actor_reconstructed else []
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         try:
             report = self._worker(pickle.loads(row["part"]))
         except (MinilmJaxError, OSError) as error:
-            # As it is; Ray would wrap it in errors of its own.
+            # A raised error would be wrapped in Ray's own error types.
             return {"outcome": pickle.dumps(error)}
-        report.notes[:0], self._news = self._news, []
+        report.notes[:0], self._notes = self._notes, []
         return {"outcome": pickle.dumps(report)}
 
     @functools.cached_property
     def _worker(self) -> ShardWorker:
-        self._cores = _own_cores(int(ray.get_runtime_context().get_assigned_resources().get("CPU", 0)))
+        self._claim = _claim_cores(int(ray.get_runtime_context().get_assigned_resources().get("CPU", 0)))
         return ShardWorker(self._job)
 
 
-def _share(workers: int) -> dict[str, Any]:
-    """Returns what an actor asks Ray for."""
+def _actor_resources(workers: int) -> dict[str, Any]:
+    """Return the resources that each actor requests from Ray."""
     cluster = ray.cluster_resources()
     if "GPU" in cluster:
         return {"num_gpus": 1}
@@ -96,11 +96,15 @@ def _share(workers: int) -> dict[str, Any]:
     return {"num_cpus": max(1, int(min(cores)) // math.ceil(workers / len(cores)))}
 
 
-def _own_cores(count: int) -> socket.socket | None:
-    """Takes cores that no other actor of this machine has, as jax uses all that a process may.
+def _claim_cores(count: int) -> socket.socket | None:
+    """Restrict this process to cores that no other actor on this machine uses; jax uses all cores of its process.
+
+    Args:
+        count: Number of cores.
 
     Returns:
-        What holds them: a name that the kernel frees with the process, however that ends.
+        The socket that claims the cores, or None if no cores were claimed. The kernel frees its name when the process
+        ends, even if it is killed.
     """
     if not count or not hasattr(os, "sched_setaffinity"):
         return None
@@ -117,15 +121,15 @@ def _own_cores(count: int) -> socket.socket | None:
     return None
 
 
-def _anywhere(job: Job) -> Job:
-    """Returns a job that means the same in another process's folder."""
+def _with_absolute_paths(job: Job) -> Job:
+    """Return the job with absolute paths, for processes with another working directory."""
     model = str(Path(job.model).absolute()) if Path(job.model).exists() else job.model
-    return dataclasses.replace(job, out=Folder(job.out).url, model=model)
+    return dataclasses.replace(job, out=Store(job.out).url, model=model)
 
 
 @contextlib.contextmanager
 def _connected() -> Iterator[None]:
-    """Uses the Ray that the program has joined; else joins or starts one, and leaves it at the end."""
+    """Use the program's connection to Ray, or connect to a running or new cluster until the block ends."""
     if ray.is_initialized():
         yield
         return

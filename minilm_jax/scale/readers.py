@@ -1,4 +1,4 @@
-"""Reads inputs: what columns and row groups a file has, and the rows of a part as a stream of batches."""
+"""Readers of input files: their columns and row groups, and the rows of a part in batches."""
 
 import contextlib
 import dataclasses
@@ -13,30 +13,31 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.scale import text_columns as text_rows
+from minilm_jax.scale import text_columns
 from minilm_jax.scale.inputs import InputFile
-from minilm_jax.scale.store import filesystem, shown
+from minilm_jax.scale.store import display_url, filesystem
 
-# Rows of a Parquet file that are decoded together, and what is read of a column at a time: memory stays flat whatever
-# the size of the row groups.
+# Rows of a Parquet file that are decoded together, and bytes of a column that are read at a time. With these, memory
+# does not depend on the size of the row groups.
 _ROWS = 1_024
 _BUFFER = 4 << 20
-# Enough that what is read ahead of them matters little.
+# Enough rows that the read-ahead of the decompressor hardly changes the estimate.
 _ROWS_TO_ESTIMATE_FROM = 16_384
 _ARROW_MAGIC = b"ARROW1"
 
 
 class UnreadableInput(InputError):
-    """A file that is damaged, gone, or not what it seems; the others of the corpus are none the worse."""
+    """A file that is damaged, missing, or not in its stated format; the other files are not affected."""
 
 
 class Contents(NamedTuple):
-    """What a file says of itself.
+    """Columns and row groups of a file.
 
     Attributes:
-        file: The file, its version more certain than before.
-        schema: All its columns.
-        groups: Rows of each row group (of record batches: of the first), or None for a file that is read as a whole.
+        file: The file; for Parquet, its version now includes a hash of the footer.
+        schema: All columns of the file.
+        groups: Rows of each Parquet row group or Arrow record batch, or None for a file that is read as a whole. All
+            record batches are assumed to have as many rows as the first.
     """
 
     file: InputFile
@@ -45,12 +46,12 @@ class Contents(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Some rows of a part.
+    """A batch of rows of a part.
 
     Attributes:
         kept: The columns that are kept.
-        texts: large_string, null where there is none.
-        problems: string, why a value became null.
+        texts: large_string; null for a missing text.
+        problems: string; the reason why a value of the row became null.
     """
 
     kept: pa.RecordBatch
@@ -59,109 +60,108 @@ class Rows(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Opens a file: as it lies there, and decompressed.
+def open_input(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open a file for reading.
+
+    Args:
+        file: The file.
+
+    Yields:
+        The stored bytes and the decompressed bytes.
 
     Raises:
-        UnreadableInput: It cannot be read, or the block could not make sense of it.
+        UnreadableInput: The file cannot be opened, or the block raised an error while it read the file.
     """
     try:
         fs, path = filesystem(file.url)
         with fs.open(path, "rb") as raw:
             yield raw, io.BufferedReader(pa.CompressedInputStream(raw, file.compression)) if file.compression else raw
     except InputError as error:
-        raise UnreadableInput(f"{shown(file.url)}: {error}") from error
+        raise UnreadableInput(f"{display_url(file.url)}: {error}") from error
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
         raise UnreadableInput(
-            f"{shown(file.url)} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
+            f"{display_url(file.url)} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
         ) from error
 
 
 def inspect(file: InputFile) -> Contents:
-    """Looks at a file's columns and row groups, without reading its rows.
+    """Return the columns and row groups of a file, without reading its rows.
 
     Raises:
-        UnreadableInput: It cannot be read.
+        UnreadableInput: The file cannot be read.
     """
-    with opened(file) as (_, stream):
+    with open_input(file) as (_, stream):
         if file.format == "parquet":
             return _inspect_parquet(file, stream)
         if file.format == "arrow":
             return _inspect_arrow(file, stream)
-        return Contents(file, text_rows.infer(stream, file.format), None)
+        return Contents(file, text_columns.infer_schema(stream, file.format), None)
 
 
 def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
-    """Reads rows.
+    """Read rows of a file.
 
     Args:
-        file: Where they are.
-        groups: Which of its row groups or record batches, or None for all.
-        text_column: The column that holds the texts.
-        kept: The other columns to read, and the types that they are cast to.
+        file: The file.
+        groups: Row groups or record batches to read, or None for all.
+        text_column: Name of the column that holds the texts.
+        kept: Columns to keep, with the types to cast them to.
 
     Yields:
         The rows, in order, in batches of any size.
 
     Raises:
-        UnreadableInput: The file cannot be read, or has no such columns.
+        UnreadableInput: The file cannot be read, or one of the columns is missing.
     """
     if file.format in ("jsonl", "csv"):
-        schema = inspect(file).schema
-        if not schema.names:  # An empty file.
-            return
-        # Lines of JSON need not have every column.
-        if file.format == "csv" or text_column in schema.names:
-            _check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
-    with opened(file) as (_, stream):
-        if file.format in ("jsonl", "csv"):
-            for columns in text_rows.columns(stream, file.format, text_column, kept):
-                yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
-            return
-        names = list(dict.fromkeys([text_column, *kept.names]))
-        batches = _parquet_batches if file.format == "parquet" else _arrow_batches
+        yield from _read_text_file(file, text_column, kept)
+        return
+    names = list(dict.fromkeys([text_column, *kept.names]))
+    batches = _parquet_batches if file.format == "parquet" else _arrow_batches
+    with open_input(file) as (_, stream):
         for batch in batches(stream, groups, names):
-            texts, problems = _texts(batch.column(text_column), text_column)
+            texts, problems = _decode_texts(batch.column(text_column), text_column)
             arrays = [batch.column(field.name).cast(field.type) for field in kept]
-            for place, field in enumerate(kept):
+            for i, field in enumerate(kept):
                 if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-                    strings, others = _texts(arrays[place], field.name)
-                    arrays[place], problems = strings.cast(field.type), _either(problems, others)
+                    strings, more = _decode_texts(arrays[i], field.name)
+                    arrays[i], problems = strings.cast(field.type), _merge_problems(problems, more)
             yield Rows(pa.RecordBatch.from_arrays(arrays, schema=kept), texts, problems)
 
 
 def rows_per_byte(file: InputFile) -> float:
-    """Estimates how many rows a byte of a file has, from its beginning.
+    """Estimate the rows per byte of a file from its beginning.
 
     Raises:
-        UnreadableInput: It cannot be read.
+        UnreadableInput: The file cannot be read.
     """
     groups = inspect(file).groups
     if groups is not None:
         return sum(groups) / file.size
-    with opened(file) as (raw, stream):
+    with open_input(file) as (raw, stream):
         if file.format == "arrow":
             with _arrow_stream(stream) as reader:
                 rows = next((batch.num_rows for batch in reader), 0)
         else:
-            rows = sum(1 for _ in itertools.islice(text_rows.rows(stream, file.format), _ROWS_TO_ESTIMATE_FROM))
+            sample = itertools.islice(text_columns.read_rows(stream, file.format), _ROWS_TO_ESTIMATE_FROM)
+            rows = sum(1 for _ in sample)
         return rows / max(raw.tell(), 1)
 
 
 def check_column(name: str, schema: pa.Schema) -> None:
-    """Raises InputError where a schema has no such column."""
+    """Raise InputError if a schema has no column of this name."""
     if name not in schema.names:
-        there = ", ".join(map(repr, schema.names)) or "none"
-        raise InputError(f"no column {name!r}; there is {there}.{did_you_mean(name, schema.names)}")
+        available = ", ".join(map(repr, schema.names)) or "none"
+        raise InputError(f"no column {name!r}; available: {available}.{did_you_mean(name, schema.names)}")
 
 
 def check_text_column(name: str, schema: pa.Schema) -> None:
-    """Raises InputError where a schema has no such column, or it holds no strings."""
+    """Raise InputError if a schema has no column of this name, or the column does not hold strings."""
     check_column(name, schema)
     type = schema.field(name).type
     if pa.types.is_dictionary(type):
         type = type.value_type
-    if not any(of_kind(type) for of_kind in _TEXT_TYPES):
+    if not any(is_text(type) for is_text in _TEXT_TYPES):
         raise InputError(f"column {name!r} holds {type}, not strings.")
 
 
@@ -173,6 +173,18 @@ _TEXT_TYPES = (
     pa.types.is_large_binary,
     pa.types.is_null,
 )
+
+
+def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
+    schema = inspect(file).schema
+    if not schema.names:  # The file is empty.
+        return
+    # Objects in JSON lines may leave out members.
+    if file.format == "csv" or text_column in schema.names:
+        _check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
+    with open_input(file) as (_, stream):
+        for columns in text_columns.read_columns(stream, file.format, text_column, kept):
+            yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
 
 
 def _inspect_parquet(file: InputFile, stream: BinaryIO) -> Contents:
@@ -189,7 +201,7 @@ def _inspect_arrow(file: InputFile, stream: BinaryIO) -> Contents:
         with _arrow_stream(stream) as reader:
             return Contents(file, reader.schema, None)
     with ipc.open_file(stream) as reader:
-        # Only reading a record batch tells how many rows it has; those that one writer made are alike.
+        # A record batch must be read to find its number of rows. Most writers make batches of equal size.
         rows = reader.get_batch(0).num_rows if reader.num_record_batches else 0
         return Contents(file, reader.schema, [rows] * reader.num_record_batches)
 
@@ -229,26 +241,27 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
 
 
 def _arrow_stream(stream: BinaryIO) -> ipc.RecordBatchStreamReader:
-    # The file form is the stream form after eight bytes; where it is compressed it cannot be read otherwise.
+    # After its first eight bytes, the file format is the stream format. A compressed file, which cannot seek, is only
+    # readable in this way.
     if _is_arrow_file(stream):
         stream.read(8)
     return ipc.open_stream(stream)
 
 
-def _texts(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
-    """Returns texts as large_string, and as string what is wrong with those that became null."""
+def _decode_texts(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
+    """Return the texts as large_string, and the reasons why values became null as string."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     raw = column.cast(pa.large_binary())
     try:
         return raw.cast(pa.large_string()), pa.nulls(len(raw), pa.string())
-    except pa.ArrowInvalid:  # Not UTF-8, which readers do not check.
-        return text_rows.decoded(raw.to_pylist(), name)
+    except pa.ArrowInvalid:  # Readers do not check whether strings are valid UTF-8.
+        return text_columns.decode_column(raw.to_pylist(), name)
 
 
-def _either(problems: pa.Array, others: pa.Array) -> pa.Array:
-    if others.null_count == len(others):
+def _merge_problems(problems: pa.Array, more: pa.Array) -> pa.Array:
+    if more.null_count == len(more):
         return problems
     return pa.array(
-        [one or other for one, other in zip(problems.to_pylist(), others.to_pylist(), strict=True)], pa.string()
+        [one or other for one, other in zip(problems.to_pylist(), more.to_pylist(), strict=True)], pa.string()
     )

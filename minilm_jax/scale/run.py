@@ -1,4 +1,4 @@
-"""A whole run: the folder is prepared, an engine makes the shards, and what happened is said."""
+"""A whole run: prepares the output folder, lets an engine write the shards, and logs the results."""
 
 import contextlib
 import logging
@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from minilm_jax import progress
 from minilm_jax.config import CorpusEngine
 from minilm_jax.errors import InputError
-from minilm_jax.scale import manifest
 from minilm_jax.scale.estimate import expected_rows
 from minilm_jax.scale.job import Job
-from minilm_jax.scale.manifest import Part, plan
-from minilm_jax.scale.output_folder import prepared, shared
+from minilm_jax.scale.manifest import Part, parts_of_share, plan
+from minilm_jax.scale.output_folder import job_of_share, prepare_folder
 from minilm_jax.scale.shards import REJECTS
 from minilm_jax.scale.worker import PartReport, ShardWorker
 
@@ -28,34 +27,34 @@ def embed_corpus(
     prune: bool = False,
     share: tuple[int, int] = (0, 1),
 ) -> list[PartReport]:
-    """Embeds a corpus into a folder of Parquet shards, or goes on where an earlier run ended.
+    """Embed a corpus into a folder of Parquet shards, or continue an earlier run.
 
-    Under `jax.distributed` each process makes its share of the parts, and returns what came of these.
+    Under `jax.distributed`, each process handles some of the parts and returns their reports.
 
     Args:
-        job: What is wanted.
-        engine: "local" for this process, or "ray" for `minilm_jax.scale.ray.run(job, parts, workers)`, which yields a
-            `PartReport` for each part as it is done.
-        workers: How many of them Ray starts.
-        prune: Whether to remove the shards of inputs that are no longer among the job's.
-        share: Which of how many shares to make, from 0. Each has a folder of its own in the job's, such as `3-of-16`,
-            so that they need to know nothing of each other.
+        job: Settings of the run.
+        engine: "local" for this process, or "ray" for `minilm_jax.scale.ray.run`.
+        workers: Number of Ray workers.
+        prune: Whether to remove the shards of inputs that are not given any more.
+        share: Number of the share to process, from 0, and number of shares. Each share has its own subfolder of the
+            output folder, such as `3-of-16`, so shares can run independently.
 
     Returns:
-        What came of every part; a file that could not be read is a failure in it, and no error.
+        One report per part. A file that cannot be read is recorded in its report, and does not raise an error.
 
     Raises:
-        InputError: The job cannot be done as it is, or another run is at work in the folder.
-        OSError: A shard could not be written; the same call goes on from there.
+        InputError: The job cannot run with these settings, or another run is using the folder.
+        OSError: A shard could not be written; the same call continues the run.
     """
-    whole, started = plan(job), time.perf_counter()
-    job, parts = shared(job, *share), manifest.share(whole, *share)
-    process, processes = _place() if engine == "local" else (0, 1)
-    with _folder(job, whole, prune, process, processes), _bar(whole, parts[process::processes]) as advance:
+    all_parts, started = plan(job), time.perf_counter()
+    job, parts = job_of_share(job, *share), parts_of_share(all_parts, *share)
+    process, processes = _process_index_and_count() if engine == "local" else (0, 1)
+    parts = parts[process::processes]
+    with _prepared(job, all_parts, prune, process, processes), _progress_bar(all_parts, parts) as advance:
         try:
-            reports = [_told(report) for report in _made(job, parts[process::processes], engine, workers, advance)]
+            reports = [_log_report(report) for report in _process_parts(job, parts, engine, workers, advance)]
         except (KeyboardInterrupt, SystemExit, OSError):
-            _log.warning("stopped; what is finished stays, and the same command goes on from there.")
+            _log.warning("stopped; finished shards are kept, and the same command continues from there.")
             raise
     seconds = time.perf_counter() - started
     _log.info("%s %.1f s.", summary(reports), seconds)
@@ -63,47 +62,47 @@ def embed_corpus(
 
 
 def summary(reports: Sequence[PartReport]) -> str:
-    """Returns in one sentence what came of a run."""
+    """Return the result of a run as one sentence."""
     written = [shard for report in reports for shard in report.written]
     skipped = [shard for report in reports for shard in report.skipped]
     text = f"{sum(s.rows for s in written):,} rows in {len(written):,} new shards"
     if skipped:
-        text += f", {sum(s.rows for s in skipped):,} rows in {len(skipped):,} shards were there"
-    for count, what in (
+        text += f", {sum(s.rows for s in skipped):,} rows in {len(skipped):,} finished shards skipped"
+    for count, description in (
         (sum(s.nulls for s in written), "rows without a vector"),
-        (sum(s.rejected for s in written), f"rows rejected, see {REJECTS}"),
-        (sum(s.truncated for s in written), "texts cut at the limit of tokens"),
+        (sum(s.rejected for s in written), f"rows rejected (see {REJECTS})"),
+        (sum(s.truncated for s in written), "texts truncated to the maximum length"),
     ):
         if count:
-            text += f", {count:,} {what}"
+            text += f", {count:,} {description}"
     return text + "."
 
 
-def _place() -> tuple[int, int]:
+def _process_index_and_count() -> tuple[int, int]:
     import jax
 
     return jax.process_index(), jax.process_count()
 
 
 @contextlib.contextmanager
-def _folder(job: Job, parts: Sequence[Part], prune: bool, process: int, processes: int) -> Iterator[None]:
-    """Prepares the folder in one process for all; the others begin after it, and it ends after them."""
-    with prepared(job, parts, prune=prune) if process == 0 else contextlib.nullcontext([]) as removed:
+def _prepared(job: Job, parts: Sequence[Part], prune: bool, process: int, processes: int) -> Iterator[None]:
+    """Prepare the folder in the first process; the others start after it, and it cleans up after them."""
+    with prepare_folder(job, parts, prune=prune) if process == 0 else contextlib.nullcontext([]) as removed:
         for sentence in removed:
             _log.info(sentence)
-        _meet("begin", processes)
+        _wait_for_all("start", processes)
         yield
-        _meet("end", processes)
+        _wait_for_all("end", processes)
 
 
-def _meet(name: str, processes: int) -> None:
+def _wait_for_all(name: str, processes: int) -> None:
     if processes > 1:
         from jax.experimental.multihost_utils import sync_global_devices
 
         sync_global_devices(f"embed_corpus {name}")
 
 
-def _made(
+def _process_parts(
     job: Job, parts: Sequence[Part], engine: CorpusEngine, workers: int, advance: Callable[[int, bool], object]
 ) -> Iterator[PartReport]:
     if engine == "local":
@@ -119,22 +118,22 @@ def _made(
         yield report
 
 
-def _told(report: PartReport) -> PartReport:
+def _log_report(report: PartReport) -> PartReport:
     for note in report.notes:
         _log.info(note)
     if report.failure:
-        _log.warning("%s; the others go on.", report.failure)
+        _log.warning("%s; the other files are processed.", report.failure)
     return report
 
 
 @contextlib.contextmanager
-def _bar(whole: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int, bool], object]]:
-    """Shows on a terminal how many rows are done, the speed and the time left, of rows that were not there already."""
+def _progress_bar(all_parts: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int, bool], object]]:
+    """Show on a terminal the number of rows, their rate and the time left; skipped rows do not affect the rate."""
     from tqdm import tqdm
 
-    # tqdm's None shows the bar on a terminal only; its speed is that of the rows that are not initial.
+    # With disable=None, tqdm shows the bar on a terminal only. Its rate excludes the rows in `initial`.
     disable = progress.silenced() or None
-    expected = {} if disable or not sys.stderr.isatty() else expected_rows(whole)
+    expected = {} if disable or not sys.stderr.isatty() else expected_rows(all_parts)
     total = sum(expected[part.name] for part in parts) if expected else None
     with tqdm(total=total, unit=" rows", unit_scale=True, smoothing=0, disable=disable) as bar:
 

@@ -1,4 +1,4 @@
-"""A shard: a Parquet file, what it says in `_shards` of where it came from, and in `_rejects` of what it lacks."""
+"""Shards: a Parquet file, its sidecar in `_shards`, and the list of rejected values in `_rejects`."""
 
 import contextlib
 import dataclasses
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minilm_jax.scale.manifest import Part
-from minilm_jax.scale.store import Folder
+from minilm_jax.scale.store import Store
 
 SIDECARS, REJECTS = "_shards", "_rejects"
-# Of a row group: 25 MB of float32 vectors, or what the columns that are kept need with them.
+# Limits of one row group: rows (25 MB of float32 vectors), and bytes with the columns that are kept.
 _GROUP_ROWS, _GROUP_BYTES = 16_384, 64 << 20
 
 
@@ -23,14 +23,14 @@ class Shard:
     """A file of the output.
 
     Attributes:
-        name: Of the file, without its suffix.
-        first_row: Place in its part of its first row.
-        rows: How many it has.
-        nulls: How many of them have no vector, because the text is blank or was rejected.
-        rejected: How many rows had a value that could not be taken; `_rejects` says which and why.
-        truncated: How many texts were cut at max_seq_length.
-        size: Of the file, in bytes.
-        sha256: Of the file.
+        name: Name of the file, without its suffix.
+        first_row: Position of its first row in the part.
+        rows: Number of rows.
+        nulls: Number of rows without a vector, because the text is blank or was rejected.
+        rejected: Number of rows with a value that could not be used; `_rejects` has the reasons.
+        truncated: Number of texts that were truncated to max_seq_length.
+        size: Size of the file in bytes.
+        sha256: Hash of the file.
     """
 
     name: str
@@ -44,17 +44,29 @@ class Shard:
 
 
 class ShardWriter:
-    """Writes the rows of a shard that is not there yet."""
+    """Writer of the rows of a new shard."""
 
     def __init__(self, shard: Shard, part: Part, parquet: pq.ParquetWriter, rejects: list[str]) -> None:
-        """Counts in shard, and adds to rejects, what it writes to parquet."""
+        """Prepare to write.
+
+        Args:
+            shard: Its counts are updated.
+            part: Part that the rows belong to.
+            parquet: Destination of the rows.
+            rejects: One line of JSON is appended for each rejected value.
+        """
         self._shard, self._part, self._parquet, self._rejects = shard, part, parquet, rejects
-        self._held: list[pa.Table] = []
+        self._pending: list[pa.Table] = []
 
     def write(self, table: pa.Table, problems: list[tuple[int, str]]) -> None:
-        """Appends rows, and what could not be taken of them: places in the part, with the reasons."""
-        self._held.append(table)
-        if sum(t.num_rows for t in self._held) >= _GROUP_ROWS or sum(t.nbytes for t in self._held) > _GROUP_BYTES:
+        """Append rows.
+
+        Args:
+            table: The rows; the last column holds the vectors.
+            problems: Positions in the part, with the reason why a value of the row became null.
+        """
+        self._pending.append(table)
+        if sum(t.num_rows for t in self._pending) >= _GROUP_ROWS or sum(t.nbytes for t in self._pending) > _GROUP_BYTES:
             self.flush()
         self._shard.rows += table.num_rows
         self._shard.nulls += table.columns[-1].null_count
@@ -63,80 +75,86 @@ class ShardWriter:
         self._rejects += [json.dumps({**where, "row": row, "reason": reason}) for row, reason in problems]
 
     def flush(self) -> None:
-        """Writes the rows that are held as a row group."""
-        if self._held:
-            self._parquet.write_table(pa.concat_tables(self._held))
-        self._held = []
+        """Write the pending rows as one row group."""
+        if self._pending:
+            self._parquet.write_table(pa.concat_tables(self._pending))
+        self._pending = []
 
 
 @contextlib.contextmanager
 def new_shard(
-    folder: Folder, part: Part, shard: Shard, schema: pa.Schema, settings: Mapping[str, Any]
+    store: Store, part: Part, shard: Shard, schema: pa.Schema, settings: Mapping[str, Any]
 ) -> Iterator[ShardWriter]:
-    """Writes a shard, of which nothing stays unless the block ends well.
+    """Write a shard; if the block fails, nothing is left of it.
 
-    The sidecar comes last, so that a shard that has one is whole, and one that has none is made anew.
+    The sidecar is written last, so a shard with a sidecar is complete, and one without a sidecar is rebuilt.
 
     Args:
-        folder: Where to.
-        part: Where the rows are from.
-        shard: Its name and first row; its counts grow as it is written.
-        schema: Of the file; the last column is that of the vectors.
-        settings: What all shards of the folder have in common, for the sidecar.
+        store: The output folder.
+        part: Part that the rows belong to.
+        shard: Name and first row of the shard; its counts are updated.
+        schema: Schema of the file; the last column holds the vectors.
+        settings: Settings that all shards of the folder share, for the sidecar.
 
     Yields:
-        What writes the rows.
+        The writer of the rows.
     """
     rejects: list[str] = []
-    with folder.written(f"{shard.name}.parquet") as file:
-        digest = _Digest(file)
-        with pq.ParquetWriter(digest, schema, compression="zstd", use_dictionary=schema.names[:-1]) as parquet:
+    with store.new_file(f"{shard.name}.parquet") as file:
+        hashed = _HashedFile(file)
+        with pq.ParquetWriter(hashed, schema, compression="zstd", use_dictionary=schema.names[:-1]) as parquet:
             writer = ShardWriter(shard, part, parquet, rejects)
             yield writer
             writer.flush()
-        shard.size, shard.sha256 = digest.size, digest.sha256.hexdigest()
-        _write_rejects(folder, f"{REJECTS}/{shard.name}.jsonl", rejects)
-    folder.write(f"{SIDECARS}/{shard.name}.json", {**dataclasses.asdict(shard), "from": part.source, **settings})
+        shard.size, shard.sha256 = hashed.size, hashed.sha256.hexdigest()
+        _write_rejects(store, f"{REJECTS}/{shard.name}.jsonl", rejects)
+    store.write_json(f"{SIDECARS}/{shard.name}.json", {**dataclasses.asdict(shard), "from": part.source, **settings})
 
 
-def check_shard(folder: Folder, part: Part, number: int, settings: Mapping[str, Any]) -> Shard | str | None:
-    """Looks whether a shard is there as it would be made.
+def check_shard(store: Store, part: Part, number: int, settings: Mapping[str, Any]) -> Shard | str | None:
+    """Check whether a shard exists and is up to date.
+
+    Args:
+        store: The output folder.
+        part: Part that the shard belongs to.
+        number: Number of the shard in the part.
+        settings: Settings that the sidecar must contain.
 
     Returns:
-        The shard; or why it must be made anew; or None where there is none.
+        The shard if it is up to date, the reason why it must be rebuilt, or None if it does not exist.
     """
     name = part.shard_name(number)
-    said = folder.read(f"{SIDECARS}/{name}.json")
-    if said is None:
+    sidecar = store.read_json(f"{SIDECARS}/{name}.json")
+    if sidecar is None:
         return None
     try:
-        fields = {field.name: said[field.name] for field in dataclasses.fields(Shard)}
-        if said["from"] != part.source or any(said[key] != value for key, value in settings.items()):
-            return f"{name} was made from other rows or otherwise"
-        with folder.open(f"{name}.parquet") as file:
-            intact = hashlib.file_digest(file, "sha256").hexdigest() == said["sha256"]
-        return Shard(**fields) if intact else f"{name}.parquet is not as it was written"
+        fields = {field.name: sidecar[field.name] for field in dataclasses.fields(Shard)}
+        if sidecar["from"] != part.source or any(sidecar[key] != value for key, value in settings.items()):
+            return f"{name} is from other rows or settings"
+        with store.open(f"{name}.parquet") as file:
+            is_intact = hashlib.file_digest(file, "sha256").hexdigest() == sidecar["sha256"]
+        return Shard(**fields) if is_intact else f"{name}.parquet is damaged"
     except FileNotFoundError:
-        return f"{name}.parquet is gone"
+        return f"{name}.parquet is missing"
     except (KeyError, TypeError):
-        return f"what {SIDECARS} says of {name} is damaged"
+        return f"{SIDECARS}/{name}.json is damaged"
 
 
-def remove_shard(folder: Folder, name: str) -> None:
-    """Removes a shard with all that is said of it, the sidecar last, so that what is left can be told for a shard's."""
-    folder.remove(f"{name}.parquet", f"{REJECTS}/{name}.jsonl", f"{SIDECARS}/{name}.json")
+def remove_shard(store: Store, name: str) -> None:
+    """Remove a shard and its other files; the sidecar goes last, as it marks the others as belonging to a shard."""
+    store.remove(f"{name}.parquet", f"{REJECTS}/{name}.jsonl", f"{SIDECARS}/{name}.json")
 
 
-def _write_rejects(folder: Folder, name: str, lines: list[str]) -> None:
+def _write_rejects(store: Store, name: str, lines: list[str]) -> None:
     if not lines:
-        folder.remove(name)
+        store.remove(name)
         return
-    with folder.written(name) as file:
+    with store.new_file(name) as file:
         file.write("".join(f"{line}\n" for line in lines).encode())
 
 
-class _Digest:
-    """A file that knows the sha256 of what was written to it."""
+class _HashedFile:
+    """A file opened for writing, with the size and sha256 of the written bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.size, self.sha256 = file, 0, hashlib.sha256()
@@ -155,4 +173,4 @@ class _Digest:
         self._file.flush()
 
     def close(self) -> None:
-        """Leaves the file to whom it belongs."""
+        """Do nothing; the owner of the file closes it."""

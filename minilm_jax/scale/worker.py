@@ -1,4 +1,4 @@
-"""`ShardWorker`: reads, embeds and writes one part of a corpus after the other."""
+"""`ShardWorker`: reads, embeds and writes the parts of a corpus one after another."""
 
 import contextlib
 import dataclasses
@@ -9,31 +9,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyarrow as pa
 
 from minilm_jax.runtime.workers import prefetch
-from minilm_jax.scale.chunks import Chunk, chunks
+from minilm_jax.scale.chunks import Chunk, regroup
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.model import Model
-from minilm_jax.scale.output_folder import FAILED, agree, common_settings
+from minilm_jax.scale.output_folder import FAILED, check_settings, common_settings
 from minilm_jax.scale.readers import UnreadableInput, read
 from minilm_jax.scale.shards import Shard, ShardWriter, check_shard, new_shard
-from minilm_jax.scale.store import Folder
+from minilm_jax.scale.store import Store
 from minilm_jax.scale.vectors import Vectors, vector_column
 
-# Chunks that are read while one is embedded.
-_AHEAD = 2
+# Chunks that are read ahead while one is embedded.
+_PREFETCHED_CHUNKS = 2
 
 
 @dataclasses.dataclass
 class PartReport:
-    """What came of one part.
+    """Result of processing one part.
 
     Attributes:
-        part: Its name.
-        url: Of its file.
-        written: The shards that were made.
-        skipped: The shards that were there already, and are intact.
-        notes: Why shards were made anew.
-        failure: Why the file could not be read to its end, or None.
+        part: Name of the part.
+        url: URL of its file.
+        written: Shards that were written.
+        skipped: Shards that were already up to date.
+        notes: Reasons why shards were rebuilt.
+        failure: Why the file could not be read completely, or None.
     """
 
     part: str
@@ -45,80 +45,85 @@ class PartReport:
 
 
 class ShardWorker:
-    """Makes the shards of parts; any number of workers may share a folder, and a part that comes again is skipped."""
+    """Writer of the shards of parts.
+
+    Any number of workers may write to one folder. Processing a part again skips its finished shards.
+    """
 
     def __init__(self, job: Job, progress: Callable[[int, bool], object] = lambda rows, skipped: None) -> None:
-        """Loads the model.
+        """Load the model.
 
         Args:
-            job: What is wanted; its folder is `prepared`, once for all workers.
-            progress: Called with the rows that were embedded, or skipped, since the last call.
+            job: Settings of the run; `prepare_folder` was called once for all workers.
+            progress: Called with the number of rows since the last call, and whether they were skipped.
 
         Raises:
-            InputError: The folder's shards are from another model.
+            InputError: The shards in the folder are from another model.
             ModelFileError: The model cannot be loaded.
         """
-        self._job, self._folder, self._progress = job, Folder(job.out), progress
+        self._job, self._store, self._progress = job, Store(job.out), progress
         self._model = Model(job)
-        agree(self._folder, self._model.settings)
+        check_settings(self._store, self._model.settings)
 
     def __call__(self, part: Part) -> PartReport:
-        """Makes those shards of a part that are missing or damaged.
+        """Write the shards of a part that are missing or damaged.
 
         Args:
-            part: One of the manifest's.
+            part: A part of the manifest.
 
         Returns:
-            What was done; a file that cannot be read is a failure in it, which `_failed` records too.
+            The report. If the file cannot be read, its failure is in the report and in the folder `_failed`.
 
         Raises:
-            OSError: A shard could not be written; nothing of it stays.
+            OSError: A shard could not be written; nothing is left of it.
         """
         report, failed = PartReport(part.name, part.file.url), f"{FAILED}/{part.name}.json"
         try:
-            self._make(part, report)
-            self._folder.remove(failed)
+            self._process(part, report)
+            self._store.remove(failed)
         except UnreadableInput as error:
             report.failure = str(error)
-            self._folder.write(failed, {"from": part.source, "reason": report.failure})
+            self._store.write_json(failed, {"from": part.source, "reason": report.failure})
         return report
 
-    def _make(self, part: Part, report: PartReport) -> None:
+    def _process(self, part: Part, report: PartReport) -> None:
         settings = {**common_settings(self._job, [part]), **self._model.settings}
-        found, redo = self._found(part, settings)
-        report.skipped += found.values()
-        if _is_complete(found, part, self._job.shard_rows):
-            self._progress(sum(shard.rows for shard in found.values()), True)
+        finished, outdated = self._check_shards(part, settings)
+        report.skipped += finished.values()
+        if _is_complete(finished, part, self._job.shard_rows):
+            self._progress(sum(shard.rows for shard in finished.values()), True)
             return
         rows = read(part.file, part.groups, self._job.text_column, part.columns)
-        with contextlib.closing(prefetch(chunks(rows, self._job.shard_rows, self._model.text_bytes), _AHEAD)) as source:
-            for number, of_shard in itertools.groupby(source, key=lambda chunk: chunk.shard):
-                if number in found:
-                    for chunk in of_shard:
+        chunks = prefetch(regroup(rows, self._job.shard_rows, self._model.text_bytes), _PREFETCHED_CHUNKS)
+        with contextlib.closing(chunks):
+            for number, chunks_of_shard in itertools.groupby(chunks, key=lambda chunk: chunk.shard):
+                if number in finished:
+                    for chunk in chunks_of_shard:
                         self._progress(len(chunk.texts), True)
                     continue
-                report.notes += [f"{redo[number]}; it is made anew."] if number in redo else []
-                report.written.append(self._write(part, number, of_shard, settings))
+                if number in outdated:
+                    report.notes.append(f"{outdated[number]}; it is rebuilt.")
+                report.written.append(self._write(part, number, chunks_of_shard, settings))
 
-    def _found(self, part: Part, settings: dict[str, object]) -> tuple[dict[int, Shard], dict[int, str]]:
-        """Returns the shards that are there, and why others must be made anew, by their numbers."""
-        found, redo = {}, {}
+    def _check_shards(self, part: Part, settings: dict[str, object]) -> tuple[dict[int, Shard], dict[int, str]]:
+        """Return the finished shards, and the reasons why others must be rebuilt, by shard number."""
+        finished, outdated = {}, {}
         number = 0
-        while (shard := check_shard(self._folder, part, number, settings)) is not None:
-            (redo if isinstance(shard, str) else found)[number] = shard
+        while (shard := check_shard(self._store, part, number, settings)) is not None:
+            (outdated if isinstance(shard, str) else finished)[number] = shard
             number += 1
-        return found, redo
+        return finished, outdated
 
-    def _write(self, part: Part, number: int, source: Iterable[Chunk], settings: dict[str, object]) -> Shard:
+    def _write(self, part: Part, number: int, chunks: Iterable[Chunk], settings: dict[str, object]) -> Shard:
         shard = Shard(part.shard_name(number), number * self._job.shard_rows)
         schema = part.columns.append(pa.field(self._job.vector_column, self._model.type))
-        cut = self._model.truncated
+        truncated_before = self._model.truncated
         with (
-            new_shard(self._folder, part, shard, schema, settings) as writer,
+            new_shard(self._store, part, shard, schema, settings) as writer,
             ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-write") as pool,
         ):
             written: Future[None] | None = None
-            for chunk in source:
+            for chunk in chunks:
                 vectors = self._model.embed(chunk.texts)
                 if written:
                     written.result()
@@ -126,7 +131,7 @@ class ShardWorker:
                 self._progress(len(chunk.texts), False)
             if written:
                 written.result()
-            shard.truncated = self._model.truncated - cut
+            shard.truncated = self._model.truncated - truncated_before
         return shard
 
     def _append(self, writer: ShardWriter, schema: pa.Schema, chunk: Chunk, vectors: Vectors) -> None:
@@ -134,7 +139,7 @@ class ShardWorker:
         writer.write(pa.Table.from_arrays([*chunk.kept.columns, column], schema=schema), chunk.problems)
 
 
-def _is_complete(found: dict[int, Shard], part: Part, shard_rows: int) -> bool:
-    """Whether these are all shards of a part; where its rows are not known, only one that is not full is the last."""
-    last = found.get(len(found) - 1)
+def _is_complete(finished: dict[int, Shard], part: Part, shard_rows: int) -> bool:
+    """Return whether these are all shards of a part; if its rows are not known, the last one must not be full."""
+    last = finished.get(len(finished) - 1)
     return last is not None and (last.rows < shard_rows or last.first_row + last.rows == part.rows)
