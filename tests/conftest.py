@@ -73,17 +73,17 @@ def tiny_params() -> Params:
 @pytest.fixture(scope="session")
 def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny model, see `tests.helpers.numbered_corpus`."""
-    from tests.helpers.numbered_corpus import number_model
+    from tests.helpers.numbered_corpus import save_number_model
 
-    return number_model(tmp_path_factory.mktemp("numbers"))
+    return save_number_model(tmp_path_factory.mktemp("numbers"))
 
 
 @pytest.fixture
 def job(numbers_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Job]:
     """A corpus of no files yet, which that model embeds; what is done is logged."""
-    from tests.helpers.numbered_corpus import loaded_once
+    from tests.helpers.numbered_corpus import load_models_once
 
     caplog.set_level(logging.INFO, "minilm_jax")
     (tmp_path / "in").mkdir()
-    with loaded_once():
+    with load_models_once():
         yield Job((str(tmp_path / "in"),), "text", str(tmp_path / "out"), model=str(numbers_model), shard_rows=300)

@@ -140,7 +140,7 @@ def test_wrong_usage_exits_with_2_before_the_model_is_loaded(no_model, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["embed", "a", "--out", "no/x.npy"], "no is no folder; create it first."),
+        (["embed", "a", "--out", "no/x.npy"], "no does not exist; create it first."),
         (["embed", "--file", "bad.jsonl"], "error: bad.jsonl, line 2: not JSON"),
         (["embed", "--file", "bad.jsonl", "--from", "csv"], "no column 'text'"),
     ],

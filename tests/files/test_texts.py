@@ -1,3 +1,5 @@
+"""Texts from lines, JSON lines and CSV: parsing, errors that name the line, laziness and chunks."""
+
 import io
 import itertools
 import json
@@ -25,16 +27,16 @@ def texts(data: bytes, format: TextFormat, field: str = "text") -> list[str]:
         ("a\u2028b\x0bc\x00\n🦊".encode(), ["a\u2028b\x0bc\x00", "🦊"]),
     ],
 )
-def test_each_line_of_a_txt_file_is_a_text(data, expected):
+def test_txt_file_has_one_text_per_line(data, expected):
     assert texts(data, "txt") == expected
 
 
-def test_json_lines():
+def test_json_lines_have_one_text_per_object():
     assert texts(b'{"text": "a\\nb"}\r\n\n  \n{"x": 1, "text": ""}', "jsonl") == ["a\nb", ""]
     assert texts(b'{"body": "a"}', "jsonl", "body") == ["a"]
 
 
-def test_csv_columns():
+def test_csv_texts_come_from_the_named_column():
     assert texts(b'id,text\n1,"a, ""b""\nc"\n\n2,\r\n', "csv") == ['a, "b"\nc', ""]
     assert texts(b"text,id\n" + b"x" * 200_000 + b",1\n", "csv") == ["x" * 200_000]
     assert texts(b"", "csv") == []
@@ -49,24 +51,24 @@ def test_csv_columns():
         (b"[" * 100_000, "jsonl", "line 1: not JSON that can be read"),
         (b"9" * 5_000, "jsonl", "line 1: not JSON that can be read"),
         (b'["text"]', "jsonl", "line 1: an array, not an object"),
-        (b'{"id": 1, "txet": "a"}', "jsonl", "no field 'text'; there is 'id', 'txet'. Did you mean 'txet'?"),
-        (b"{}", "jsonl", "no field 'text'; there is none."),
+        (b'{"id": 1, "txet": "a"}', "jsonl", "no field 'text'; available: 'id', 'txet'. Did you mean 'txet'?"),
+        (b"{}", "jsonl", "no field 'text'; available: none."),
         (b'{"text": null}', "jsonl", "line 1: 'text' is null, not a string."),
         (b'{"text": true}', "jsonl", "line 1: 'text' is a boolean"),
         (b'{"text": "\\ud83d"}', "jsonl", "half a surrogate pair"),
-        (b"id,Text\n", "csv", "line 1: no column 'text'; there is 'id', 'Text'. Did you mean 'Text'?"),
-        (b"id,text\n1,a\n2\n", "csv", "line 3: 1 of 2 columns, so no 'text'."),
+        (b"id,Text\n", "csv", "line 1: no column 'text'; available: 'id', 'Text'. Did you mean 'Text'?"),
+        (b"id,text\n1,a\n2\n", "csv", "line 3: 1 of 2 columns; 'text' is missing."),
         (b'id,text\n1,"open\n', "csv", "line 2: not CSV"),
     ],
 )
-def test_errors_name_the_line(data, format, message):
+def test_error_names_the_line_and_the_problem(data, format, message):
     with pytest.raises(InputError) as caught:
         texts(data, format)
     assert str(caught.value).startswith("<stdin>, line ")
     assert message in str(caught.value)
 
 
-def test_errors_name_the_file(tmp_path):
+def test_error_names_the_file(tmp_path):
     path = tmp_path / "wrong.jsonl"
     path.write_text("nonsense")
     with path.open("rb") as file, pytest.raises(InputError, match=r"wrong\.jsonl, line 1: not JSON"):
@@ -74,9 +76,9 @@ def test_errors_name_the_file(tmp_path):
 
 
 class Endless(io.RawIOBase):
-    """A file without an end, which counts what was read of it."""
+    """An endless file that counts the bytes read from it."""
 
-    taken = 0
+    bytes_read = 0
 
     def __init__(self, line: bytes) -> None:
         self.lines = itertools.cycle(line * 100)
@@ -86,7 +88,7 @@ class Endless(io.RawIOBase):
 
     def readinto(self, buffer) -> int:
         buffer[:] = bytes(itertools.islice(self.lines, len(buffer)))
-        self.taken += len(buffer)
+        self.bytes_read += len(buffer)
         return len(buffer)
 
 
@@ -94,14 +96,14 @@ class Endless(io.RawIOBase):
     ("format", "line"),
     [("txt", b"text\n"), ("jsonl", json.dumps({"text": "text"}).encode() + b"\n"), ("csv", b"text\n")],
 )
-def test_reading_is_lazy(format, line):
+def test_texts_are_read_lazily(format, line):
     file = Endless(line)
     reader = read_texts(cast(BinaryIO, io.BufferedReader(file)), format)
     assert list(itertools.islice(reader, 1_000)) == ["text"] * 1_000
-    assert file.taken < 100_000
+    assert file.bytes_read < 100_000
 
 
-def test_the_position_tells_how_far_reading_has_come(tmp_path):
+def test_file_position_follows_the_texts_that_were_read(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_bytes(b"0123456789\n" * 200_000)
     with path.open("rb") as file:
@@ -110,7 +112,7 @@ def test_the_position_tells_how_far_reading_has_come(tmp_path):
         assert not file.closed
 
 
-def test_chunks_are_bounded_in_texts_and_in_characters():
+def test_chunks_have_a_maximum_of_texts_and_of_characters():
     assert list(chunked([])) == [[]]
     assert list(map(len, chunked(["a"] * 200_000)))[:2] == [4_096, 4_096]
     assert list(map(len, chunked(["a" * 10_000_000] * 5))) == [2, 2, 1]

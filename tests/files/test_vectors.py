@@ -1,3 +1,5 @@
+"""Vector files: exact round trips, atomic replacement, and errors before anything is written."""
+
 import csv
 import errno
 import io
@@ -44,7 +46,7 @@ def read(path: Path, format: VectorFormat) -> tuple[list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize("format", FORMATS.values())
-def test_what_is_written_reads_back_to_the_bit(tmp_path, format):
+def test_written_vectors_read_back_bit_for_bit(tmp_path, format):
     path = tmp_path / "out"
     write(path, format)
     texts, vectors = read(path, format)
@@ -55,7 +57,7 @@ def test_what_is_written_reads_back_to_the_bit(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FORMATS.values())
-def test_no_texts_at_all(tmp_path, format):
+def test_file_without_texts_still_has_the_width(tmp_path, format):
     path = tmp_path / "out"
     write(path, format, [], VECTORS[:0])
     if format in ("npy", "npz"):
@@ -67,7 +69,7 @@ def test_no_texts_at_all(tmp_path, format):
         assert path.read_text() == ("" if format == "jsonl" else "text,e0,e1,e2,e3,e4,e5,e6\n")
 
 
-def test_the_npy_header_keeps_its_size_for_any_number_of_rows():
+def test_npy_header_has_the_same_size_for_any_number_of_rows():
     def header(rows: int) -> int:
         file = io.BytesIO()
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (rows, 384)})
@@ -78,7 +80,7 @@ def test_the_npy_header_keeps_its_size_for_any_number_of_rows():
 
 @pytest.mark.parametrize("format", FORMATS.values())
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_a_failure_leaves_what_was_there(tmp_path, format, error):
+def test_failed_write_keeps_the_existing_file(tmp_path, format, error):
     path = tmp_path / "out"
     path.write_text("before")
 
@@ -99,7 +101,7 @@ class FullDisk(io.BytesIO):
 
 
 @pytest.mark.parametrize("format", FORMATS.values())
-def test_a_full_disk_leaves_nothing(tmp_path, format, monkeypatch):
+def test_full_disk_leaves_no_file(tmp_path, format, monkeypatch):
     def opened(self, mode):
         self.touch()
         disk = FullDisk()
@@ -112,7 +114,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, format, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_link_stays_a_link_and_permissions_stay(tmp_path):
+def test_writing_to_a_symbolic_link_keeps_the_link_and_the_permissions(tmp_path):
     real, link = tmp_path / "real.npy", tmp_path / "link.npy"
     real.touch(mode=0o600)
     link.symlink_to(real)
@@ -122,14 +124,14 @@ def test_a_link_stays_a_link_and_permissions_stay(tmp_path):
     np.testing.assert_array_equal(np.load(real), VECTORS)
 
 
-def test_targets_that_cannot_be(tmp_path):
-    with pytest.raises(InputError, match="is no folder; create it first"), open_writer(tmp_path / "no/out", "npy"):
+def test_target_in_a_missing_folder_or_not_a_file_is_rejected(tmp_path):
+    with pytest.raises(InputError, match="does not exist; create it first"), open_writer(tmp_path / "no/out", "npy"):
         pass
-    with pytest.raises(InputError, match="is no plain file"), open_writer(Path(os.devnull), "npy"):
+    with pytest.raises(InputError, match="is not a regular file"), open_writer(Path(os.devnull), "npy"):
         pass
 
 
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_names_the_extra_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with (
         pytest.raises(InputError, match=r"pip install 'minilm-jax\[parquet\]'"),
@@ -139,12 +141,12 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_stream_is_written_to_and_left_open():
+def test_stream_is_written_and_left_open():
     stream = io.BytesIO()
     with open_writer(cast(BinaryIO, stream), "jsonl") as append:
         append(["a"], VECTORS[:1])
     assert json.loads(stream.getvalue())["text"] == "a"
 
 
-def test_every_format_has_a_suffix():
+def test_every_vector_format_has_a_suffix():
     assert set(FORMATS.values()) == set(get_args(VectorFormat))

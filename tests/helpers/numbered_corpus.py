@@ -1,4 +1,4 @@
-"""A tiny model of numbers, a corpus of them in every format, and what a folder of shards holds."""
+"""A tiny model of numbers, corpora of numbers in every format, and readers of the shards."""
 
 import contextlib
 import functools
@@ -16,22 +16,28 @@ from numpy.typing import NDArray
 from pyarrow import csv, ipc
 
 import minilm_jax as mj
+from minilm_jax.nn.params import abstract, flatten, unflatten
 from minilm_jax.scale.job import Job
 from minilm_jax.tokens.tokenizer import TextTokenizer
 from tests.helpers.small_tokenizer import write_tokenizer
-from tests.helpers.tiny_model import TINY, random_params
+from tests.helpers.tiny_model import TINY
+from tests.helpers.tolerances import UNIT_VECTORS
 
-# Two processes, or two divisions into batches, may sum in another order.
-TOLERANCE = 1e-6
 _DIGITS = "0123456789"
 _VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_DIGITS, *(f"##{digit}" for digit in _DIGITS)]
+# Expected vectors are computed for a multiple of this many numbers, so that most tests share one computation.
+_EXPECTED_BLOCK = 10_500
 
 
-def number_model(folder: Path) -> Path:
-    """Saves a model whose every number has a vector of its own, and returns its folder."""
+def save_number_model(folder: Path) -> Path:
+    """Save a tiny model that maps every number to a different vector, and return its folder."""
     vocabulary = {word: i for i, word in enumerate(_VOCABULARY)}
-    parts = TextTokenizer(write_tokenizer(folder, "model.vocab", vocabulary))
-    mj.SentenceEncoder(random_params(TINY, seed=0), TINY, parts, 9).save_pretrained(folder / "model")
+    tokenizer = TextTokenizer(write_tokenizer(folder, "model.vocab", vocabulary))
+    # numpy draws the parameters because jax would compile one program per shape.
+    random = np.random.default_rng(0)
+    shapes = {path: leaf.shape for path, leaf in flatten(abstract(TINY)).items()}
+    params = unflatten({path: 0.5 * random.standard_normal(shape, np.float32) for path, shape in shapes.items()})
+    mj.SentenceEncoder(params, TINY, tokenizer, 9).save_pretrained(folder / "model")
     return folder / "model"
 
 
@@ -39,25 +45,26 @@ _load_once = functools.cache(mj.SentenceEncoder.from_pretrained)
 
 
 @contextlib.contextmanager
-def loaded_once() -> Iterator[None]:
-    """Lets all jobs of one model and precision share what they load and compile."""
+def load_models_once() -> Iterator[None]:
+    """Load each combination of model and settings once, so that jobs share the compiled programs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mj.SentenceEncoder, "from_pretrained", _load_once)
         yield
 
 
-def fill(job: Job, name: str, table: pa.Table) -> Path:
-    """Writes a file among the inputs of a job."""
-    return write_rows(Path(job.inputs[0]) / name, table)
-
-
-def numbers(ids: Iterable[int]) -> pa.Table:
+def number_table(ids: Iterable[int]) -> pa.Table:
+    """Return a table of numbers as int32 in the column id, and as strings in the column text."""
     ids = list(ids)
     return pa.table({"id": pa.array(ids, pa.int32()), "text": pa.array(map(str, ids), pa.string())})
 
 
-def write_rows(path: Path, table: pa.Table) -> Path:
-    """Writes a file in the format and compression of its name; row groups and record batches have 100 rows."""
+def add_input(job: Job, name: str, table: pa.Table) -> Path:
+    """Write a table to a file in the input folder of a job."""
+    return write_table(Path(job.inputs[0]) / name, table)
+
+
+def write_table(path: Path, table: pa.Table) -> Path:
+    """Write a table in the format and compression of the suffix, with 100 rows per row group or record batch."""
     name = path.name
     if name.endswith(".parquet"):
         pq.write_table(table, path, row_group_size=100)
@@ -68,8 +75,8 @@ def write_rows(path: Path, table: pa.Table) -> Path:
     elif ".csv" in name:
         csv.write_csv(table, sink)
     else:
-        opened = ipc.new_stream if ".arrows" in name else ipc.new_file
-        with opened(sink, table.schema) as writer:
+        open_writer = ipc.new_stream if ".arrows" in name else ipc.new_file
+        with open_writer(sink, table.schema) as writer:
             writer.write_table(table, 100)
     data = sink.getvalue().to_pybytes()
     if name.endswith(".zst"):
@@ -78,24 +85,28 @@ def write_rows(path: Path, table: pa.Table) -> Path:
     return path
 
 
-def rows_of(out: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(out.glob("*.parquet")):
-        yield from pq.read_table(path).to_pylist()
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    """Return all rows of the shards in a folder, sorted by the name of the shard."""
+    return [row for path in sorted(out.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
-def vectors_of(out: Path) -> dict[int, Any]:
-    """Returns the vectors of a folder by the ids of their rows, none of which is there twice."""
-    rows = list(rows_of(out))
-    found = {int(row["id"]): row["embedding"] for row in rows}
-    assert len(found) == len(rows)
-    return found
+def read_vectors(out: Path) -> dict[int, Any]:
+    """Return the vectors of the shards by the id of their rows, and assert that no id occurs twice."""
+    rows = read_rows(out)
+    vectors = {int(row["id"]): row["embedding"] for row in rows}
+    assert len(vectors) == len(rows)
+    return vectors
 
 
-def check_complete(job: Job, count: int) -> None:
-    """Asserts that every number below count has one row in a folder, with the vector that it has by itself."""
-    found = vectors_of(Path(job.out))
-    assert sorted(found) == list(range(count))
-    encoder = mj.SentenceEncoder.from_pretrained(job.model)
-    expected: NDArray[np.float32] = encoder.encode([str(i) for i in range(count)])
-    np.testing.assert_allclose([found[i] for i in range(count)], expected, atol=TOLERANCE)
+def assert_complete(job: Job, count: int) -> None:
+    """Assert that each number below count has exactly one row in the output, with the encoder's vector."""
+    vectors = read_vectors(Path(job.out))
+    assert sorted(vectors) == list(range(count))
+    expected = _expected_vectors(job.model, -(-count // _EXPECTED_BLOCK) * _EXPECTED_BLOCK)[:count]
+    np.testing.assert_allclose([vectors[i] for i in range(count)], expected, atol=UNIT_VECTORS)
     assert not (Path(job.out) / "_minilm_jax_temporary").exists()
+
+
+@functools.cache
+def _expected_vectors(model: str, count: int) -> NDArray[np.float32]:
+    return _load_once(model).encode([str(i) for i in range(count)], show_progress_bar=False)

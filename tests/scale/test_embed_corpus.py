@@ -1,4 +1,4 @@
-"""A corpus becomes a folder of shards: every format in, every type of vector out, and each row exactly once."""
+"""Embedding of a corpus: input formats, column types, storage types of vectors, and rejected rows."""
 
 import dataclasses
 import json
@@ -13,21 +13,21 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.errors import InputError
-from minilm_jax.scale import chunks, text_columns as text_rows
+from minilm_jax.scale import chunks, text_columns
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import plan
 from minilm_jax.scale.model import Model
 from minilm_jax.scale.run import embed_corpus
 from minilm_jax.search import quantize_embeddings
 from tests.helpers.numbered_corpus import (
-    TOLERANCE,
-    check_complete,
-    fill,
-    numbers,
-    rows_of,
-    vectors_of,
-    write_rows,
+    add_input,
+    assert_complete,
+    number_table,
+    read_rows,
+    read_vectors,
+    write_table,
 )
+from tests.helpers.tolerances import UNIT_VECTORS
 
 FORMATS = [
     "in.parquet", "in.arrow", "in.arrows", "in.feather.gz", "in.arrows.zst", "in.jsonl", "in.ndjson.gz", "in.jsonl.zst",
@@ -36,16 +36,16 @@ FORMATS = [
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_becomes_the_same_rows(job: Job, name: str) -> None:
-    fill(job, name, numbers(range(1_000)))
+def test_every_input_format_gives_the_same_rows(job: Job, name: str) -> None:
+    add_input(job, name, number_table(range(1_000)))
     reports = embed_corpus(job)
     assert sum(shard.rows for report in reports for shard in report.written) == 1_000
-    check_complete(job, 1_000)
+    assert_complete(job, 1_000)
     for path in Path(job.out).glob("*.parquet"):
         assert pq.read_metadata(path).num_rows <= 300
 
 
-def test_kept_columns_keep_their_types_and_come_in_their_order(job: Job, tmp_path: Path) -> None:
+def test_kept_columns_have_their_types_and_the_order_of_keep(job: Job) -> None:
     table = pa.table({
         "at": pa.array(range(5), pa.timestamp("ms", "UTC")),
         "tags": pa.array([["a"], [], None, ["b", "c"], ["d"]], pa.list_(pa.string())),
@@ -53,7 +53,7 @@ def test_kept_columns_keep_their_types_and_come_in_their_order(job: Job, tmp_pat
         "text": ["1", "2", "3", "4", "5"],
         "left": [1.5] * 5,
     })  # fmt: skip
-    fill(job, "in.parquet", table)
+    add_input(job, "in.parquet", table)
     embed_corpus(dataclasses.replace(job, keep=("kind", "at", "tags")))
     (shard,) = Path(job.out).glob("*.parquet")
     written = pq.read_table(shard)
@@ -62,22 +62,22 @@ def test_kept_columns_keep_their_types_and_come_in_their_order(job: Job, tmp_pat
     assert written.schema.field("embedding").type == pa.list_(pa.float32(), 24)
 
 
-def test_no_column_need_be_kept_and_some_cannot(job: Job) -> None:
+def test_unsupported_column_is_rejected_unless_it_is_not_kept(job: Job) -> None:
     span = pa.array([None, None], pa.month_day_nano_interval())
-    write_rows(Path(job.inputs[0]) / "in.arrow", pa.table({"text": ["1", "2"], "span": span}))
-    with pytest.raises(InputError, match=r"Parquet has no such column: .*; choose others with --keep"):
+    write_table(Path(job.inputs[0]) / "in.arrow", pa.table({"text": ["1", "2"], "span": span}))
+    with pytest.raises(InputError, match=r"Parquet does not support a column: .*; choose other columns with --keep"):
         embed_corpus(job)
     embed_corpus(dataclasses.replace(job, keep=()))
-    assert [list(row) for row in rows_of(Path(job.out))] == [["embedding"]] * 2
+    assert [list(row) for row in read_rows(Path(job.out))] == [["embedding"]] * 2
 
 
-def test_columns_of_text_files_have_the_types_that_they_are_written_with(job: Job) -> None:
+def test_json_columns_have_the_types_of_their_values(job: Job) -> None:
     (Path(job.inputs[0]) / "in.jsonl").write_text(
         '{"text": "1", "n": 1, "x": 1, "ok": true, "at": "2020-01-01", "any": {"a": [1]}, "mixed": 1}\n'
         '{"text": "2", "n": 2, "x": 1.5, "ok": null, "mixed": "a"}\n'
     )
     embed_corpus(job)
-    first, second = (row for row in rows_of(Path(job.out)))
+    first, second = read_rows(Path(job.out))
     assert {**first, "embedding": 0} == {
         "text": "1", "n": 1, "x": 1.0, "ok": True, "at": "2020-01-01", "any": '{"a": [1]}', "mixed": "1",
         "embedding": 0,
@@ -86,25 +86,25 @@ def test_columns_of_text_files_have_the_types_that_they_are_written_with(job: Jo
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8", "binary"])
-def test_vectors_in_fewer_bits(job: Job, dtype: str) -> None:
-    fill(job, "in.csv", numbers(range(200)))
+def test_vectors_are_stored_in_the_chosen_type(job: Job, dtype: str) -> None:
+    add_input(job, "in.csv", number_table(range(200)))
     embed_corpus(dataclasses.replace(job, dtype=dtype))
-    found = vectors_of(Path(job.out))
+    vectors = read_vectors(Path(job.out))
     exact = mj.SentenceEncoder.from_pretrained(job.model).encode([str(i) for i in range(200)])
-    stored = np.array([found[i] for i in range(200)])
+    stored = np.array([vectors[i] for i in range(200)])
     if dtype == "binary":
         np.testing.assert_array_equal(stored, quantize_embeddings(exact, "ubinary"))
     else:
         one, error = (127, 0.5) if dtype == "int8" else (1, 2**-11)
-        # Half a step; and the rounding of float32 where a value lies between two steps.
-        np.testing.assert_allclose(stored / one, exact, atol=error / one + TOLERANCE)
+        # Half a step of the type, and the float32 difference for values halfway between two steps.
+        np.testing.assert_allclose(stored / one, exact, atol=error / one + UNIT_VECTORS)
 
 
-def test_blank_texts_have_no_vector_and_are_not_rejected(job: Job) -> None:
+def test_blank_text_has_a_null_vector_and_is_not_rejected(job: Job) -> None:
     texts = ["1", None, "", " \t\n\u3000", "2"]
-    fill(job, "in.parquet", pa.table({"id": range(5), "text": texts}))
+    add_input(job, "in.parquet", pa.table({"id": range(5), "text": texts}))
     (report,) = embed_corpus(job)
-    assert [vector is None for vector in vectors_of(Path(job.out)).values()] == [False, True, True, True, False]
+    assert [vector is None for vector in read_vectors(Path(job.out)).values()] == [False, True, True, True, False]
     assert [(shard.nulls, shard.rejected) for shard in report.written] == [(3, 0)]
     assert os.listdir(Path(job.out) / "_rejects") == []
 
@@ -113,65 +113,72 @@ BAD_LINES = {
     "in.jsonl": (
         b'{"id": 0, "text": "0"}\n{"id": 1, "text": 5}\n\n{"id": 2, "text": "\\ud83d"}\n{"id": 3, "text": "\xff"}\n'
         b'{"id": "x", "text": "4"}\n[5]\n{"id": 6\n{"id": 7, "text": "7"}',
-        {1: "no string: 5", 2: "not valid Unicode", 3: "not valid Unicode", 4: "'id' is no int32", 5: "no", 6: "not"},
+        {
+            1: "not of type string: 5",
+            2: "not valid Unicode",
+            3: "not valid Unicode",
+            4: "'id' is not of type int32",
+            5: "an array, not an object",
+            6: "not JSON",
+        },
     ),
     "in.csv": (
         b'\xef\xbb\xbfid,text\r\n0,0\r\n1\r\n2,"2"2\r\n3,\xe9\r\n\r\n\xff,4\r\n5,5\r\n',
-        {1: "1 values for 2 columns", 2: "not CSV", 3: "not valid Unicode", 4: "'id' is no int32"},
+        {1: "1 values for 2 columns", 2: "not CSV", 3: "not valid Unicode", 4: "'id' is not of type int32"},
     ),
 }
 
 
 @pytest.mark.parametrize("name", BAD_LINES)
-def test_a_row_that_cannot_be_read_is_rejected_with_its_reason(job: Job, name: str) -> None:
+def test_unreadable_row_is_rejected_with_its_reason(job: Job, name: str) -> None:
     data, reasons = BAD_LINES[name]
-    fill(job, "a.parquet", numbers([]))  # The first file decides the types.
+    add_input(job, "a.parquet", number_table([]))  # The first file determines the column types.
     (Path(job.inputs[0]) / name).write_bytes(data)
     report = embed_corpus(job)[-1]
-    rows = list(rows_of(Path(job.out)))
+    rows = read_rows(Path(job.out))
     lines = [json.loads(line) for path in Path(job.out, "_rejects").iterdir() for line in path.read_text().splitlines()]
     assert {line["row"]: line["reason"] for line in lines}.keys() == reasons.keys()
     assert all(reasons[line["row"]] in line["reason"] and line["url"].endswith(name) for line in lines)
     assert report.written[0].rejected == len(reasons)
-    # Where only another column is wrong, the text has its vector.
+    # Row 4 has a wrong value in another column, so its text still has a vector.
     assert [i for i, row in enumerate(rows) if row["embedding"] is None] == [i for i in reasons if i != 4 and i < 7]
     assert len(rows) == 8 - 2 * (name == "in.csv")
 
 
-def test_a_column_of_bytes_that_are_not_utf8(job: Job) -> None:
+def test_text_that_is_not_utf8_in_a_binary_column_is_rejected(job: Job) -> None:
     texts = pa.array([b"1", b"\xff", None, b"2"], pa.binary())
-    fill(job, "in.parquet", pa.table({"id": range(4), "text": texts}))
+    add_input(job, "in.parquet", pa.table({"id": range(4), "text": texts}))
     (report,) = embed_corpus(dataclasses.replace(job, keep=("id",)))
-    assert [vector is None for vector in vectors_of(Path(job.out)).values()] == [False, True, True, False]
+    assert [vector is None for vector in read_vectors(Path(job.out)).values()] == [False, True, True, False]
     assert report.written[0].rejected == 1
 
 
-def test_inputs_are_found_once_in_folders_and_by_globs(job: Job, tmp_path: Path) -> None:
-    fill(job, "a.parquet", numbers(range(0, 5)))
+def test_files_found_in_a_folder_and_by_a_glob_are_embedded_once(job: Job, tmp_path: Path) -> None:
+    add_input(job, "a.parquet", number_table(range(0, 5)))
     (tmp_path / "in" / "deep").mkdir()
-    fill(job, "deep/b.parquet", numbers(range(5, 10)))
+    add_input(job, "deep/b.parquet", number_table(range(5, 10)))
     for name in ("_hidden.csv", ".hidden.csv", "README.md"):
         (tmp_path / "in" / name).write_text("text\n1\n")
     job = dataclasses.replace(job, inputs=(*job.inputs, str(tmp_path / "in/*.parquet")), out=str(tmp_path / "in/out"))
     embed_corpus(job)
-    embed_corpus(job)  # The shards, which are under in/, are no inputs.
-    check_complete(job, 10)
+    embed_corpus(job)  # The shards are below in/, but are not used as inputs.
+    assert_complete(job, 10)
 
 
-def test_the_manifest_is_the_same_each_time_and_cuts_at_row_groups(job: Job) -> None:
-    fill(job, "in.parquet", numbers(range(1_000)))
-    fill(job, "in.arrow", numbers(range(1_000, 1_450)))
+def test_manifest_is_deterministic_and_splits_at_row_groups(job: Job) -> None:
+    add_input(job, "in.parquet", number_table(range(1_000)))
+    add_input(job, "in.arrow", number_table(range(1_000, 1_450)))
     parts = plan(job)
     assert parts == plan(job)
     assert [part.groups for part in parts] == [(0, 1, 2), (3, 4), (0, 1, 2), (3, 4, 5), (6, 7, 8), (9,)]
     assert len({part.name for part in parts}) == 6
 
 
-def test_a_filesystem_in_memory_is_as_good_as_any(job: Job) -> None:
+def test_inputs_and_output_may_be_on_another_filesystem(job: Job) -> None:
     memory = fsspec.filesystem("memory")
     try:
         for first in (0, 500):
-            table = numbers(range(first, first + 500))
+            table = number_table(range(first, first + 500))
             with memory.open(f"/corpus/{first}.parquet", "wb") as file:
                 pq.write_table(table, file, row_group_size=100)
         job = dataclasses.replace(job, inputs=("memory://corpus",), out="memory://vectors")
@@ -184,49 +191,49 @@ def test_a_filesystem_in_memory_is_as_good_as_any(job: Job) -> None:
         memory.rm("/", recursive=True)
 
 
-def test_a_file_url_is_its_path(job: Job) -> None:
-    path = fill(job, "in.parquet", numbers(range(10)))
+def test_file_url_is_equivalent_to_its_path(job: Job) -> None:
+    path = add_input(job, "in.parquet", number_table(range(10)))
     embed_corpus(dataclasses.replace(job, inputs=(path.as_uri(),), out=Path(job.out).as_uri()))
     (report,) = embed_corpus(job)
     assert len(report.skipped) == 1
 
 
-def test_no_more_is_read_than_is_soon_embedded(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
-    fill(job, "in.jsonl.gz", numbers(range(20_000)))
-    counts = {"read": 0, "embedded": 0, "most": 0}
-    rows, embed = text_rows.rows, Model.embed
+def test_rows_are_read_only_shortly_before_they_are_embedded(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
+    add_input(job, "in.jsonl.gz", number_table(range(20_000)))
+    counts = {"read": 0, "embedded": 0, "ahead": 0}
+    read_rows, embed = text_columns.read_rows, Model.embed
 
-    def counted(*arguments):
-        for row in rows(*arguments):
+    def count_rows(*arguments):
+        for row in read_rows(*arguments):
             counts["read"] += 1
             yield row
 
-    def embedded(self, texts):
+    def count_texts(self, texts):
         counts["embedded"] += len(texts)
-        counts["most"] = max(counts["most"], counts["read"] - counts["embedded"])
+        counts["ahead"] = max(counts["ahead"], counts["read"] - counts["embedded"])
         return embed(self, texts)
 
-    monkeypatch.setattr(text_rows, "rows", counted)
-    monkeypatch.setattr(Model, "embed", embedded)
+    monkeypatch.setattr(text_columns, "read_rows", count_rows)
+    monkeypatch.setattr(Model, "embed", count_texts)
     monkeypatch.setattr(chunks, "_ROWS", 100)
     embed_corpus(dataclasses.replace(job, shard_rows=30_000))
-    assert counts["read"] > 20_000  # Its first rows are read once more, for the columns.
-    assert counts["most"] < 4_000
+    assert counts["read"] > 20_000  # The first rows are read twice, to infer the columns.
+    assert counts["ahead"] < 4_000
 
 
-def test_an_empty_file_is_no_row_and_no_failure(job: Job) -> None:
-    fill(job, "b.jsonl", numbers(range(5)))
+def test_empty_file_has_no_rows_and_is_not_a_failure(job: Job) -> None:
+    add_input(job, "b.jsonl", number_table(range(5)))
     (Path(job.inputs[0]) / "a.jsonl").write_bytes(b"")
     assert not [report.failure for report in embed_corpus(job) if report.failure]
-    check_complete(job, 5)
+    assert_complete(job, 5)
 
 
-def test_a_row_of_wrong_bytes_or_none_costs_no_other(job: Job) -> None:
+def test_invalid_bytes_or_null_in_a_required_column_affect_only_their_row(job: Job) -> None:
     required = pa.schema([pa.field("id", pa.int32(), nullable=False), pa.field("text", pa.string(), nullable=False)])
-    fill(job, "a.parquet", numbers(range(3)).cast(required))
+    add_input(job, "a.parquet", number_table(range(3)).cast(required))
     wrong = pa.array([b"3", b"\xff", b"5"], pa.binary()).view(pa.string())
-    fill(job, "b.parquet", pa.table({"id": pa.array([3, None, 5], pa.int32()), "text": wrong}))
+    add_input(job, "b.parquet", pa.table({"id": pa.array([3, None, 5], pa.int32()), "text": wrong}))
     (bad,) = [report for report in embed_corpus(job) if report.written[0].rejected]
     assert bad.written[0].nulls == 1
-    rows = list(rows_of(Path(job.out)))
+    rows = read_rows(Path(job.out))
     assert [row["text"] for row in rows] == ["0", "1", "2", "3", None, "5"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-# Read when Ray starts.
+# Ray reads this when it is imported.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import minilm_jax as mj

@@ -1,4 +1,4 @@
-"""Beam: `RunInference` on its DirectRunner."""
+"""Beam: `RunInference` on the DirectRunner."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.scale.beam import MinilmJaxModelHandler
-from tests.environments.engines.texts import TEXTS, assert_vectors, on_the_page
+from tests.environments.engines.texts import TEXTS, assert_vectors, documented_example
 
 Pipeline = beam.Pipeline
 
 
 def pipeline() -> beam.Pipeline:
-    # "DirectRunner" is this one, once it has found that it cannot download another.
+    # "DirectRunner" would first try to download another runner, and then use this one.
     return Pipeline("BundleBasedDirectRunner")
 
 
-def are_those_of(expected: list[NDArray[Any] | None]) -> Callable[[Iterable[PredictionResult]], None]:
+def have_vectors(expected: list[NDArray[Any] | None]) -> Callable[[Iterable[PredictionResult]], None]:
     def check(results: Iterable[PredictionResult]) -> None:
         by_text = {result.example: result for result in results}
         assert {result.model_id for result in by_text.values()} == {DEFAULT_MODEL}
@@ -32,10 +32,12 @@ def are_those_of(expected: list[NDArray[Any] | None]) -> Callable[[Iterable[Pred
 
 
 @pytest.mark.parametrize("options", [{}, {"max_batch_size": 2}, {"large_model": True}], ids=str)
-def test_the_vectors_are_those_of_the_encoder(options: dict[str, Any], expected: list[NDArray[Any] | None]) -> None:
+def test_run_inference_gives_the_vectors_of_the_encoder(
+    options: dict[str, Any], expected: list[NDArray[Any] | None]
+) -> None:
     with pipeline() as p:
         results = p | beam.Create(TEXTS) | RunInference(MinilmJaxModelHandler(**options))
-        assert_that(results, are_those_of(expected))
+        assert_that(results, have_vectors(expected))
 
 
 def test_keys_stay_with_their_texts(expected: list[NDArray[Any] | None]) -> None:
@@ -48,14 +50,14 @@ def test_keys_stay_with_their_texts(expected: list[NDArray[Any] | None]) -> None
         assert_that(p | beam.Create(list(enumerate(TEXTS))) | RunInference(handler), check)
 
 
-def test_keywords_of_encode_are_passed_on(expected: list[NDArray[Any] | None]) -> None:
+def test_inference_args_are_passed_to_the_encoder(expected: list[NDArray[Any] | None]) -> None:
     with pipeline() as p:
         options = {"truncate_dim": 8}
         results = p | beam.Create(TEXTS) | RunInference(MinilmJaxModelHandler(), inference_args=options)
-        assert_that(results, are_those_of([None if vector is None else vector[:8] for vector in expected]))
+        assert_that(results, have_vectors([None if vector is None else vector[:8] for vector in expected]))
 
 
-def test_what_is_no_text_fails_by_itself() -> None:
+def test_value_that_is_not_a_string_fails_alone() -> None:
     def check_failures(failures: Iterable[Any]) -> None:
         ((batch, (kind, message, _)),) = failures
         assert batch == [7]
@@ -72,7 +74,7 @@ def test_what_is_no_text_fails_by_itself() -> None:
         assert_that(bad.failed_inferences, check_failures, "failures")
 
 
-def test_beam_counts_what_is_done() -> None:
+def test_beam_counts_texts_and_bytes() -> None:
     p = pipeline()
     p | beam.Create(TEXTS) | RunInference(MinilmJaxModelHandler())
     result = p.run()
@@ -84,8 +86,10 @@ def test_beam_counts_what_is_done() -> None:
     assert sizes["inference_request_batch_byte_size"].sum == sum(len(text.encode()) for text in TEXTS if text)
 
 
-def test_the_page_prints_what_it_says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    code, said = on_the_page("apache_beam")
+def test_documented_example_prints_its_output(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, output = documented_example("apache_beam")
     monkeypatch.setattr(beam, "Pipeline", pipeline)
     exec(compile(code, "engines.md", "exec"), {})
-    assert sorted(capfd.readouterr().out.splitlines()) == sorted(said.splitlines())
+    assert sorted(capfd.readouterr().out.splitlines()) == sorted(output.splitlines())

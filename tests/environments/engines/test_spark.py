@@ -1,4 +1,4 @@
-"""Spark: `mapInPandas` on a session with two worker processes."""
+"""Spark: `mapInPandas` in a session with two worker processes."""
 
 import os
 import sys
@@ -17,8 +17,9 @@ import minilm_jax as mj
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.run import embed_corpus
 from minilm_jax.scale.spark import embed_frames, with_vectors
-from tests.environments.engines.texts import TEXTS, TOLERANCE, assert_vectors, on_the_page
-from tests.helpers.numbered_corpus import number_model, write_rows
+from tests.environments.engines.texts import TEXTS, assert_vectors, documented_example
+from tests.helpers.numbered_corpus import save_number_model, write_table
+from tests.helpers.tolerances import UNIT_VECTORS
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,16 @@ def collected(frame: DataFrame) -> list[Row]:
     return sorted(frame.collect(), key=lambda row: row.id)
 
 
-def test_the_vectors_are_those_of_the_encoder(spark: SparkSession, expected: list[NDArray[np.float32] | None]) -> None:
+def test_map_in_pandas_gives_the_vectors_of_the_encoder(
+    spark: SparkSession, expected: list[NDArray[np.float32] | None]
+) -> None:
     frame = rows(spark, TEXTS)
     embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
     assert [(row.id, row.text) for row in embedded] == list(enumerate(TEXTS))
     assert_vectors([row.embedding for row in embedded], expected)
 
 
-def test_parquet_keeps_the_vectors_as_they_are(
+def test_vectors_are_unchanged_after_writing_and_reading_parquet(
     spark: SparkSession, tmp_path: Path, expected: list[NDArray[np.float32] | None]
 ) -> None:
     frame = rows(spark, TEXTS)
@@ -63,36 +66,38 @@ def test_parquet_keeps_the_vectors_as_they_are(
     assert_vectors([row.vector for row in collected(back)], expected)
 
 
-def test_several_frames_a_partition_and_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
+def test_partitions_may_have_several_frames_or_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
     texts = [f"Number {i % 7}." for i in range(1_500)]
     frame = rows(spark, texts).repartition(1).union(rows(spark, []))
     embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
     assert [row.text for row in embedded] == texts
-    once = encoder.encode(texts[:7])
-    np.testing.assert_allclose([row.embedding for row in embedded], once[np.arange(1_500) % 7], rtol=0, atol=TOLERANCE)
+    expected = encoder.encode(texts[:7])[np.arange(1_500) % 7]
+    np.testing.assert_allclose([row.embedding for row in embedded], expected, rtol=0, atol=UNIT_VECTORS)
 
 
-def test_what_is_no_text_is_named(spark: SparkSession) -> None:
+def test_value_that_is_not_a_string_raises_input_error(spark: SparkSession) -> None:
     frame = rows(spark, ["A cat."])
     with pytest.raises(PythonException, match="InputError"):
         frame.mapInPandas(embed_frames("id"), with_vectors(frame.schema)).collect()
 
 
-def test_a_column_is_not_made_twice(spark: SparkSession) -> None:
-    with pytest.raises(mj.InputError, match="'text' already"):
+def test_existing_column_name_is_rejected_for_vectors(spark: SparkSession) -> None:
+    with pytest.raises(mj.InputError, match="already has a column 'text'"):
         with_vectors(rows(spark, []).schema, "text")
 
 
-def test_the_page_prints_what_it_says(spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = on_the_page("pyspark")
+def test_documented_example_prints_its_output(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, output = documented_example("pyspark")
     exec(compile(code.replace('"vectors"', f'"{tmp_path}/vectors"'), "engines.md", "exec"), {})
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == output
 
 
-def test_it_reads_a_folder_of_shards(spark: SparkSession, tmp_path: Path) -> None:
+def test_spark_reads_a_folder_of_shards(spark: SparkSession, tmp_path: Path) -> None:
     texts = [None if i % 100 == 99 else str(i) for i in range(1_000)]
-    source = write_rows(tmp_path / "in.parquet", pa.table({"id": range(1_000), "text": texts}))
-    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(number_model(tmp_path)), shard_rows=300)
+    source = write_table(tmp_path / "in.parquet", pa.table({"id": range(1_000), "text": texts}))
+    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(save_number_model(tmp_path)), shard_rows=300)
     embed_corpus(job)
     read = spark.read.parquet(job.out)
     assert read.dtypes == [("id", "bigint"), ("text", "string"), ("embedding", "array<float>")]
@@ -100,4 +105,4 @@ def test_it_reads_a_folder_of_shards(spark: SparkSession, tmp_path: Path) -> Non
     assert [row.text for row in rows] == texts
     vectors = mj.SentenceEncoder(job.model).encode([text for text in texts if text])
     assert [row.embedding is None for row in rows] == [text is None for text in texts]
-    np.testing.assert_allclose([row.embedding for row in rows if row.text], vectors, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose([row.embedding for row in rows if row.text], vectors, rtol=0, atol=UNIT_VECTORS)

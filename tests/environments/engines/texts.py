@@ -1,4 +1,4 @@
-"""Texts of the engine tests, some of them missing, and how to compare their vectors."""
+"""Texts of the engine tests, some of them missing, and the comparison of their vectors."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.helpers.paths import DOCS
+from tests.helpers.tolerances import UNIT_VECTORS
 
 TEXTS = [
     "The cat sits outside.",
@@ -18,20 +19,18 @@ TEXTS = [
     " \n",
     "A " + "cat " * 99,
 ]
-# A vector depends on its text alone, up to how float32 sums in batches of other shapes.
-TOLERANCE = 1e-6
 
 
-def on_the_page(package: str) -> tuple[str, str]:
+def documented_example(package: str) -> tuple[str, str]:
     """Return the code of the example in `docs/engines.md` that uses a package, and its printed output."""
     page = (DOCS / "engines.md").read_text("utf-8")
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
-    ((code, said),) = [example for example in examples if package in example[0]]
-    return code, said
+    ((code, output),) = [example for example in examples if package in example[0]]
+    return code, output
 
 
-def assert_vectors(found: Sequence[Any], expected: Sequence[NDArray[np.float32] | None]) -> None:
+def assert_vectors(vectors: Sequence[Any], expected: Sequence[NDArray[np.float32] | None]) -> None:
     """Assert that the vectors match, and that exactly the missing texts have None."""
-    assert [vector is None for vector in found] == [vector is None for vector in expected]
-    pairs = [pair for pair in zip(found, expected, strict=True) if pair[1] is not None]
-    np.testing.assert_allclose(*map(np.stack, zip(*pairs, strict=True)), rtol=0, atol=TOLERANCE)
+    assert [vector is None for vector in vectors] == [vector is None for vector in expected]
+    pairs = [pair for pair in zip(vectors, expected, strict=True) if pair[1] is not None]
+    np.testing.assert_allclose(*map(np.stack, zip(*pairs, strict=True)), rtol=0, atol=UNIT_VECTORS)

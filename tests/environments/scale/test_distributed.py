@@ -1,4 +1,4 @@
-"""Under `jax.distributed` each process makes its share of one folder."""
+"""Processes of `jax.distributed` write different parts to one folder."""
 
 import socket
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from minilm_jax.scale.job import Job
-from tests.helpers.numbered_corpus import check_complete, number_model, numbers, write_rows
+from tests.helpers.numbered_corpus import assert_complete, number_table, save_number_model, write_table
 
 _PROCESS = """
 import sys, jax
@@ -17,14 +17,14 @@ print(sum(shard.rows for report in embed_corpus({job}) for shard in report.writt
 """
 
 
-def test_two_processes_share_the_parts(tmp_path: Path) -> None:
-    source = write_rows(tmp_path / "in.parquet", numbers(range(1_000)))
-    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(number_model(tmp_path)), shard_rows=300)
+def test_two_processes_embed_alternate_parts(tmp_path: Path) -> None:
+    source = write_table(tmp_path / "in.parquet", number_table(range(1_000)))
+    job = Job((str(source),), "text", str(tmp_path / "out"), model=str(save_number_model(tmp_path)), shard_rows=300)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     commands = [[sys.executable, "-c", _PROCESS.format(job=job), address, str(i)] for i in range(2)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    said = [process.communicate(timeout=300)[0].splitlines()[-1] for process in running]
-    assert said == ["600", "400"]  # Row groups 0 to 2, 3 to 5, 6 to 8 and 9, in turns.
-    check_complete(job, 1_000)
+    outputs = [process.communicate(timeout=300)[0].splitlines()[-1] for process in running]
+    assert outputs == ["600", "400"]  # The parts are row groups 0-2, 3-5, 6-8 and 9; the processes alternate.
+    assert_complete(job, 1_000)

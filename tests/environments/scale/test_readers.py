@@ -1,4 +1,4 @@
-"""A folder of shards opens in DuckDB, Polars, pandas and LanceDB as it is, nulls, bits and all."""
+"""DuckDB, Polars, pandas and LanceDB read a folder of shards, including null vectors and all storage types."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,8 @@ import minilm_jax as mj
 from minilm_jax.config import VectorType
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.run import embed_corpus
-from tests.helpers.numbered_corpus import TOLERANCE, number_model, write_rows
+from tests.helpers.numbered_corpus import save_number_model, write_table
+from tests.helpers.tolerances import UNIT_VECTORS
 
 COUNT = 1_000
 DTYPES: list[VectorType] = ["float32", "float16", "int8", "binary"]
@@ -25,11 +26,11 @@ DTYPES: list[VectorType] = ["float32", "float16", "int8", "binary"]
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A corpus in which every hundredth text is missing."""
+    """A job over a corpus in which every hundredth text is missing."""
     folder = tmp_path_factory.mktemp("numbers")
     texts = [None if i % 100 == 99 else str(i) for i in range(COUNT)]
-    write_rows(folder / "in.parquet", pa.table({"id": range(COUNT), "text": texts}))
-    return Job((str(folder / "in.parquet"),), "text", "", model=str(number_model(folder)), shard_rows=300)
+    write_table(folder / "in.parquet", pa.table({"id": range(COUNT), "text": texts}))
+    return Job((str(folder / "in.parquet"),), "text", "", model=str(save_number_model(folder)), shard_rows=300)
 
 
 @pytest.fixture(scope="module", params=DTYPES)
@@ -39,22 +40,22 @@ def out(request: pytest.FixtureRequest, job: Job, tmp_path_factory: pytest.TempP
     return folder
 
 
-def check(ids: list[int], vectors: list[Any], out: Path, job: Job) -> None:
+def assert_readable(ids: list[int], vectors: list[Any], out: Path, job: Job) -> None:
     assert sorted(ids) == list(range(COUNT))
     assert sorted(i for i, vector in zip(ids, vectors, strict=True) if vector is None) == list(range(99, COUNT, 100))
-    found = {i: vector for i, vector in zip(ids, vectors, strict=True) if vector is not None}
-    assert {np.shape(vector) for vector in found.values()} == {(3,) if "binary" in out.name else (24,)}
+    present = {i: vector for i, vector in zip(ids, vectors, strict=True) if vector is not None}
+    assert {np.shape(vector) for vector in present.values()} == {(3,) if "binary" in out.name else (24,)}
     if "float32" in out.name:
-        expected = mj.SentenceEncoder(job.model).encode([str(i) for i in found])
-        np.testing.assert_allclose(np.array(list(found.values())), expected, atol=TOLERANCE)
+        expected = mj.SentenceEncoder(job.model).encode([str(i) for i in present])
+        np.testing.assert_allclose(np.array(list(present.values())), expected, atol=UNIT_VECTORS)
 
 
-def test_duckdb(out: Path, job: Job) -> None:
+def test_duckdb_reads_the_shards(out: Path, job: Job) -> None:
     rows = duckdb.execute(f"SELECT id, embedding FROM '{out}/*.parquet'").fetchall()
-    check([row[0] for row in rows], [row[1] for row in rows], out, job)
+    assert_readable([row[0] for row in rows], [row[1] for row in rows], out, job)
 
 
-def test_duckdb_searches(job: Job, tmp_path: Path) -> None:
+def test_duckdb_query_finds_the_nearest_vector(job: Job, tmp_path: Path) -> None:
     embed_corpus(dataclasses.replace(job, out=str(tmp_path / "out")))
     query = mj.SentenceEncoder(job.model).encode("123").tolist()
     best = duckdb.execute(
@@ -65,19 +66,19 @@ def test_duckdb_searches(job: Job, tmp_path: Path) -> None:
     assert best == (123,)
 
 
-def test_polars(out: Path, job: Job) -> None:
+def test_polars_reads_the_shards(out: Path, job: Job) -> None:
     frame = pl.read_parquet(f"{out}/*.parquet")
     assert isinstance(frame.schema["embedding"], pl.Array)
-    check(frame["id"].to_list(), frame["embedding"].to_list(), out, job)
+    assert_readable(frame["id"].to_list(), frame["embedding"].to_list(), out, job)
 
 
-def test_pandas(out: Path, job: Job) -> None:
+def test_pandas_reads_the_shards(out: Path, job: Job) -> None:
     frame = pd.read_parquet(out)
-    check(frame["id"].tolist(), frame["embedding"].tolist(), out, job)
+    assert_readable(frame["id"].tolist(), frame["embedding"].tolist(), out, job)
 
 
-def test_lancedb(out: Path, job: Job, tmp_path: Path) -> None:
+def test_lancedb_imports_the_shards(out: Path, job: Job, tmp_path: Path) -> None:
     data = ds.dataset(out)
     table = lancedb.connect(tmp_path).create_table("t", data.to_batches(), schema=data.schema, on_bad_vectors="null")
     rows = table.to_arrow()
-    check(rows["id"].to_pylist(), rows["embedding"].to_pylist(), out, job)
+    assert_readable(rows["id"].to_pylist(), rows["embedding"].to_pylist(), out, job)
