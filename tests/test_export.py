@@ -1,4 +1,4 @@
-"""Exported programs: equal to `embed`, run without minilm_jax, lowered for each platform, and refused if damaged."""
+"""Exported programs: equal to `embed`, runnable without minilm_jax, lowered for each platform, checked for damage."""
 
 import dataclasses
 import functools
@@ -22,13 +22,12 @@ from minilm_jax.export import PLATFORMS, save_exported
 from minilm_jax.nn.params import Params
 from tests.helpers.command_line import command
 from tests.helpers.tiny_model import TINY, random_params
+from tests.helpers.tolerances import UNIT_VECTORS
 
-# The same operations, but from 128 tokens on attention is in another form, which sums in another order.
-TOLERANCE = 1e-6
-# So small that compiling it is quick, with the real tokenizer's vocabulary.
+# Small, so that it compiles quickly, but with the vocabulary of the real tokenizer.
 SMALL = dataclasses.replace(TINY, vocab_size=30_522, num_hidden_layers=1)
 
-# What there is to run it with: jax and flatbuffers, and safetensors for weights beside it.
+# A program that runs an export with only jax and flatbuffers, and safetensors if the weights are in a separate file.
 _ALONE = """
 import sys
 sys.modules["minilm_jax"] = None
@@ -76,7 +75,7 @@ def test_exported_real_model_runs_without_minilm_jax(tmp_path: Path, encoder: mj
     path, batch = tmp_path / "minilm.stablehlo", random_batch(3, 130)
     save_exported(encoder, path)
     wanted = np.asarray(jax.jit(mj.embed)(encoder.params, batch))
-    np.testing.assert_allclose(run_alone(path, batch), wanted, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(run_alone(path, batch), wanted, rtol=0, atol=UNIT_VECTORS)
 
 
 def test_export_command_writes_weights_to_a_separate_file(tmp_path: Path, folder: Path) -> None:
@@ -89,7 +88,7 @@ def test_export_command_writes_weights_to_a_separate_file(tmp_path: Path, folder
     assert (about["precision"], about["platforms"], about["max_seq_length"]) == ("int8", ["tpu", "cpu"], 99)
     wanted = np.asarray(jax.jit(mj.embed)(encoder.params, batch))
     found = run_alone(path, batch, tmp_path / "minilm.stablehlo.safetensors")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=UNIT_VECTORS)
     np.testing.assert_array_equal(mj.load_exported(path)(batch), found)
 
 
@@ -106,7 +105,7 @@ def test_exported_program_gives_the_vectors_of_embed(
         batch = random_batch(*shape)
         found = exported(batch.input_ids, batch.attention_mask)
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, embed(model.params, batch, SMALL), rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(found, embed(model.params, batch, SMALL), rtol=0, atol=UNIT_VECTORS)
 
 
 def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
@@ -124,15 +123,15 @@ def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Pat
             exported(np.zeros(shape, int), np.zeros(shape, int))
 
 
-# By precision: what the kernels' products multiply, and into what. On a CPU int8 multiplies bytes, elsewhere bfloat16;
-# the product of int8 alone is what a compiler is given that cannot take the two kinds of byte.
+# Types of the two operands and the result of the matrix products, by precision. int8 multiplies bytes on CPUs and
+# bfloat16 elsewhere; `i8 i8 i32` is for compilers that cannot multiply uint8 by int8.
 PRODUCTS: dict[Precision, set[str]] = {
     "float32": {"f32 f32 f32"},
     "bfloat16": {"bf16 bf16 f32"},
     "float16": {"f16 f16 f32"},
     "int8": {"ui8 i8 i32", "i8 i8 i32", "bf16 bf16 f32"},
 }
-# Pooling sums what float32 holds.
+# Pooling sums in float32.
 POOLING = {"f32 f32 f32"}
 
 
@@ -145,7 +144,7 @@ def test_exported_program_multiplies_in_the_chosen_precision(
     assert program.platforms == PLATFORMS
     text = program.mlir_module()
     assert products(text) == PRODUCTS[precision] | POOLING
-    # The shapes that a call has are asserted by a custom call that no compiler ever sees; and none calls back.
+    # `shape_assertion` checks the shapes of a call and is removed before compilation. Nothing may call the host.
     assert set(re.findall(r"custom_call @(\w+)", text)) == {"shape_assertion"}
     assert not re.search(r"f64|callback|infeed|outfeed|stablehlo\.(send|recv|all_|collective)", text)
 
@@ -158,13 +157,13 @@ def test_bfloat16_is_lowered_without_wider_products(platform: str) -> None:
 
 
 def products(text: str) -> set[str]:
-    """Returns the types of operands and result of every product in a StableHLO module."""
+    """Return the types of operands and result of every matrix product in a StableHLO module."""
     types = re.findall(r"stablehlo\.dot_general .* : (\(.*?\) -> \S+)", text)
     return {" ".join(re.findall(r"[x<]([a-z]+\d+)>", each)) for each in types}
 
 
 def damaged(data: bytes) -> Sequence[bytes]:
-    """Returns files with a byte changed, cut, without a record, and with a hostile one."""
+    """Return files that are empty, changed in one byte, truncated, without a record, or with a hostile record."""
     flipped, half = bytearray(data), len(data) // 2
     flipped[half] ^= 1
     program = data[: data.rstrip(b"\n").rindex(b"\n")]
@@ -211,7 +210,9 @@ def test_unknown_platform_raises_error(tmp_path: Path, encoder: mj.SentenceEncod
     for platforms in (["gpu"], []):
         with pytest.raises(mj.InputError, match="it must be one of cpu, cuda, rocm, tpu"):
             save_exported(encoder, tmp_path / "a", platforms=platforms)
-    said = subprocess.run(command("export", "--out", tmp_path / "a", "--platforms", "cpu,cudo"), stderr=subprocess.PIPE)
-    assert said.returncode == 2
-    assert b"Did you mean 'cuda'?" in said.stderr
+    result = subprocess.run(
+        command("export", "--out", tmp_path / "a", "--platforms", "cpu,cudo"), stderr=subprocess.PIPE
+    )
+    assert result.returncode == 2
+    assert b"Did you mean 'cuda'?" in result.stderr
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`SentenceEncoder`: shapes, order, invariance, warnings, and how often XLA compiles."""
+"""`SentenceEncoder`: shapes, order, independence of texts, warnings, and the number of compilations."""
 
 import shutil
 import warnings
@@ -10,9 +10,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.tokens.batching import plan
-
-# Unit vectors, summed in another order where the padding or the rows differ.
-INVARIANCE = 1e-6
+from tests.helpers.tolerances import UNIT_NORM, UNIT_VECTORS
 
 TEXTS = [
     "The cat sits outside.",
@@ -45,8 +43,8 @@ def test_vector_depends_only_on_its_text(encoder: mj.SentenceEncoder) -> None:
     backwards = encoder.encode(TEXTS[::-1])[::-1]
     one_by_one = encoder.encode(TEXTS, batch_size=1)
     for other in (alone, backwards, one_by_one):
-        np.testing.assert_allclose(other, together, rtol=0, atol=INVARIANCE)
-    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(other, together, rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=UNIT_NORM)
 
 
 def test_longer_padding_does_not_change_the_vector(encoder: mj.SentenceEncoder) -> None:
@@ -54,7 +52,7 @@ def test_longer_padding_does_not_change_the_vector(encoder: mj.SentenceEncoder) 
     wanted = mj.embed(encoder.params, tokens.pad(np.array([0]), (1, 7)))
     for shape in ((1, 8), (3, 31), (1, 256)):
         found = mj.embed(encoder.params, tokens.pad(np.array([0]), shape))[:1]
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=INVARIANCE)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=UNIT_VECTORS)
 
 
 def test_each_shape_is_compiled_once(encoder: mj.SentenceEncoder) -> None:
@@ -78,7 +76,7 @@ def test_embed_batches_accepts_any_integer_dtype(encoder: mj.SentenceEncoder) ->
         ]
     )
     for vectors, some in zip(found, texts, strict=True):
-        np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=INVARIANCE)
+        np.testing.assert_allclose(vectors, encoder.encode(some), rtol=0, atol=UNIT_VECTORS)
 
 
 def test_embed_batches_returns_a_large_batch_in_one_piece(encoder: mj.SentenceEncoder) -> None:
@@ -86,8 +84,8 @@ def test_embed_batches_returns_a_large_batch_in_one_piece(encoder: mj.SentenceEn
     batches = [mj.Batch(ids[rows], np.ones_like(ids[rows])) for rows in (slice(80), slice(3), slice(64, 80))]
     large, small, last = fresh(encoder).embed_batches(batches)
     assert len(large) == 80
-    np.testing.assert_allclose(small, large[:3], rtol=0, atol=INVARIANCE)
-    np.testing.assert_allclose(last, large[64:], rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(small, large[:3], rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(last, large[64:], rtol=0, atol=UNIT_VECTORS)
 
 
 def test_embed_batches_with_invalid_shapes_raises_error(encoder: mj.SentenceEncoder) -> None:
@@ -130,9 +128,11 @@ def test_encode_of_an_invalid_type_raises_error(encoder: mj.SentenceEncoder, inp
         encoder.encode(inputs)
 
 
-def test_non_string_text_raises_error_with_its_index(encoder: mj.SentenceEncoder) -> None:
+@pytest.mark.parametrize("prompt", [None, "prompt: "])
+def test_non_string_text_raises_error_with_its_index(encoder: mj.SentenceEncoder, prompt: str | None) -> None:
+    texts: list[Any] = ["fine", None]
     with pytest.raises(mj.InputError, match="text 1 is NoneType"):
-        encoder.encode(["fine", None])  # pyright: ignore[reportCallIssue, reportArgumentType]
+        encoder.encode(texts, prompt=prompt)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])

@@ -1,4 +1,4 @@
-"""Packed kernels: exact where they are known to work, and left as they are everywhere else."""
+"""Blocked kernels: exact products on tested processors and jaxlib versions, unchanged kernels elsewhere."""
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,23 @@ from minilm_jax.nn.blocked_kernels import BlockedKernel, computes, dot_blocked, 
 KINDS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "int8": jnp.int8}
 SIZES = [(64, 64), (128, 192), (384, 384), (384, 1152), (1536, 384)]
 
-# Packing is for processors with AVX-512; without them the first of these tests would have nothing to try.
-works = pytest.mark.skipif(not all(map(processor.runs, packed_dot._INSTRUCTIONS)), reason="no AVX-512 here")
+# Blocking is only for processors with AVX-512. Elsewhere the marked tests have nothing to check.
+needs_avx512 = pytest.mark.skipif(not all(map(processor.runs, packed_dot._INSTRUCTIONS)), reason="requires AVX-512")
 
 
 @pytest.fixture(autouse=True)
-def forget() -> None:
+def _clear_cache() -> None:
     computes.cache_clear()
 
 
-@works
+@needs_avx512
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [64, 1_000])
 def test_blocked_products_are_exact(kind: str, rows: int) -> None:
     assert computes(rows, frozenset((size, np.dtype(KINDS[kind])) for size in SIZES))
 
 
-@works
+@needs_avx512
 def test_dot_blocked_handles_leading_dimensions_and_extreme_integers() -> None:
     packed = pack(jnp.full((1536, 64), -128, jnp.int8))
     assert isinstance(packed, BlockedKernel)
@@ -60,7 +60,7 @@ def test_computes_detects_a_wrong_block_order(monkeypatch: pytest.MonkeyPatch) -
 
 def test_computes_detects_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_dot, "_TARGET", "no_such_function")
-    assert not computes(63, frozenset([((128, 128), np.dtype(np.float32))]))  # Of a size that jax has not traced yet.
+    assert not computes(63, frozenset([((128, 128), np.dtype(np.float32))]))  # A size that JAX has not traced yet.
 
 
 def test_sharded_kernel_is_not_blocked() -> None:

@@ -1,4 +1,4 @@
-"""The pure function: its transformations, its shapes, and what a row's vector must not depend on."""
+"""The pure functions `embed` and `encode`: transformations, shapes, and independence of the rows."""
 
 import functools
 
@@ -14,9 +14,7 @@ from minilm_jax.nn.attention import _at_once, _fused, _one_by_one, _split, atten
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import AnyBatch
 from tests.helpers.tiny_model import TINY
-
-# Unit vectors computed in another order of summation.
-INVARIANCE = 1e-6
+from tests.helpers.tolerances import ATTENTION_FORMULA, FINITE_DIFFERENCES, UNIT_NORM, UNIT_VECTORS
 
 tiny_embed = functools.partial(mj.embed, config=TINY)
 
@@ -32,7 +30,7 @@ def test_embed_returns_float32_unit_vectors(tiny_params: Params) -> None:
     vectors = jax.jit(tiny_embed)(tiny_params, random_batch(5, 7))
     assert vectors.shape == (5, TINY.hidden_size)
     assert vectors.dtype == jnp.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=UNIT_NORM)
 
 
 def test_config_is_a_valid_jit_argument(tiny_params: Params) -> None:
@@ -100,8 +98,15 @@ def test_gradients_agree_with_finite_differences(tiny_params: Params) -> None:
         with jax.numpy_dtype_promotion("standard"):
             exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tiny_params)
             assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(jax.grad(score)(exact))) > 1e-2
-            # Central differences with steps of 1e-5 leave an error of about 1e-9 in float64.
-            test_util.check_grads(score, (exact,), order=1, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-5)
+            test_util.check_grads(
+                score,
+                (exact,),
+                order=1,
+                modes=("fwd", "rev"),
+                atol=FINITE_DIFFERENCES,
+                rtol=FINITE_DIFFERENCES,
+                eps=1e-5,
+            )
     finally:
         jax.config.update("jax_enable_x64", False)
 
@@ -123,7 +128,7 @@ def test_vmap_over_batches_matches_separate_calls(tiny_params: Params) -> None:
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
     vectors = jax.vmap(tiny_embed, in_axes=(None, 0))(tiny_params, stacked)
     wanted = np.stack([tiny_embed(tiny_params, batch) for batch in batches])
-    np.testing.assert_allclose(vectors, wanted, rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(vectors, wanted, rtol=0, atol=UNIT_VECTORS)
 
 
 @pytest.mark.parametrize(("axis_type", "packed"), [(AxisType.Auto, False), (AxisType.Explicit, True)])
@@ -137,7 +142,7 @@ def test_sharded_batch_gives_the_same_vectors(tiny_params: Params, axis_type: Ax
     for params in (tiny_params, jax.device_put(tiny_params, everywhere)):
         vectors = jax.jit(tiny_embed)(params, split)
         assert len(vectors.sharding.device_set) == 4
-        np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE)
+        np.testing.assert_allclose(vectors, tiny_embed(tiny_params, batch), rtol=0, atol=UNIT_VECTORS)
 
 
 def test_lowered_embed_has_no_host_callbacks(tiny_params: Params) -> None:
@@ -149,7 +154,7 @@ def test_embed_exports_for_all_platforms_at_once(tiny_params: Params) -> None:
     batch = random_batch(2, 4)
     exported = export.export(jax.jit(tiny_embed), platforms=("cpu", "cuda", "tpu"))(tiny_params, batch)
     np.testing.assert_allclose(
-        exported.call(tiny_params, batch), tiny_embed(tiny_params, batch), rtol=0, atol=INVARIANCE
+        exported.call(tiny_params, batch), tiny_embed(tiny_params, batch), rtol=0, atol=UNIT_VECTORS
     )
 
 
@@ -163,12 +168,12 @@ def test_attention_implementations_agree() -> None:
     bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
     loop = _one_by_one(query, key, value, bias, num_heads=3)
     whole = _at_once(query, key, value, bias, num_heads=3)
-    np.testing.assert_allclose(loop, whole, rtol=0, atol=INVARIANCE)
-    np.testing.assert_allclose(_split(query, key, value, bias, num_heads=3), whole, rtol=0, atol=INVARIANCE)
+    np.testing.assert_allclose(loop, whole, rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(_split(query, key, value, bias, num_heads=3), whole, rtol=0, atol=UNIT_VECTORS)
     each = jnp.broadcast_to(mask[:, None], (3, 9, 9))
-    for given in (mask[:, None], each):  # As a GPU's library is called, but computed here.
+    for given in (mask[:, None], each):  # The calls made to a GPU library, computed on the CPU.
         fused = _fused(query, key, value, given, num_heads=3, library="xla")
-        np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=INVARIANCE)
+        np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=UNIT_VECTORS)
 
 
 def test_attention_matches_the_formula() -> None:
@@ -179,7 +184,7 @@ def test_attention_matches_the_formula() -> None:
         scores = np.einsum("btd,bsd->bts", query[..., head], key[..., head]) / np.sqrt(8)
         weights = np.exp(scores - scores.max(-1, keepdims=True)) * mask[:, None]
         wanted = np.einsum("bts,bsd->btd", weights / weights.sum(-1, keepdims=True), value[..., head])
-        np.testing.assert_allclose(found[..., head], wanted, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(found[..., head], wanted, rtol=0, atol=ATTENTION_FORMULA)
 
 
 @pytest.mark.parametrize("field", ["hidden_act", "pooling", "normalize"])

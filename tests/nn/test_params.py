@@ -1,4 +1,4 @@
-"""The parameter tree, its files, and the strict check."""
+"""The parameter tree: its structure, its strict check, and its files in every format."""
 
 import contextlib
 import resource
@@ -76,15 +76,15 @@ def test_saved_params_load_unchanged(tiny_params: Params, tmp_path: Path, format
 
 
 def test_non_contiguous_arrays_are_saved_correctly(tmp_path: Path, tiny_params: Params) -> None:
-    # safetensors 0.8 itself writes the wrong bytes for such arrays, without a word.
-    turned = jax.tree.map(lambda leaf: np.asarray(leaf).T.copy().T, tiny_params)
-    mj.save_params(turned, tmp_path / "params.safetensors")
+    # safetensors 0.8 alone writes wrong bytes for such arrays, without an error.
+    fortran_ordered = jax.tree.map(lambda leaf: np.asarray(leaf).T.copy().T, tiny_params)
+    mj.save_params(fortran_ordered, tmp_path / "params.safetensors")
     assert equal(mj.load_params(tmp_path / "params.safetensors", TINY), tiny_params)
 
 
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    # What a full disk does to a file: it ends in the middle. Python ignores the signal that would end the process.
+    """Make writes fail in the middle of a file, as on a full disk; Python ignores the signal SIGXFSZ."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""Batches side by side: results in order, work taken as it is needed, failures passed on."""
+"""Worker threads: results in order, items taken as needed, and errors passed on."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def test_parallel_map_takes_items_as_needed() -> None:
     results = parallel_map(str, items(), 2)
     assert [next(results) for _ in range(3)] == ["0", "1", "2"]
     assert len(taken) < 12
-    results.close()  # pyright: ignore[reportAttributeAccessIssue] it is a generator
+    results.close()  # pyright: ignore[reportAttributeAccessIssue] parallel_map is a generator
     assert threading.active_count() == threads
 
 

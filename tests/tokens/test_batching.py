@@ -1,4 +1,4 @@
-"""Ragged ids to padded batches of few shapes, and the bound on their number."""
+"""Padded batches: every text fits, few shapes are compiled, and little padding is computed."""
 
 import itertools
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def test_plan_shapes_have_a_power_of_two_rows_within_the_token_budget() -> None:
         for streams in (1, 2, 8)
         for _, shape in plan(np.full(count, length, np.int32), streams=streams)
     }
-    # The powers of two of rows that the budget allows, for each length.
+    # For each length: every power of two of rows within the token budget.
     assert shapes <= {(1 << k, t) for t in LENGTH_BUCKETS for k in range(max(1, TOKEN_BUDGET // t).bit_length())}
 
 
@@ -116,7 +116,7 @@ def test_bucket_length_is_the_smallest_bucket_that_fits(length: int, bucket: int
 )
 def test_pieces_splits_a_large_batch_by_rows(shape: Shape, parts: int) -> None:
     ids = np.arange(shape[0] * shape[1]).reshape(shape)
-    cut = pieces(Batch(ids, np.ones_like(ids)))
-    assert [part.input_ids.shape for part in cut] == [(shape[0] // parts, shape[1])] * parts
-    assert all(part.token_type_ids is None for part in cut)
-    np.testing.assert_array_equal(np.vstack([part.input_ids for part in cut]), ids)
+    parts_found = pieces(Batch(ids, np.ones_like(ids)))
+    assert [part.input_ids.shape for part in parts_found] == [(shape[0] // parts, shape[1])] * parts
+    assert all(part.token_type_ids is None for part in parts_found)
+    np.testing.assert_array_equal(np.vstack([part.input_ids for part in parts_found]), ids)

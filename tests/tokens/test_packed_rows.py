@@ -1,4 +1,4 @@
-"""Several texts a row: laid out whole and densely, and each computed as if it were alone."""
+"""Packed rows: every text in exactly one row, little padding, and the same vectors as alone."""
 
 import functools
 
@@ -13,10 +13,9 @@ from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import ROW_LENGTH, pack
 from tests.helpers.tiny_model import TINY
 from tests.helpers.token_ids import ragged
+from tests.helpers.tolerances import TOKEN_VECTORS, UNIT_VECTORS
 
 BUDGET = 4_096
-# Unit vectors computed in another order of summation.
-INVARIANCE = 1e-6
 
 
 @given(st.lists(st.integers(1, 512), max_size=300))
@@ -37,7 +36,7 @@ def test_pack_puts_every_text_in_exactly_one_row(lengths: list[int]) -> None:
 def test_pack_adds_less_than_one_percent_padding(longest: int) -> None:
     lengths = np.random.default_rng(0).integers(3, longest + 1, 20_000).astype(np.int32)
     computed = sum(batch.input_ids.size for batch, _ in pack(ragged(lengths.tolist()), 16_384))
-    # And the rest of two numbers of places, in batches that are half full or more.
+    # For each of the two maximum numbers of texts per row, the last batch may be half empty.
     assert computed < 1.01 * lengths.sum() + 16_384
 
 
@@ -46,13 +45,13 @@ def test_pack_uses_at_most_24_shapes() -> None:
     for count in random.integers(1, 3_000, 60):
         lengths = random.integers(2, random.choice([10, 40, 200, 513]), count).tolist()
         shapes |= {(b.input_ids.shape, b.lengths.shape) for b, _ in pack(ragged(lengths), BUDGET)}
-    # Three lengths of rows, two numbers of places, and four numbers of rows.
+    # Three row lengths, two maximum numbers of texts per row, and four numbers of rows.
     assert len(shapes) <= 3 * 2 * 4
     assert {shape[1] for shape, _ in shapes} == {ROW_LENGTH, 2 * ROW_LENGTH, 4 * ROW_LENGTH}
 
 
 def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of random texts, packed and each in a row of its own."""
+    """Return the vectors of random texts, computed in packed rows and with one text per row."""
     tokens = ragged(lengths)
     tokens.ids[:] = np.random.default_rng(0).integers(config.vocab_size, size=len(tokens.ids))
     embed = jax.jit(functools.partial(mj.embed, config=config))
@@ -67,7 +66,7 @@ def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int])
 def test_packed_text_has_the_same_vector_as_alone(tiny_params: Params, pooling: Pooling, normalize: bool) -> None:
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": pooling, "normalize": normalize})
     packed, alone = packed_vectors(tiny_params, config, [1, 16, 5, 9, 2, 16, 16, 3, 11, 1])
-    np.testing.assert_allclose(packed, alone, rtol=0, atol=INVARIANCE if normalize else 10 * INVARIANCE)
+    np.testing.assert_allclose(packed, alone, rtol=0, atol=UNIT_VECTORS if normalize else TOKEN_VECTORS)
 
 
 def test_packed_row_without_texts_gives_zeros_and_finite_gradients(tiny_params: Params) -> None:

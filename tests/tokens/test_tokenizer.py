@@ -1,4 +1,4 @@
-"""Texts to ids: truncation counted, odd texts taken or refused by name."""
+"""Tokenization: special tokens, truncation counts, unusual texts, and errors that name the input."""
 
 from pathlib import Path
 
