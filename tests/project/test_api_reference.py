@@ -1,0 +1,35 @@
+"""The API reference lists every public name."""
+
+import inspect
+import re
+from types import ModuleType
+
+import pytest
+
+import minilm_jax as mj
+from minilm_jax import explain, export, plot, search
+from tests.helpers.paths import DOCS
+
+
+def defined_names(module: ModuleType) -> list[str]:
+    """Return the public functions and classes that are defined in a module or its submodules."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__.startswith(module.__name__)
+        and not name.startswith("_")
+    ]
+
+
+PUBLIC_NAMES = {
+    *mj.__all__,
+    *search.__all__,
+    *(name for module in (plot, explain, export) for name in defined_names(module)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES - {"search", "__version__"}))
+def test_api_reference_lists_the_public_name(name: str) -> None:
+    reference = "\n".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
+    assert re.search(rf"^(\.\. (auto|py:)\w+:: |   :members: ).*\b{name}\b", reference, re.MULTILINE)
