@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale`: `minilm-jax embed-corpus` over more and more rows, beside `encode`, and beside Ray."""
+"""`python -m benchmarks.scale`: `minilm-jax embed-corpus` on growing numbers of rows, next to `encode` and Ray."""
 
 import argparse
 import importlib.util
@@ -9,25 +9,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.machine import conditions, describe
-from benchmarks.report import table
+from benchmarks.harness.command import DOCS
+from benchmarks.harness.machine import conditions, describe
+from benchmarks.harness.measuring import in_turns
+from benchmarks.harness.report import facts, table
 from benchmarks.texts import short_texts
 
-_PAGE_FILE = Path(__file__).parents[1] / "docs" / "scale-measured.md"
+_PAGE_FILE = DOCS / "scale-measured.md"
 _SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-# Rows enough that two workers of Ray have work after they have started, in parts enough that both have their share.
+# Enough rows that Ray's two workers work for longer than they start, in enough parts that both get some.
 _RAY_ROWS, _RAY_PARTS = 100_000, 8
 _SENTENCES, _ROW_GROUP = 4_000, 1_000
-_GROWTH = ("rows", "rows/s", "most MB", "rows/s of `encode`", "not `encode`", "of processor time")
-_ENGINES = ("rows", "", "s", "s to start", "rows/s")
-_WAYS = {"one process": (), "Ray, two workers": ("--engine", "ray", "--workers", "2")}
+_GROWTH = ("rows", "rows/s", "peak MB", "rows/s of `encode`", "overhead, time", "overhead, processor time")
+_ENGINES = ("rows", "engine", "s", "s to start", "rows/s")
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "one process": (),
+    "Ray, two workers": ("--engine", "ray", "--workers", "2"),
+}
 
 _ENCODE = """
 import sys, time, pyarrow.parquet, minilm_jax
@@ -43,28 +48,27 @@ print(time.perf_counter() - start[0], time.process_time() - start[1])
 _PAGE = """\
 # Scale, measured
 
-Written by `make bench-scale`; do not edit. `minilm-jax embed-corpus` in {precision} over Parquet files of short texts:
-real sentences of about 15 tokens, repeated, each time with another word in one place. Every number is of a process that
-starts, embeds all rows, writes its shards and ends, with compiled programs in the cache; where there are several rounds
-it is the median. All rows were found in the shards.
+Written by `make bench-scale`; do not edit. `minilm-jax embed-corpus` in {precision} on Parquet files of short texts:
+sentences of about 15 tokens, repeated, each time with one word replaced. Every value is for a process that starts,
+embeds all rows, writes its shards and exits, with compiled programs in the cache; it is the median if there are several
+rounds. The shards contained all rows.
 
 ## One process
 
 {growth}
 
-- rows/s: without the time that the same command takes for one row, its start: {start:.1f} s.
-- most MB: the high-water mark of the process's memory.
-- `encode`: `SentenceEncoder.encode` over the same texts in one call, in turns with the command, in a process of its
-  own; only the call is measured, after one text.
-- not `encode`: the share of the command's time, without its start, that `encode` does not take: reading, writing, and
-  what smaller batches cost. Of processor time: the same of the seconds of all cores, which other work on the machine
-  disturbs less.
+- rows/s: without the time to start, which is {start:.1f} s: the time of the same command for one row.
+- peak MB: the peak memory of the process.
+- `encode`: one call of `SentenceEncoder.encode` with the same texts, in a separate process, in turns with the command.
+  Only the call is measured, after a call with one text.
+- overhead: the share of the command's time, without its start, that `encode` does not need: reading, writing and
+  smaller batches. The processor time is that of all cores, which depends less on the other load of the machine.
 
 ## One process and Ray
 
 {engines}
 
-- Both make at least eight shards; s to start is what one row takes.
+- Both write at least eight shards. The time to start is that of one row.
 
 ## Machine
 
@@ -73,28 +77,28 @@ it is the median. All rows were found in the shards.
 
 
 class Cost(NamedTuple):
-    """What something took.
+    """The time that something takes.
 
     Attributes:
-        seconds: From its start to its end.
-        processor: Seconds of all cores.
+        seconds: Wall-clock time.
+        processor: Processor time of all cores, in seconds.
     """
 
     seconds: float
     processor: float
 
     def __sub__(self, other: "Cost") -> "Cost":
-        """Takes what something else took away."""
+        """Return the difference of both times."""
         return Cost(self.seconds - other.seconds, self.processor - other.processor)
 
 
 class Run(NamedTuple):
-    """A process that has ended.
+    """A process that has exited.
 
     Attributes:
-        cost: What it took.
-        megabytes: The most memory that it held.
-        output: What it printed.
+        cost: The time that it took.
+        megabytes: Its peak memory.
+        output: Its standard output.
     """
 
     cost: Cost
@@ -103,43 +107,43 @@ class Run(NamedTuple):
 
 
 class Corpus:
-    """A file of texts in a folder, and what is run on it."""
+    """A Parquet file of texts, and the commands that embed it."""
 
     def __init__(self, folder: Path, rows: int, precision: str) -> None:
-        """Writes the file.
+        """Write the file.
 
         Args:
-            folder: Where it lies.
-            rows: How many texts.
-            precision: What to compute in.
+            folder: Folder to write it to.
+            rows: Number of texts.
+            precision: Precision to compute in.
         """
-        self.rows, self._precision = rows, precision
-        self._file, self._out = folder / f"{rows}.parquet", folder / "out"
-        if not self._file.exists():
-            write_texts(self._file, rows)
+        self.rows, self._precision, self._file = rows, precision, folder / f"{rows}.parquet"
+        write_texts(self._file, rows)
 
     def embed(self, *options: str) -> Run:
-        """Runs the command; the shards are counted and removed."""
+        """Run `embed-corpus`, count the rows in its shards, and delete them."""
         with tempfile.TemporaryDirectory(dir=self._file.parent) as out:
-            how = ["--text-column", "text", "--out", out, "--precision", self._precision, *options]
-            run = _run("-m", "minilm_jax", "embed-corpus", str(self._file), *how)
+            settings = ["--text-column", "text", "--out", out, "--precision", self._precision, *options]
+            run = _run("-m", "minilm_jax", "embed-corpus", str(self._file), *settings)
             written = sum(pq.read_metadata(shard).num_rows for shard in Path(out).rglob("*.parquet"))
         if written != self.rows:
             raise SystemExit(f"{written} of {self.rows} rows were written.")
         return run
 
     def encode(self) -> Cost:
-        """Returns what `encode` takes for the same texts."""
+        """Return the time of `encode` for the same texts."""
         return Cost(*map(float, _run("-c", _ENCODE, str(self._file), self._precision).output.split()))
 
 
 def main() -> None:
-    """Measures, prints the page and writes it."""
+    """Measure, print the page and write it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--largest", type=int, default=_SIZES[-1], help="rows, at most (default: 1000000)")
-    parser.add_argument("--precision", default="int8", help="what to compute in (default: int8)")
-    parser.add_argument("--rounds", type=int, default=3, help="of sizes up to 100000, of others one (default: 3)")
-    parser.add_argument("--out", type=Path, default=_PAGE_FILE, help="the page (default: docs/scale-measured.md)")
+    parser.add_argument("--largest", type=int, default=_SIZES[-1], help="maximum number of rows (default: 1000000)")
+    parser.add_argument("--precision", default="int8", help="precision to compute in (default: int8)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds for sizes up to 100000; larger ones have one (default: 3)"
+    )
+    parser.add_argument("--out", type=Path, default=_PAGE_FILE, help="page to write (default: docs/scale-measured.md)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sizes = [1, *(rows for rows in _SIZES if rows <= arguments.largest)]
@@ -149,10 +153,10 @@ def main() -> None:
 
 
 def _measured(corpora: Sequence[Corpus], arguments: argparse.Namespace) -> str:
-    """Returns the page; the first of the corpora, one row, shows what a start takes."""
-    facts = {**describe(), **conditions(), "rounds": arguments.rounds}
+    """Return the page; the first corpus has one row, and shows the time to start."""
+    machine = facts({**describe(), **conditions(), "rounds": arguments.rounds})
     one, smallest, *_ = corpora
-    # Fills the compilation cache.
+    # Fill the compilation cache.
     smallest.embed()
     smallest.encode()
     start = _median([one.embed().cost for _ in range(arguments.rounds)])
@@ -161,17 +165,16 @@ def _measured(corpora: Sequence[Corpus], arguments: argparse.Namespace) -> str:
     if importlib.util.find_spec("ray"):
         middle = next(corpus for corpus in reversed(corpora) if corpus.rows <= _RAY_ROWS)
         engines = table([_ENGINES, *_engines(one, middle, arguments.rounds)])
-    return _PAGE.format(
-        precision=arguments.precision,
-        growth=growth,
-        start=start.seconds,
-        engines=engines,
-        machine="\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
-    )
+    return render(arguments.precision, growth, start.seconds, engines, machine)
+
+
+def render(precision: str, growth: str, start: float, engines: str, machine: str) -> str:
+    """Return the page, given its two tables, the seconds to start and the list of facts."""
+    return _PAGE.format(precision=precision, growth=growth, start=start, engines=engines, machine=machine)
 
 
 def write_texts(path: Path, rows: int) -> None:
-    """Writes sentences, each with one of its words replaced by one of another sentence."""
+    """Write sentences, each with one word replaced by a word of another sentence."""
     chosen, sentences = random.Random(0), [text.split() for text in short_texts(_SENTENCES)]
     with pq.ParquetWriter(path, pa.schema({"id": pa.int64(), "text": pa.string()})) as writer:
         for start in range(0, rows, _ROW_GROUP):
@@ -186,28 +189,28 @@ def write_texts(path: Path, rows: int) -> None:
 
 def _growth(corpora: Sequence[Corpus], start: Cost, rounds: int) -> Iterator[tuple[str, ...]]:
     for corpus in corpora:
-        turns = range(rounds if corpus.rows <= _RAY_ROWS else 1)
-        runs, encoded = zip(*((corpus.embed(), corpus.encode()) for _ in turns), strict=True)
-        embedded = [run.cost - start for run in runs]
-        shares = [
-            Cost(1 - e.seconds / c.seconds, 1 - e.processor / c.processor)
-            for e, c in zip(encoded, embedded, strict=True)
+        pairs = [(corpus.embed(), corpus.encode()) for _ in range(rounds if corpus.rows <= _RAY_ROWS else 1)]
+        embedded, encoded = [run.cost - start for run, _ in pairs], [cost for _, cost in pairs]
+        overheads = [
+            Cost(1 - theirs.seconds / ours.seconds, 1 - theirs.processor / ours.processor)
+            for ours, theirs in zip(embedded, encoded, strict=True)
         ]
         ours, theirs = (f"{corpus.rows / _median(costs).seconds:,.0f}" for costs in (embedded, encoded))
-        most = f"{max(run.megabytes for run in runs):,.0f}"
-        yield f"{corpus.rows:,}", ours, most, theirs, *(f"{share:.1%}" for share in _median(shares))
+        peak = f"{max(run.megabytes for run, _ in pairs):,.0f}"
+        yield f"{corpus.rows:,}", ours, peak, theirs, *(f"{share:.1%}" for share in _median(overheads))
         print(f"  {corpus.rows:,} rows are done", flush=True)
 
 
 def _engines(one: Corpus, corpus: Corpus, rounds: int) -> Iterator[tuple[str, ...]]:
     parts = ("--shard-rows", str(corpus.rows // _RAY_PARTS))
-    turns = [
-        [[each.embed(*parts, *options).cost.seconds for each in (one, corpus)] for options in _WAYS.values()]
-        for _ in range(rounds)
-    ]
-    for way, found in zip(_WAYS, zip(*turns, strict=True), strict=True):
-        start, whole = map(statistics.median, zip(*found, strict=True))
-        yield f"{corpus.rows:,}", way, f"{whole:,.1f}", f"{start:.1f}", f"{corpus.rows / (whole - start):,.0f}"
+
+    def embed(options: tuple[str, ...]) -> Callable[[], tuple[float, ...]]:
+        return lambda: tuple(each.embed(*parts, *options).cost.seconds for each in (one, corpus))
+
+    found = in_turns({engine: embed(options) for engine, options in _OPTIONS.items()}, rounds)
+    for engine, times in found.items():
+        start, whole = map(statistics.median, zip(*times, strict=True))
+        yield f"{corpus.rows:,}", engine, f"{whole:,.1f}", f"{start:.1f}", f"{corpus.rows / (whole - start):,.0f}"
 
 
 def _median(costs: Sequence[Cost]) -> Cost:

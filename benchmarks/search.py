@@ -1,10 +1,10 @@
-"""`python -m benchmarks.search`: exact search of a million vectors, beside numpy, faiss and usearch."""
+"""`python -m benchmarks.search`: exact search in a million vectors, compared with NumPy, faiss and usearch."""
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
@@ -12,44 +12,47 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import conditions, describe
-from benchmarks.report import table
-from benchmarks.results import OURS
-from benchmarks.worker import Worker
+from benchmarks.harness.command import DOCS
+from benchmarks.harness.contender import ModelWorker
+from benchmarks.harness.machine import conditions, describe
+from benchmarks.harness.measuring import calls, in_turns
+from benchmarks.harness.report import facts, table
+from benchmarks.harness.results import OURS
+from benchmarks.peers import Vectors
 
-_PAGE_FILE = Path(__file__).parents[1] / "docs" / "search-speed.md"
+_PAGE_FILE = DOCS / "search-speed.md"
 _DIMENSIONS, _TOP_K, _ROUNDS, _QUERIES = 384, 10, 5, (1, 10, 100)
-_COLUMNS = ("queries", "contender", "ms", "fastest – slowest", "minilm-jax over it", "same")
+_COLUMNS = ("queries", "contender", "ms", "fastest – slowest", "time ratio", "recall")
 
-Vectors: TypeAlias = NDArray[np.float32]
-# Finds the rows of the nearest, [Q, k], of queries.
+# Maps queries, float32[Q, D], to the rows of the nearest vectors, [Q, k].
 Search: TypeAlias = Callable[[Vectors], NDArray[np.integer]]
 
 _PAGE = """\
 # Search speed
 
-Written by `make bench-search`; do not edit. Exact search of {count:,} unit vectors, {dimensions} × float32, for the
-{top_k} with the highest dot product: milliseconds a call, the median of {rounds} rounds in turns, and the fastest and
-slowest.
+Written by `make bench-search`; do not edit. Exact search in {count:,} unit vectors, {dimensions} × float32, for the
+{top_k} with the highest dot product. Times are milliseconds per call: the median of {rounds} rounds, in which all
+contenders run in turns, and the fastest and slowest round.
 
 {table}
 
-- minilm-jax: `semantic_search` by `dot_score`, with lists of dicts as its result; the vectors are a jax array.
+- minilm-jax: `semantic_search` with `dot_score`, which returns lists of dicts; the vectors are a jax array.
 - numpy: a matrix product, `argpartition` and a sort. faiss: `IndexFlatIP`. usearch: `search(…, exact=True)`.
-- minilm-jax over it: our time over theirs, round by round, the median; below 1 we are faster.
-- same: how many of the rows that numpy finds are found.
+- time ratio: the time of minilm-jax divided by that of the contender, the median of all rounds; below 1, minilm-jax is
+  faster.
+- recall: the share of the rows that NumPy finds.
 
 {machine}
 """
 
 
-def ours(vectors: Vectors) -> Search:
-    """Prepares minilm-jax."""
+def ours(path: Path) -> Search:
+    """Prepare minilm-jax."""
     import jax.numpy as jnp
 
     from minilm_jax.search import dot_score, semantic_search
 
-    corpus = jnp.asarray(vectors)
+    corpus = jnp.asarray(np.load(path, mmap_mode="r"))
 
     def search(queries: Vectors) -> NDArray[np.integer]:
         results = semantic_search(queries, corpus, top_k=_TOP_K, score_function=dot_score)
@@ -58,8 +61,9 @@ def ours(vectors: Vectors) -> Search:
     return search
 
 
-def by_numpy(vectors: Vectors) -> Search:
-    """Prepares numpy."""
+def by_numpy(path: Path) -> Search:
+    """Prepare NumPy."""
+    vectors = np.load(path, mmap_mode="r")
 
     def search(queries: Vectors) -> NDArray[np.integer]:
         scores = queries @ vectors.T
@@ -70,90 +74,86 @@ def by_numpy(vectors: Vectors) -> Search:
     return search
 
 
-def by_faiss(vectors: Vectors) -> Search:
-    """Prepares faiss."""
-    import faiss  # pyright: ignore[reportMissingImports] a peer
+def by_faiss(path: Path) -> Search:
+    """Prepare faiss."""
+    import faiss  # pyright: ignore[reportMissingImports] only in the environment for peers
 
+    vectors = np.load(path, mmap_mode="r")
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     return lambda queries: index.search(queries, _TOP_K)[1]
 
 
-def by_usearch(vectors: Vectors) -> Search:
-    """Prepares usearch."""
-    from usearch.index import MetricKind, search  # pyright: ignore[reportMissingImports] a peer
+def by_usearch(path: Path) -> Search:
+    """Prepare usearch."""
+    from usearch.index import MetricKind, search  # pyright: ignore[reportMissingImports] only there
 
+    vectors = np.load(path, mmap_mode="r")
     return lambda queries: np.atleast_2d(search(vectors, queries, _TOP_K, MetricKind.IP, exact=True).keys)
 
 
-_CONTENDERS: Mapping[str, Callable[[Vectors], Search]] = {
+_CONTENDERS: Mapping[str, Callable[[Path], Search]] = {
     OURS: ours,
     "numpy": by_numpy,
     "faiss": by_faiss,
     "usearch": by_usearch,
 }
-_prepared: list[Search] = []
 
 
 def main() -> None:
-    """Measures, prints the page and writes it."""
+    """Measure, print the page and write it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="how many vectors (default: 1000000)")
-    parser.add_argument("--out", type=Path, default=_PAGE_FILE, help="the page (default: docs/search-speed.md)")
+    parser.add_argument("--count", type=int, default=1_000_000, help="number of vectors (default: 1000000)")
+    parser.add_argument("--out", type=Path, default=_PAGE_FILE, help="page to write (default: docs/search-speed.md)")
     arguments = parser.parse_args()
-    facts = {**describe(), **conditions()}
-    page = _PAGE.format(
-        count=arguments.count,
-        dimensions=_DIMENSIONS,
-        top_k=_TOP_K,
-        rounds=_ROUNDS,
-        table=table([_COLUMNS, *_measured(arguments.count)]),
-        machine="\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
-    )
+    machine = facts({**describe(), **conditions()})
+    page = render(arguments.count, table([_COLUMNS, *_measured(arguments.count)]), machine)
     arguments.out.write_text(page, "utf-8")
     print(page)
 
 
+def render(count: int, measured: str, machine: str) -> str:
+    """Return the page, given the number of vectors, the table of results and the list of facts."""
+    sizes = {"count": count, "dimensions": _DIMENSIONS, "top_k": _TOP_K, "rounds": _ROUNDS}
+    return _PAGE.format(**sizes, table=measured, machine=machine)
+
+
 def _measured(count: int) -> Iterator[tuple[str, ...]]:
-    """Yields the rows of the table; every contender has a process of its own, and they share the file of vectors."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "vectors.npy"
         np.save(path, random_vectors(count, seed=0))
-        workers = {name: stack.enter_context(Worker()) for name in _CONTENDERS}
-        for name, worker in workers.items():
-            worker(prepare, name, path)
+        workers = [stack.enter_context(ModelWorker(name, load, path)) for name, load in _CONTENDERS.items()]
         for queries in _QUERIES:
-            found = {name: worker(search, queries)[0] for name, worker in workers.items()}
-            rounds = [{name: worker(search, queries)[1] for name, worker in workers.items()} for _ in range(_ROUNDS)]
-            for name in workers:
-                same = np.mean(
-                    [len(set(a) & set(b)) / _TOP_K for a, b in zip(found[name], found["numpy"], strict=True)]
-                )
-                yield str(queries), name, *_cells([(each[OURS], each[name]) for each in rounds]), f"{same:.1%}"
+            found = {each.name: each.do(search, queries)[0] for each in workers}  # The first call warms up.
+            times = {
+                name: [1e3 * seconds for _, seconds in rounds]
+                for name, rounds in in_turns(calls(workers, search, queries), _ROUNDS).items()
+            }
+            for name in times:
+                cells = _cells(times[OURS], times[name])
+                yield str(queries), name, *cells, f"{_recall(found[name], found['numpy']):.1%}"
 
 
-def _cells(seconds: list[tuple[float, float]]) -> tuple[str, str, str]:
-    theirs = [1e3 * their for _, their in seconds]
-    ratio = statistics.median(mine / their for mine, their in seconds)
+def _cells(ours: Sequence[float], theirs: Sequence[float]) -> tuple[str, str, str]:
+    ratio = statistics.median(mine / their for mine, their in zip(ours, theirs, strict=True))
     return f"{statistics.median(theirs):,.0f}", f"{min(theirs):,.0f} – {max(theirs):,.0f}", f"{ratio:.2f}"
 
 
+def _recall(found: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> float:
+    return statistics.mean(len(set(a) & set(b)) / _TOP_K for a, b in zip(found, expected, strict=True))
+
+
 def random_vectors(count: int, seed: int) -> Vectors:
-    """Returns unit vectors, float32[count, 384]."""
+    """Return unit vectors, float32[count, 384]."""
     vectors = np.random.default_rng(seed).standard_normal((count, _DIMENSIONS), np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def prepare(name: str, path: Path) -> None:
-    """Prepares a contender, in its process."""
-    _prepared.append(_CONTENDERS[name](np.load(path, mmap_mode="r")))
-
-
-def search(queries: int) -> tuple[list[list[int]], float]:
-    """Searches with so many queries, in the process of a contender; returns the rows found and the seconds."""
+def search(contender: Search, queries: int) -> tuple[list[list[int]], float]:
+    """Search with a number of random queries; return the rows found and the seconds."""
     vectors = random_vectors(queries, seed=1)
     start = time.perf_counter()
-    found = _prepared[0](vectors)
+    found = contender(vectors)
     return found.tolist(), time.perf_counter() - start
 
 

@@ -1,4 +1,4 @@
-"""Texts to embed, made from the prose that ships with Python: the same ones for the same Python."""
+"""Texts to embed, made from the prose that is installed with Python: the same Python gives the same texts."""
 
 import ast
 import functools
@@ -11,49 +11,49 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
-# Prose only: tables and examples of code would be up to six tokens a word.
+# Only prose matches: tables and examples of code would have up to six tokens per word.
 _SENTENCE = re.compile(r"[A-Z][\w\s,;:'\"()*\-]*[.!?]")
 
 _COMMENTS = re.compile(r"(?:^[ \t]*#.*\n)+", re.MULTILINE)
 _COMMENT_SIGNS = re.compile(r"^[ \t]*#+", re.MULTILINE)
 
-# Folders of the standard library that not every Python has, or that hold no prose of its own.
+# Folders of the standard library that not every Python has, or that contain no prose.
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "lib2to3"}
 
-# Words a text, which come to about 15, about 240, and from 5 to 256 tokens.
+# Words per text; they give about 15 tokens, about 240, and 5 to 256.
 _SHORT = range(6, 14)
 _LONG = range(155, 186)
 _MIXED = range(3, 186)
 _CALIBRATION = range(3, 150)
 
-# Every so manieth sentence is in no text that is measured.
+# Each eighth sentence is in none of the texts that are measured.
 _HELD_OUT = 8
 
 
 def short_texts(count: int) -> list[str]:
-    """Returns single sentences of about 15 tokens, no two alike, in random order."""
+    """Return different sentences of about 15 tokens, in random order."""
     return _sample([text for text in _measured() if len(text.split()) in _SHORT], count)
 
 
 def mixed_texts(count: int) -> list[str]:
-    """Returns passages of 5 to 256 tokens, as many of each length, in random order."""
+    """Return passages of 5 to 256 tokens, equally many of each length, in random order."""
     return _sample(_passages(_measured(), _MIXED), count)
 
 
 def long_texts(count: int) -> list[str]:
-    """Returns passages of about 240 tokens, in random order."""
+    """Return passages of about 240 tokens, in random order."""
     return _sample(_passages(_measured(), _LONG), count)
 
 
 def calibration_texts(count: int) -> list[str]:
-    """Returns passages that share no sentence with any of the other texts, for peers that want to see some before."""
+    """Return passages that share no sentence with any other text here, for peers that need calibration."""
     return _sample(_passages(_sentences()[::_HELD_OUT], _CALIBRATION), count)
 
 
 def recombined_texts(count: int) -> list[str]:
-    """Returns any number of texts of about 15 tokens, of random words."""
+    """Return any number of texts of random words, of about 15 tokens each."""
     words, chosen = list(_words(_measured())), random.Random(0)
     return [" ".join(chosen.choices(words, k=chosen.choice(_SHORT))) for _ in range(count)]
 
@@ -70,7 +70,7 @@ def _words(sentences: Iterable[str]) -> Iterator[str]:
 def _sample(texts: Iterable[str], count: int) -> list[str]:
     found = list(dict.fromkeys(texts))
     if len(found) < count:
-        raise ValueError(f"this Python's documentation yields {len(found)} such texts, fewer than {count}.")
+        raise ValueError(f"{count} texts were requested, but this Python's documentation has only {len(found)} such.")
     return random.Random(0).sample(found, count)
 
 
@@ -80,9 +80,9 @@ def _measured() -> list[str]:
 
 @functools.cache
 def _sentences() -> Sequence[str]:
-    """Returns all sentences, no two alike."""
+    """Return all sentences, without duplicates."""
     pages = itertools.chain(topics.values(), *map(_prose, _library()))
-    found = (text for page in pages for text in filter(_SENTENCE.fullmatch, _SENTENCE_END.split(page)))
+    found = (text for page in pages for text in filter(_SENTENCE.fullmatch, SENTENCE_END.split(page)))
     return list(dict.fromkeys(" ".join(text.split()) for text in found))
 
 
@@ -94,9 +94,9 @@ def _library() -> Iterator[str]:
 
 
 def _prose(source: str) -> Iterator[str]:
-    """Yields docstrings and comments of a file, parsed, so that nothing is imported."""
+    """Yield the docstrings and comments of a source file, which is parsed, so that nothing is imported."""
     yield from (_COMMENT_SIGNS.sub("", found) for found in _COMMENTS.findall(source))
-    with warnings.catch_warnings(action="ignore"):  # Of what the file's own strings hold.
+    with warnings.catch_warnings(action="ignore"):  # The file may have invalid escape sequences.
         tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):

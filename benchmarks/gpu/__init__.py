@@ -1,1 +1,1 @@
-"""How fast minilm-jax is on one GPU, beside sentence-transformers: `make bench-gpu`, or `python -m benchmarks.gpu`."""
+"""The levels that are measured on one GPU: `make bench-gpu`, or `python -m benchmarks.gpu`."""

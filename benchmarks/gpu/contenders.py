@@ -1,95 +1,28 @@
-"""Who takes part, each with its model in a process of its own; all share the GPU, and only one computes at a time."""
+"""The contenders on a GPU. All share it, but only one computes at a time."""
 
-import dataclasses
-import functools
-import importlib
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from benchmarks.results import OURS
-from benchmarks.worker import Worker
+from benchmarks.harness.contender import Contender, Options
+from benchmarks.harness.results import OURS
 
-# What is computed in; float32 would be another result.
-HALVES = ("bfloat16", "float16")
+# A comparison in float32 would be another one: libraries differ in whether they multiply it as TF32.
+HALVES: tuple[Literal["bfloat16"], Literal["float16"]] = ("bfloat16", "float16")
 
-# Of what was placed, so many vectors come back to be compared.
-_PROBES = 64
+_ALL, _TEXTS, _IDS = ("products", "device", "encode"), ("encode",), ("device",)
+_GPU: Options = (("gpu", True),)
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """What a contender is made of.
-
-    Attributes:
-        name: What the report calls it.
-        module: The file in this folder that loads it.
-        form: Which of that file's forms.
-        levels: Where it takes part.
-    """
-
-    name: str
-    module: str
-    form: str
-    levels: Sequence[str]
+def _variant(name: str) -> Options:
+    return (("variant", name),)
 
 
-# Ours, the first, lays texts out as `SentenceEncoder` does on a GPU, which also takes whichever attention is faster.
-# What else is to be compared is one more line.
-ENTRIES = (
-    Entry(OURS, "ours", "packed rows", ("products", "device", "encode")),
-    Entry(f"{OURS}, cuDNN attention", "ours", "packed rows, cuDNN attention", ("device",)),
-    Entry(f"{OURS}, padded rows", "ours", "padded rows", ("device",)),
-    Entry(f"{OURS}, padded rows, cuDNN attention", "ours", "padded rows, cuDNN attention", ("device",)),
-    Entry("sentence-transformers", "sbert", "SDPA", ("products", "device", "encode")),
-    Entry("sentence-transformers, torch.compile", "sbert", "torch.compile", ("device", "encode")),
-    Entry("tokenizing alone", "tokenizing", "all cores", ("encode",)),
+# The first one is `SentenceEncoder` as users get it on a GPU, where it also chooses the faster attention.
+CONTENDERS = (
+    Contender(OURS, "ours", _ALL, HALVES, _variant("packed rows")),
+    Contender(f"{OURS}, cuDNN attention", "ours", _IDS, HALVES, _variant("packed rows, cuDNN attention")),
+    Contender(f"{OURS}, padded rows", "ours", _IDS, HALVES, _variant("padded rows")),
+    Contender(f"{OURS}, padded rows, cuDNN attention", "ours", _IDS, HALVES, _variant("padded rows, cuDNN attention")),
+    Contender("sentence-transformers", "sbert", _ALL, HALVES, _GPU),
+    Contender("sentence-transformers, torch.compile", "sbert", (*_IDS, *_TEXTS), HALVES, (*_GPU, ("compiled", True))),
+    Contender("tokenization only", "tokenization", _TEXTS, HALVES),
 )
-
-
-class Contender(Worker):
-    """An entry that runs."""
-
-    def __init__(self, entry: Entry, folder: Path, precision: str) -> None:
-        """Starts the process, which loads the model when it first has something to do.
-
-        Args:
-            entry: What it is.
-            folder: The model.
-            precision: What to compute in.
-        """
-        super().__init__()
-        self.name = entry.name
-        self._load = functools.partial(_load, entry.module, folder, precision, entry.form)
-
-    def do(self, method: str, *arguments: Any) -> Any:
-        """Calls a method of the model; raises WorkerError where that does, or where the process has ended."""
-        return self(_do, self._load, method, *arguments)
-
-    def seconds(self, method: str, *arguments: Any) -> float:
-        """Returns how long a method of the model takes."""
-        return self(_seconds, self._load, method, *arguments)
-
-    def probe(self, method: str, *arguments: Any) -> Any:
-        """Returns the first vectors that a method of the model returns."""
-        return self(_probe, self._load, method, *arguments)
-
-
-def _do(load: Callable[[], Any], method: str, *arguments: Any) -> Any:
-    return getattr(load(), method)(*arguments)
-
-
-def _seconds(load: Callable[[], Any], method: str, *arguments: Any) -> float:
-    start = time.perf_counter()
-    _do(load, method, *arguments)
-    return time.perf_counter() - start
-
-
-def _probe(load: Callable[[], Any], method: str, *arguments: Any) -> Any:
-    return _do(load, method, *arguments)[:_PROBES]
-
-
-@functools.cache
-def _load(module: str, folder: Path, precision: str, form: str) -> Any:
-    return importlib.import_module(f"benchmarks.gpu.{module}").load(folder, precision, form)

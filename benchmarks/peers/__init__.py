@@ -1,71 +1,89 @@
-"""One file for each library measured, set up as its own documentation says is fastest on a CPU.
+"""One file per library, set up as its own documentation recommends for speed.
 
-Each has `load(folder, precision, **options)`, which returns a `Model`, or a `TextModel` where token ids are not taken;
-those that need the model in a form of their own also have `prepare(folder, precision)`, which writes it into
-`prepared_folder()`, once.
+Each has `load(folder, precision, **options)`, which returns a model: a `TextModel`, and where it accepts token ids a
+`TokenModel` too. Those that also run on a GPU return a `DeviceModel`.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of minilm-jax, whose words everything else is named in.
-Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+from benchmarks.harness.worker import run_in_process
+from minilm_jax.checkpoints.cache import cache_folder
+from minilm_jax.tokens.batching import RaggedIds
 
-# What an engine that has streams is tuned for.
+# The performance hint of engines that can compute several batches concurrently.
 Hint: TypeAlias = Literal["latency", "throughput"]
 
-# int32[B, T], float32[B, D].
+# int32[B, T] and float32[B, D].
 Ids: TypeAlias = NDArray[np.int32]
 Vectors: TypeAlias = NDArray[np.float32]
 
-# Of every contender alike.
+# Every contender uses all cores.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class TextModel(Protocol):
-    """A loaded contender, of levels that measure texts."""
+    """A loaded model that embeds texts."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Embeds texts, cut at 256 tokens."""
+        """Return the vectors of texts, truncated at 256 tokens; float32[n, D]."""
         ...
 
 
-class Model(TextModel, Protocol):
-    """One that takes token ids too."""
+class TokenModel(TextModel, Protocol):
+    """A loaded model that embeds token ids too."""
 
     def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
-        """Embeds batches of token ids without padding, which do not wait for each other; a list of one is latency."""
+        """Return the vectors of batches without padding; several batches may be computed concurrently."""
+        ...
+
+
+class DeviceModel(TextModel, Protocol):
+    """A loaded model whose inputs and outputs can stay on a device."""
+
+    def place(self, tokens: RaggedIds, budget: int) -> Vectors:
+        """Put batches of up to `budget` tokens on the device, compile, and return the vectors, float32[n, D]."""
+        ...
+
+    def run(self) -> None:
+        """Compute the vectors of all placed batches and wait for them."""
+        ...
+
+    def multiply(self, rows: int, inner: int, columns: int, calls: int) -> float:
+        """Return the mean seconds of a product of bfloat16[rows, inner] and bfloat16[inner, columns]."""
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what the library reports about the device and its float32 products, by name."""
         ...
 
 
 def prepared_folder() -> Path:
-    """Returns the folder of the files that peers need, beside the models of minilm-jax."""
-    from minilm_jax.checkpoints.cache import cache_folder
-
+    """Return the folder of prepared files, next to the cached models of minilm-jax."""
     return cache_folder() / "benchmarks"
 
 
 def prepared(name: str, make: Callable[[Path], None]) -> Path:
-    """Returns a file or folder that is made once.
+    """Return a file or folder that a peer needs, created at the first call.
 
     Args:
-        name: What it is called; names the version of what makes it.
-        make: Writes it to the path it is given, whose folder is there.
+        name: Its name, which includes the version of the tool that makes it.
+        make: Writes it to the given path, in a separate process, whose memory is not the contender's.
 
     Returns:
-        The path, which exists only when all of it was written.
+        The path; it exists only if all of it was written.
     """
     path = prepared_folder() / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:
             made = Path(unfinished) / name
-            make(made)
+            run_in_process(make, made)
             made.rename(path)
     return path

@@ -1,4 +1,5 @@
-"""CTranslate2: float32 and int8 of the converted model; one encoder on all cores, or one a core."""
+"""CTranslate2: float32 and int8 of the converted model; one worker on all cores, or one per core."""
+# pyright: reportMissingImports=false
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -6,44 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 
-from benchmarks.peers import THREADS, Hint, Precision, Vectors, prepared
-from benchmarks.peers.loop import Loop, Padded, pool
+from benchmarks.peers import THREADS, Hint, Vectors, prepared
+from benchmarks.peers.loop import Loop, PaddedBatch, pool
+from minilm_jax.config import Precision
 
 
 def load(folder: Path, precision: Precision, hint: Hint) -> Loop:
-    """Loads the engine from a model folder, for one call at a time or for many at once."""
-    import ctranslate2  # pyright: ignore[reportMissingImports] only in the peers' environment
-
-    streams = THREADS if hint == "throughput" else 1
+    """Load the engine from a model folder, for one batch at a time or for several concurrently."""
+    workers = THREADS if hint == "throughput" else 1
+    # The same files serve both precisions: the library quantizes them when it loads them.
+    path = prepared(f"ctranslate2-{version('ctranslate2')}", functools.partial(_convert, folder))
     encoder = ctranslate2.Encoder(
-        str(prepare(folder, precision)),
-        compute_type=precision,
-        inter_threads=streams,
-        intra_threads=THREADS // streams,
+        str(path), compute_type=precision, inter_threads=workers, intra_threads=THREADS // workers
     )
     view = ctranslate2.StorageView.from_array
 
-    def vectors(batch: Padded) -> Vectors:
+    def vectors(batch: PaddedBatch) -> Vectors:
         lengths = batch.mask.sum(1, dtype=np.int32)
         hidden = encoder.forward_batch(view(batch.ids), view(lengths)).last_hidden_state
         return pool(np.asarray(hidden), batch.mask)
 
-    threads = ThreadPoolExecutor(streams)
+    threads = ThreadPoolExecutor(workers)
 
-    def run(batches: Iterable[Padded]) -> Iterator[Vectors]:
-        return threads.map(vectors, batches) if streams > 1 else map(vectors, batches)
+    def run(batches: Iterable[PaddedBatch]) -> Iterator[Vectors]:
+        return threads.map(vectors, batches) if workers > 1 else map(vectors, batches)
 
     return Loop(folder, run)
 
 
-def prepare(folder: Path, precision: Precision) -> Path:
-    """Returns the folder in CTranslate2's form, made at the first call; int8 is made of it when it is loaded."""
-    return prepared(f"ctranslate2-{version('ctranslate2')}", functools.partial(_convert, folder))
-
-
 def _convert(folder: Path, path: Path) -> None:
-    from ctranslate2.converters import TransformersConverter  # pyright: ignore[reportMissingImports] only there
+    from ctranslate2.converters import TransformersConverter  # Imports transformers.
 
     TransformersConverter(str(folder)).convert(str(path))

@@ -1,32 +1,32 @@
-"""What the project wants of the measurements: ratios to peers, and fractions of the ceiling."""
+"""Goals of the project: bounds on ratios to peers, on rates, and on fractions of the ceiling."""
 
 import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.results import COSTS, Result
+from benchmarks.harness.results import COSTS, Result
 
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """A bound on the median ratio of ours to a peer's: at least that much of a rate, at most that much of a cost.
+    """A bound on the median ratio of our value to a peer's: a minimum for rates, a maximum for costs.
 
     Attributes:
-        level: The level's letter, or of those on a GPU its name.
-        peer: How the peer's name begins.
-        bound: Of the ratio.
-        what: What has to keep it, by a word in its name; everything by default.
-        precisions: In what it has to be kept.
+        level: Key of the level.
+        peer: First characters of the peer's name.
+        bound: Minimum or maximum of the ratio.
+        workloads: The goal applies to workloads whose name contains one of these.
+        precisions: The precisions that it applies to.
     """
 
     level: str
     peer: str
     bound: float
-    what: Sequence[str] = ("",)
+    workloads: Sequence[str] = ("",)
     precisions: Sequence[str] = ("float32", "bfloat16", "float16", "int8")
 
 
-# The first that fits counts.
+# The first goal that applies to a result is used.
 GOALS = (
     Goal("a", "OpenVINO", 1.0, ["1 × 16"], ["float32", "int8"]),
     Goal("a", "OpenVINO", 0.95, ["1 × 16"], ["bfloat16"]),
@@ -34,7 +34,7 @@ GOALS = (
     Goal("a", "OpenVINO", 1.0),
     Goal("a", "onnxruntime", 0.91, ["1 × 16"], ["float32"]),
     Goal("a", "onnxruntime", 1.1, precisions=["float32"]),
-    Goal("b", "sentence-transformers", 0.67, ["memory afterwards"]),
+    Goal("b", "sentence-transformers", 0.67, ["memory after the run"]),
     Goal("b", "OpenVINO", 1.1, ["short", "mixed"]),
     Goal("b", "OpenVINO", 1.0, ["long"]),
     Goal("b", "sentence-transformers", 1.5, ["texts"]),
@@ -43,40 +43,39 @@ GOALS = (
     Goal("b", "fastembed", 1.25, ["long"]),
     Goal("c", "OpenVINO", 1.0, ["median"]),
     Goal("d", "`import jax, flax`", 1.3, ["second run"]),
-    # On an H100.
+    # The goals for an H100.
     Goal("device", "sentence-transformers", 2.0),
     Goal("encode", "sentence-transformers", 3.0, precisions=["float16"]),
-    Goal("encode", "tokenizing alone", 0.9),
+    Goal("encode", "tokenization only", 0.9),
 )
 
-# Level, what, precision: the least fraction of the ceiling that ours should reach.
+# Minimum fraction of the ceiling, by level, workload and precision.
 CEILINGS = {("a", "32 × 32", "float32"): 0.85}
 
-# Level and unit: the least that ours should reach, on an H100.
+# Minimum rate on an H100, by level and unit.
 RATES = {("device", "tokens/s"): 7e6}
 
 
 def ratio_goal(level: str, ours: Result, theirs: Result) -> str:
-    """Returns the goal of a ratio and whether it is reached, or nothing."""
+    """Return the goal of a ratio and whether it is reached, or "" without a goal."""
     for goal in GOALS:
         if (
             goal.level == level
             and theirs.contender.startswith(goal.peer)
             and theirs.precision in goal.precisions
-            and any(word in theirs.what for word in goal.what)
+            and any(part in theirs.workload for part in goal.workloads)
         ):
             ratio, cost = statistics.median(ours.over(theirs)), theirs.unit in COSTS
-            return (
-                f"{'≤' if cost else '≥'} {goal.bound:g} {_mark(ratio <= goal.bound if cost else ratio >= goal.bound)}"
-            )
+            reached = ratio <= goal.bound if cost else ratio >= goal.bound
+            return f"{'≤' if cost else '≥'} {goal.bound:g} {_mark(reached)}"
     return ""
 
 
 def own_goal(level: str, ours: Result) -> str:
-    """Returns the goal of a rate or of a fraction of the ceiling and whether it is reached, or nothing."""
+    """Return the goal of a rate or of a fraction of the ceiling and whether it is reached, or "" without a goal."""
     if rate := RATES.get((level, ours.unit)):
         return f"≥ {rate:,.0f} {_mark(ours.median >= rate)}"
-    least = CEILINGS.get((level, ours.what, ours.precision))
+    least = CEILINGS.get((level, ours.workload, ours.precision))
     return f"≥ {least:.0%} {_mark((ours.ceiling or 0) >= least)}" if least and ours.ceiling is not None else ""
 
 

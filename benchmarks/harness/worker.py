@@ -1,4 +1,4 @@
-"""A process that does what it is told, one thing after the other, and that ends with whoever started it."""
+"""Separate processes, so that the threads and the memory of one library do not disturb another."""
 
 import signal
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from typing import Any, ParamSpec, Self, TypeVar
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# Seconds for a process to end by itself, which leaves nothing behind.
-_PATIENCE = 10
+# A process that exits by itself removes its temporary files; after this many seconds it is killed.
+_SECONDS_TO_EXIT = 10
 
 
 class WorkerError(Exception):
-    """What a worker was told to do failed, or ended it."""
+    """A function failed in a worker, or the worker's process ended."""
 
 
 class Worker:
-    """A process of its own, so that no library's threads or memory disturb another's."""
+    """A process that calls functions, one after the other, until it is closed or its parent ends."""
 
     def __init__(self) -> None:
-        """Starts the process."""
+        """Start the process."""
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,))
@@ -30,29 +30,29 @@ class Worker:
         theirs.close()
 
     def __enter__(self) -> Self:
-        """Returns itself."""
+        """Return the worker itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Ends the process, at once where something went wrong."""
+        """End the process, at once if there was an exception."""
         self._connection.close()
-        self._process.join(_PATIENCE if error is None else 0)
+        self._process.join(_SECONDS_TO_EXIT if error is None else 0)
         self._process.kill()
         self._process.join()
 
     def __call__(self, function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Calls a function in the process.
+        """Call a function in the process.
 
         Args:
-            function: One of a module, as only its name is sent.
-            args: Its arguments.
-            kwargs: Its named arguments.
+            function: A module-level function, because only its name is sent.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
 
         Returns:
-            What it returned.
+            The result of the function.
 
         Raises:
-            WorkerError: It raised something, or the process has ended.
+            WorkerError: The function raised an exception, or the process has ended.
         """
         try:
             self._connection.send((function, args, kwargs))
@@ -65,14 +65,14 @@ class Worker:
         return result
 
 
-def apart(function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Calls a function in a process that ends with it, which frees all that it took."""
+def run_in_process(function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Call a function in a process that ends afterwards, which frees all its memory."""
     with Worker() as worker:
         return worker(function, *args, **kwargs)
 
 
 def _serve(connection: Connection) -> None:
-    # Who started this process gets the signal too, and ends it.
+    # The parent receives Ctrl-C too, and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a reader must know of the machine and the versions to judge the numbers."""
+"""Descriptions of the machine and of the installed versions, without which no absolute number means anything."""
 
 import datetime
 import os
@@ -28,7 +28,7 @@ _PACKAGES = (
     "faiss-cpu",
     "usearch",
 )
-# What decides how fast the precisions are beside each other.
+# The speed of each precision relative to the others depends on these.
 _INSTRUCTIONS = (
     "avx2",
     "avx512f",
@@ -43,7 +43,7 @@ _INSTRUCTIONS = (
 
 
 def describe() -> Mapping[str, str]:
-    """Returns the lines that describe machine and versions, by their names."""
+    """Return the processor, its instructions and the installed versions, by name."""
     memory = f", {_memory()} GB memory" if hasattr(os, "sysconf") else ""
     instructions = ", ".join(name for name in _INSTRUCTIONS if name in _cpu_info("flags").split())
     return {
@@ -54,16 +54,16 @@ def describe() -> Mapping[str, str]:
 
 
 def conditions() -> Mapping[str, str]:
-    """Returns the day, and what else the machine does."""
+    """Return the date and the load of the machine, by name."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return {"date": datetime.date.today().isoformat(), "load before": load}
+    return {"date": datetime.date.today().isoformat(), "load average before": load}
 
 
 def _versions() -> Iterator[str]:
     for name in _PACKAGES:
         try:
             yield f"{name} {version(name)}"
-        except PackageNotFoundError:  # As it is where only minilm-jax is measured.
+        except PackageNotFoundError:  # Only the environments for peers have all of them.
             continue
 
 

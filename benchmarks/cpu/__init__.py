@@ -1,0 +1,1 @@
+"""The levels that are measured on a CPU, from a bare kernel to a whole process: `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""What all benchmarks share: contenders in separate processes, measured in turns, and the pages with their results."""

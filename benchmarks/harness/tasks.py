@@ -1,0 +1,93 @@
+"""Tasks that run in the process of a contender; nothing imported here distorts the memory of that process."""
+
+import re
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import DeviceModel, Ids, TextModel, TokenModel, Vectors
+from minilm_jax.tokens.batching import RaggedIds
+
+_PROCESS_STATUS = Path("/proc/self/status")
+_WARM_UP_CALLS = 10
+
+# Enough vectors to compare two contenders.
+COMPARED = 64
+
+
+def encode(model: TextModel, texts: Sequence[str]) -> Vectors:
+    """Return the vectors of texts, float32[n, D]."""
+    return model.encode(texts)
+
+
+def embed(model: TokenModel, batches: Sequence[Ids]) -> list[Vectors]:
+    """Return the vectors of batches of token ids, float32[B, D] each."""
+    return model.embed(batches)
+
+
+def embed_one(model: TokenModel, ids: Ids) -> Vectors:
+    """Return the vectors of one batch of token ids, float32[B, D]."""
+    return model.embed([ids])[0]
+
+
+def first_vectors(model: TextModel, texts: Sequence[str]) -> Vectors:
+    """Encode all texts and return the first vectors, for a comparison."""
+    return model.encode(texts)[:COMPARED]
+
+
+def place(model: DeviceModel, tokens: RaggedIds, budget: int) -> Vectors:
+    """Put token ids on the device, compile for their shapes, and return the first vectors, for a comparison."""
+    return model.place(tokens, budget)[:COMPARED]
+
+
+def run(model: DeviceModel) -> None:
+    """Compute the vectors of all token ids that were placed on the device."""
+    model.run()
+
+
+def multiply(model: DeviceModel, shape: tuple[int, int, int], calls: int) -> float:
+    """Return the mean seconds of a bfloat16 matrix product over several calls."""
+    return model.multiply(*shape, calls)
+
+
+def facts(model: DeviceModel) -> Mapping[str, str]:
+    """Return what the library reports about the device and its float32 products."""
+    return model.facts()
+
+
+def seconds(model: TextModel, task: Callable[..., object], *args: object) -> float:
+    """Return how many seconds another task takes."""
+    start = time.perf_counter()
+    task(model, *args)
+    return time.perf_counter() - start
+
+
+def embed_seconds(model: TokenModel, batches: Sequence[Ids], calls: int) -> float:
+    """Return the median seconds of several calls, after one batch that is not measured."""
+    model.embed(batches[:1])
+    return statistics.median(seconds(model, embed, batches) for _ in range(calls))
+
+
+def latency(model: TextModel, text: str, calls: int) -> tuple[float, float]:
+    """Return the median and the 99th percentile of the milliseconds of a call with one text."""
+    times = [1e3 * seconds(model, encode, [text]) for _ in range(_WARM_UP_CALLS + calls)][_WARM_UP_CALLS:]
+    return float(np.median(times)), float(np.percentile(times, 99))
+
+
+def memory_megabytes() -> tuple[float, float]:
+    """Return the resident memory of this process and its peak; both are the peak where only that is known."""
+    # On Linux getrusage also counts the memory that the parent held when it started this process.
+    peak = _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1e6 if sys.platform == "darwin" else 1e3
+    )
+    return _status("VmRSS") or peak, peak
+
+
+def _status(name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+) kB", _PROCESS_STATUS.read_text()) if _PROCESS_STATUS.exists() else None
+    return int(found[1]) * 1024 / 1e6 if found else 0

@@ -1,0 +1,30 @@
+"""The tokenizer of minilm-jax without a model: the upper bound of what a device can be fed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import Vectors
+from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.config import Precision
+from minilm_jax.tokens.tokenizer import TextTokenizer
+
+
+class Tokenization:
+    """A `TextModel` that only tokenizes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the tokenizer of a model folder."""
+        self._tokenizer = TextTokenizer(folder / TOKENIZER_FILE)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Tokenize texts, truncated at 256 tokens, on all cores; return no vectors."""
+        self._tokenizer(texts)
+        return np.empty((0, 0), np.float32)
+
+
+def load(folder: Path, precision: Precision) -> Tokenization:
+    """Load the tokenizer of a model folder; the precision is irrelevant."""
+    del precision
+    return Tokenization(folder)

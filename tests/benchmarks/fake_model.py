@@ -1,0 +1,33 @@
+"""A model that a benchmark can load at once, and a contender that loads it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness.contender import Contender, ModelWorker
+from benchmarks.peers import Vectors
+from minilm_jax.config import Precision
+
+
+class FakeModel:
+    """Embeds a text as its length and a constant.
+
+    Attributes:
+        constant: Two models agree if it is the same.
+    """
+
+    def __init__(self, constant: float) -> None:
+        self.constant = constant
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        return np.array([[len(text), self.constant] for text in texts], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeContender(Contender):
+    constant: float = 1.0
+
+    def start(self, folder: Path, precision: Precision) -> ModelWorker:
+        return ModelWorker(self.name, FakeModel, self.constant)
