@@ -24,41 +24,44 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--all-buckets", action="store_true", help="Every bucket in tests/nn/test_device.py, on a CPU too."
+        "--all-buckets", action="store_true", help="Test every bucket in tests/nn/test_device.py, also on a CPU."
     )
-    parser.addoption("--table", type=Path, help="File to write: the table of what came of the tests.")
+    parser.addoption("--table", type=Path, help="File to write the table of ONNX forms and their results to.")
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """Where a cache may be made; there is none yet."""
+    """Path of a cache folder that does not exist yet."""
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
-    """The real model, obtained as a user's would be; without it the tests that need it fail."""
+    """Folder of the real model, downloaded as for a user. Tests that need it fail if it is unavailable."""
     return model_folder(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="session")
 def params(folder: Path) -> Params:
+    """Parameters of the real model."""
     return mj.load_params(folder)
 
 
 @pytest.fixture(scope="session")
 def weights(folder: Path) -> Mapping[str, NDArray[np.float32]]:
+    """Weights of the real model under their names on the Hub."""
     return load_file(folder / "model.safetensors")
 
 
 @pytest.fixture(scope="session")
 def encoder(folder: Path) -> mj.SentenceEncoder:
+    """Encoder with the real model in float32."""
     return mj.SentenceEncoder.from_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
-    """Rows for the table of conversions, written at the end of a run that asked for it."""
+    """Rows of the table of ONNX forms, written to `--table` at the end of the run."""
     rows: list[tuple[str, ...]] = []
     yield rows
     if (path := request.config.getoption("--table")) is not None:
@@ -67,12 +70,13 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
 
 @pytest.fixture(scope="session")
 def tiny_params() -> Params:
+    """Random parameters for `TINY`."""
     return random_params(TINY, seed=0)
 
 
 @pytest.fixture(scope="session")
 def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny model, see `tests.helpers.numbered_corpus`."""
+    """Folder of a tiny model of numbers, see `tests.helpers.numbered_corpus`."""
     from tests.helpers.numbered_corpus import save_number_model
 
     return save_number_model(tmp_path_factory.mktemp("numbers"))
@@ -80,7 +84,7 @@ def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(numbers_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Job]:
-    """A corpus of no files yet, which that model embeds; what is done is logged."""
+    """Corpus job that has no input files yet and embeds with `numbers_model`; its log is captured."""
     from tests.helpers.numbered_corpus import load_models_once
 
     caplog.set_level(logging.INFO, "minilm_jax")

@@ -1,4 +1,4 @@
-"""Which model files there are, where they are kept, and what happens when they cannot be obtained."""
+"""The model cache: names, downloads, verification, locking, and errors when files are unavailable."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ from tests.helpers.small_model import CONTENTS, IN_PACKAGE, FakeSource, files_un
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every path whose bytes are read for a checksum."""
+    """Paths of the files that were hashed, in order."""
     paths: list[Path] = []
     real = model_sources.sha256_of
 
@@ -32,7 +32,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-# What a source may be called.
+# Names and folders.
 
 
 def test_existing_folder_takes_precedence_over_a_model_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_existing_folder_takes_precedence_over_a_model_name(tmp_path: Path, monk
     source = FakeSource()
     assert model_folder("tiny", model=small_model(source)) == Path("tiny")
     assert model_folder(tmp_path / "tiny", model=small_model(source)) == tmp_path / "tiny"
-    assert not source.asked
+    assert not source.requested
 
 
 @pytest.mark.parametrize("name", ["tiny", "TINY", "someone/tiny", "someone/Tiny"])
@@ -89,14 +89,14 @@ def test_cache_folder_comes_from_argument_environment_or_platform(
     assert not list(tmp_path.iterdir())
 
 
-# The cache.
+# Cached files.
 
 
 def test_cache_hit_makes_no_request_and_skips_hashing(cache: Path, hashed: list[Path]) -> None:
     source, folder = FakeSource(), cache / "tiny"
     for _ in range(3):
         assert model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(source)) == folder
-    assert source.asked == list(CONTENTS)
+    assert source.requested == list(CONTENTS)
     assert len(hashed) == len(CONTENTS)
     assert {name: (folder / name).read_bytes() for name in CONTENTS} == CONTENTS
     assert files_under(folder) == {*CONTENTS, "verified.json", ".lock"}
@@ -107,7 +107,7 @@ def test_only_missing_files_are_downloaded(cache: Path) -> None:
     source = FakeSource()
     published_file("onnx/model.onnx", cache_dir=cache, model=small_model(source))
     model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(source))
-    assert sorted(source.asked) == sorted(CONTENTS)
+    assert sorted(source.requested) == sorted(CONTENTS)
 
 
 @pytest.mark.parametrize("damage", [b"", b"weights" * 999, b"WEIGHTS" * 1000])
@@ -117,7 +117,7 @@ def test_damaged_file_is_downloaded_again(damage: bytes, cache: Path, caplog: py
     path.write_bytes(damage)
     assert published_file("model.safetensors", cache_dir=cache, model=small_model(source)) == path
     assert path.read_bytes() == CONTENTS["model.safetensors"]
-    assert len(source.asked) == 2
+    assert len(source.requested) == 2
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
         f"{path} is damaged and will be replaced"
     ]
@@ -131,7 +131,7 @@ def test_file_with_a_new_timestamp_is_hashed_once_and_kept(cache: Path, hashed: 
     for _ in range(3):
         published_file("model.safetensors", cache_dir=cache, model=small_model(source))
     assert hashed == [path]
-    assert len(source.asked) == 1
+    assert len(source.requested) == 1
 
 
 @pytest.mark.parametrize("stamps", ["", "[]", '{"model.safetensors": 3}', "\udcff"])
@@ -140,7 +140,7 @@ def test_damaged_stamps_cause_no_download(stamps: str, cache: Path) -> None:
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(source))
     (path.parent / "verified.json").write_text(stamps, "utf-8", errors="surrogateescape")
     published_file("model.safetensors", cache_dir=cache, model=small_model(source))
-    assert len(source.asked) == 1
+    assert len(source.requested) == 1
     assert json.loads((path.parent / "verified.json").read_text("utf-8"))["model.safetensors"]["size"] == 7000
 
 
@@ -148,7 +148,7 @@ def test_read_only_cache_with_changed_timestamps_is_used(cache: Path, monkeypatc
     path = published_file("model.safetensors", cache_dir=cache, model=small_model(FakeSource()))
     os.utime(path, (1, 1))
     stamps = (path.parent / "verified.json").read_bytes()
-    monkeypatch.setattr(os, "access", lambda *_: False)  # The tests may run as root, to whom no mode bit says no.
+    monkeypatch.setattr(os, "access", lambda *_: False)  # Mode bits do not stop root, who may run the tests.
     assert published_file("model.safetensors", cache_dir=cache, model=small_model()) == path
     assert (path.parent / "verified.json").read_bytes() == stamps
 
@@ -159,13 +159,13 @@ def test_unwritable_cache_error_names_the_environment_variable(tmp_path: Path) -
         published_file("model.safetensors", cache_dir=tmp_path / "file", model=small_model(FakeSource()))
 
 
-# Sources that fail.
+# Failing sources.
 
 
 def test_file_with_wrong_bytes_comes_from_the_next_source(cache: Path) -> None:
     bad, good = FakeSource({**CONTENTS, "1_Pooling/config.json": b"[]"}), FakeSource()
     model_folder("tiny", files=list(CONTENTS), cache_dir=cache, model=small_model(bad, good))
-    assert good.asked == ["1_Pooling/config.json"]
+    assert good.requested == ["1_Pooling/config.json"]
 
 
 def test_error_after_all_sources_fail_names_each_source_and_the_fix(cache: Path) -> None:
@@ -191,9 +191,9 @@ def test_interrupted_download_leaves_no_files(cache: Path) -> None:
 
 
 def test_leftovers_of_a_killed_process_are_removed(cache: Path) -> None:
-    left = cache / "tiny" / ".incoming-dead"
-    left.mkdir(parents=True)
-    (left / "model.safetensors").write_bytes(b"weig")
+    leftover = cache / "tiny" / ".incoming-dead"
+    leftover.mkdir(parents=True)
+    (leftover / "model.safetensors").write_bytes(b"weig")
     published_file("model.safetensors", cache_dir=cache, model=small_model(FakeSource()))
     assert files_under(cache / "tiny") == {".lock", "model.safetensors", "verified.json"}
 
@@ -215,7 +215,8 @@ def test_full_disk_while_writing_the_stamp_raises_error(cache: Path, monkeypatch
     with pytest.raises(ModelFileError, match="No space left"):
         published_file("model.safetensors", cache_dir=cache, model=small_model(FakeSource()))
     monkeypatch.undo()
-    published_file("model.safetensors", cache_dir=cache, model=small_model())  # Complete, so only its stamp is wanting.
+    # The file is complete; only its stamp is missing.
+    published_file("model.safetensors", cache_dir=cache, model=small_model())
 
 
 def test_concurrent_processes_download_once(cache: Path, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ model_folder("tiny", files=IN_PACKAGE, cache_dir={str(cache)!r}, model=small_mod
     assert (tmp_path / "fetches").read_text() == "x"
 
 
-# Files made from the model.
+# Files derived from the model.
 
 
 def test_derived_file_is_written_once_and_again_when_damaged(cache: Path) -> None:
@@ -247,15 +248,15 @@ def test_derived_file_is_written_once_and_again_when_damaged(cache: Path) -> Non
         path.write_bytes(b"made")
 
     model = small_model()
-    path = derived_file("onnx/made.onnx", make, cache_dir=cache, model=model)
-    assert path == cache / "tiny" / "onnx" / "made.onnx"
+    path = derived_file("onnx/derived.onnx", make, cache_dir=cache, model=model)
+    assert path == cache / "tiny" / "onnx" / "derived.onnx"
     os.utime(path, (1, 1))
-    assert derived_file("onnx/made.onnx", make, cache_dir=cache, model=model).read_bytes() == b"made"
+    assert derived_file("onnx/derived.onnx", make, cache_dir=cache, model=model).read_bytes() == b"made"
     assert len(calls) == 1
     path.write_bytes(b"MADE")
-    assert derived_file("onnx/made.onnx", make, cache_dir=cache, model=model).read_bytes() == b"made"
+    assert derived_file("onnx/derived.onnx", make, cache_dir=cache, model=model).read_bytes() == b"made"
     assert len(calls) == 2
-    assert files_under(cache / "tiny") == {".lock", "onnx/made.onnx", "verified.json"}
+    assert files_under(cache / "tiny") == {".lock", "onnx/derived.onnx", "verified.json"}
 
 
 def test_derived_file_can_be_made_from_a_published_file(cache: Path) -> None:
@@ -264,21 +265,21 @@ def test_derived_file_can_be_made_from_a_published_file(cache: Path) -> None:
     def make(path: Path) -> None:
         path.write_bytes(published_file("onnx/model.onnx", cache_dir=cache, model=model).read_bytes() + b"!")
 
-    assert derived_file("made", make, cache_dir=cache, model=model).read_bytes() == b"graph!"
+    assert derived_file("derived", make, cache_dir=cache, model=model).read_bytes() == b"graph!"
 
 
 def test_failed_derivation_leaves_no_file(cache: Path) -> None:
     def make(path: Path) -> None:
         path.write_bytes(b"half")
-        raise FileNotFoundError("its own trouble")
+        raise FileNotFoundError("no input")
 
-    with pytest.raises(FileNotFoundError, match="its own trouble"):
-        derived_file("made", make, cache_dir=cache, model=small_model())
+    with pytest.raises(FileNotFoundError, match="no input"):
+        derived_file("derived", make, cache_dir=cache, model=small_model())
     assert files_under(cache / "tiny") == {".lock"}
 
 
 def test_import_of_the_cache_loads_no_heavy_packages() -> None:
-    costly = "{'huggingface_hub', 'filelock', 'platformdirs'}"
-    program = f"import sys, minilm_jax.checkpoints.cache; print({costly} & {{*sys.modules}})"
+    heavy = "{'huggingface_hub', 'filelock', 'platformdirs'}"
+    program = f"import sys, minilm_jax.checkpoints.cache; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

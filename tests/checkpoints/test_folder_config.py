@@ -1,6 +1,5 @@
-"""`EncoderConfig` and the files that it is read from."""
+"""`EncoderConfig`: read from the files of a folder, with errors for damaged and unsupported ones."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import read_config
+from tests.helpers.json_files import write_json
 
 
 def test_preset_equals_the_published_config(folder: Path) -> None:
@@ -43,26 +43,21 @@ def test_missing_sizes_are_listed_in_the_error() -> None:
         mj.EncoderConfig.from_dict({"hidden_size": 384, "num_attention_heads": 12})
 
 
-def write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), "utf-8")
-
-
 @pytest.mark.parametrize(("mode", "pooling"), [("pooling_mode_cls_token", "cls"), ("pooling_mode_mean_tokens", "mean")])
 def test_pooling_and_normalization_are_read_from_the_module_files(tmp_path: Path, mode: str, pooling: str) -> None:
-    write(tmp_path / "config.json", mj.ALL_MINILM_L6_V2.to_dict() | {"pooling": "mean"})
+    write_json(tmp_path / "config.json", mj.ALL_MINILM_L6_V2.to_dict() | {"pooling": "mean"})
     values = {k: v for k, v in mj.ALL_MINILM_L6_V2.to_dict().items() if k not in ("pooling", "normalize")}
-    write(tmp_path / "config.json", values)
-    write(tmp_path / "1_Pooling" / "config.json", {"word_embedding_dimension": 384, mode: True})
-    write(tmp_path / "modules.json", [{"type": "sentence_transformers.models.Transformer"}])
+    write_json(tmp_path / "config.json", values)
+    write_json(tmp_path / "1_Pooling" / "config.json", {"word_embedding_dimension": 384, mode: True})
+    write_json(tmp_path / "modules.json", [{"type": "sentence_transformers.models.Transformer"}])
     config = read_config(tmp_path)
     assert (config.pooling, config.normalize) == (pooling, False)
 
 
 def test_unsupported_pooling_raises_error(tmp_path: Path) -> None:
     values = {k: v for k, v in mj.ALL_MINILM_L6_V2.to_dict().items() if k != "pooling"}
-    write(tmp_path / "config.json", values)
-    write(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
+    write_json(tmp_path / "config.json", values)
+    write_json(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
     with pytest.raises(mj.ModelFileError, match="pooling_mode_max_tokens"):
         read_config(tmp_path)
 

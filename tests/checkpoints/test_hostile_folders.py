@@ -1,4 +1,4 @@
-"""Configs and orbax folders that nobody vouches for: errors of our own, at a small cost."""
+"""Untrusted configs and orbax folders: each raises `ModelFileError` within bounded time and memory."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,8 @@ SIZES = [name for name, value in TINY.to_dict().items() if type(value) is int]
 LONGEST_MESSAGE = 1_000
 
 
-def refused_config(folder: Path, file: str, content: bytes) -> str:
+def config_error(folder: Path, file: str, content: bytes) -> str:
+    """Read the folder with this content in `file`; return the message of the error."""
     (folder / file).write_bytes(content)
     with bounded(), pytest.raises(mj.ModelFileError) as caught:
         read_config(folder)
@@ -29,19 +30,19 @@ def refused_config(folder: Path, file: str, content: bytes) -> str:
 
 @pytest.mark.parametrize("content", [DEEP, b'{"a":' * 10**5, b'{"hidden_size":' + b"9" * 5_000 + b"}", b"\xff", b""])
 def test_config_that_is_not_json_raises_error(tmp_path: Path, content: bytes) -> None:
-    refused_config(tmp_path, "config.json", content)
+    config_error(tmp_path, "config.json", content)
 
 
 @pytest.mark.parametrize("field", [*SIZES, "layer_norm_eps", "normalize", "hidden_act", "pooling", "model_type"])
 @pytest.mark.parametrize("value", [2**40, -1, float("nan"), float("inf"), "x" * 10**6, [[1]], {}, None])
 def test_config_value_of_the_wrong_type_raises_error(tmp_path: Path, field: str, value: Any) -> None:
-    assert field in refused_config(tmp_path, "config.json", json.dumps(CONFIG | {field: value}).encode())
+    assert field in config_error(tmp_path, "config.json", json.dumps(CONFIG | {field: value}).encode())
 
 
 def test_deeply_nested_config_value_raises_error(tmp_path: Path) -> None:
     for depth in range(800, 1_000, 7):
         value = b"[" * depth + b"]" * depth
-        refused_config(tmp_path, "config.json", json.dumps(CONFIG)[:-1].encode() + b', "hidden_act": ' + value + b"}")
+        config_error(tmp_path, "config.json", json.dumps(CONFIG)[:-1].encode() + b', "hidden_act": ' + value + b"}")
 
 
 @pytest.mark.parametrize("file", ["modules.json", "1_Pooling/config.json"])
@@ -50,7 +51,7 @@ def test_damaged_module_file_raises_error(tmp_path: Path, file: str, content: by
     plain = {name: value for name, value in CONFIG.items() if name not in ("pooling", "normalize")}
     (tmp_path / "config.json").write_text(json.dumps(plain), "utf-8")
     (tmp_path / file).parent.mkdir(exist_ok=True)
-    refused_config(tmp_path, file, content)
+    config_error(tmp_path, file, content)
 
 
 def test_damaged_orbax_metadata_raises_error(tiny_params: Params, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tokenizers that nobody vouches for: errors of our own, at a small cost, even where the library panics."""
+"""Untrusted tokenizers: each raises `ModelFileError` within bounded time and memory, even if the library panics."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from tests.helpers.tiny_model import TINY
 LONGEST_MESSAGE = 1_000
 
 
-def refused(path: Path) -> None:
+def assert_error(path: Path) -> None:
+    """Assert that loading or using the tokenizer raises a short error that names the file."""
     with bounded(megabytes=64), pytest.raises(mj.ModelFileError) as caught:
         TextTokenizer(path)(["hello world ac zzz", "a" * 28 + "b"])
     assert path.name in str(caught.value)
@@ -33,23 +34,23 @@ def test_tokenizer_truncated_anywhere_raises_error(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for kept in range(0, len(whole), 16):
         path.write_bytes(whole[:kept])
-        refused(path)
+        assert_error(path)
 
 
 @given(st.binary(max_size=2_000))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 def test_tokenizer_of_random_bytes_raises_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    # A folder of its own: what is beside other tests' folders would be taken for theirs.
+    # Not in the base folder: a converter in another test's folder would find the tokenizer in its parent folder.
     path = tmp_path_factory.getbasetemp() / "any-bytes" / "tokenizer.json"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    refused(path)
+    assert_error(path)
 
 
 def test_deeply_nested_tokenizer_raises_error(tmp_path: Path) -> None:
     for content in (b"[" * 10**7, b'{"normalizer":' + b'{"type":"Sequence","normalizers":[' * 10**4):
         (tmp_path / "tokenizer.json").write_bytes(content)
-        refused(tmp_path / "tokenizer.json")
+        assert_error(tmp_path / "tokenizer.json")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_deeply_nested_tokenizer_raises_error(tmp_path: Path) -> None:
     ids=str,
 )
 def test_hostile_tokenizer_value_raises_error(tmp_path: Path, place: str, value: Any) -> None:
-    refused(write_tokenizer(tmp_path, place, value))
+    assert_error(write_tokenizer(tmp_path, place, value))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
-"""Folders of sentence-transformers: settings read, models written and read back. It loads them in `make test-peers`."""
+"""Model folders: settings, saving and loading. In `make test-peers`, sentence-transformers loads saved folders."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,12 @@ import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.tokens.tokenizer import TextTokenizer
+from tests.helpers.json_files import write_json
 from tests.helpers.small_tokenizer import write_tokenizer
 from tests.helpers.tiny_model import TINY
 
 TEXTS = ["hello world", "a", "hello hello"]
 SETTINGS = "config_sentence_transformers.json"
-
-
-def write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), "utf-8")
 
 
 @pytest.fixture
@@ -33,11 +28,11 @@ def tiny(tiny_params: Params, tmp_path: Path) -> mj.SentenceEncoder:
 def test_saved_encoder_loads_unchanged(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
     tiny.default_prompt_name, tiny.similarity_fn_name = "query", "dot"
     tiny.save_pretrained(tmp_path / "new" / "model")
-    back = mj.SentenceEncoder(tmp_path / "new" / "model")
-    assert (back.config, back.max_seq_length, back.truncate_dim) == (TINY, 9, 20)
-    assert (back.prompts, back.default_prompt_name, back.similarity_fn_name) == (tiny.prompts, "query", "dot")
-    assert all(np.array_equal(leaf, flatten(tiny.params)[path]) for path, leaf in flatten(back.params).items())
-    np.testing.assert_array_equal(back.encode(TEXTS), tiny.encode(TEXTS))
+    loaded = mj.SentenceEncoder(tmp_path / "new" / "model")
+    assert (loaded.config, loaded.max_seq_length, loaded.truncate_dim) == (TINY, 9, 20)
+    assert (loaded.prompts, loaded.default_prompt_name, loaded.similarity_fn_name) == (tiny.prompts, "query", "dot")
+    assert all(np.array_equal(leaf, flatten(tiny.params)[path]) for path, leaf in flatten(loaded.params).items())
+    np.testing.assert_array_equal(loaded.encode(TEXTS), tiny.encode(TEXTS))
 
 
 @pytest.mark.parametrize(("pooling", "normalize"), [("mean", False), ("cls", True)])
@@ -71,7 +66,9 @@ def test_saving_rounded_params_raises_error(tiny: mj.SentenceEncoder, tmp_path: 
 
 def test_settings_are_read_with_defaults(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
-    write(tmp_path / SETTINGS, {"prompts": {"query": "q: ", "none": None}, "truncate_dim": None, "model_type": "other"})
+    write_json(
+        tmp_path / SETTINGS, {"prompts": {"query": "q: ", "none": None}, "truncate_dim": None, "model_type": "other"}
+    )
     assert read_settings(tmp_path) == Settings({"query": "q: ", "none": ""})
 
 
@@ -88,15 +85,15 @@ def test_settings_are_read_with_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_settings_raise_error_with_the_file_name(tmp_path: Path, values: Any) -> None:
-    write(tmp_path / SETTINGS, values)
+    write_json(tmp_path / SETTINGS, values)
     with pytest.raises(mj.ModelFileError, match=SETTINGS):
         read_settings(tmp_path)
 
 
 def test_pooling_format_of_sentence_transformers_6_is_read(tmp_path: Path) -> None:
-    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k not in ("pooling", "normalize")})
+    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k not in ("pooling", "normalize")})
     for mode, pooling in (("cls", "cls"), (["mean"], "mean")):
-        write(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": mode})
+        write_json(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": mode})
         assert read_config(tmp_path).pooling == pooling
 
 
@@ -105,27 +102,27 @@ def test_pooling_format_of_sentence_transformers_6_is_read(tmp_path: Path) -> No
     [{"pooling_mode": "max"}, {"pooling_mode": ["cls", "mean"]}, {"pooling_mode": 3}, {"include_prompt": False}],
 )
 def test_unsupported_pooling_raises_error(tmp_path: Path, pooling: dict[str, Any]) -> None:
-    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "pooling"})
-    write(tmp_path / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True} | pooling)
+    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "pooling"})
+    write_json(tmp_path / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True} | pooling)
     with pytest.raises(mj.ModelFileError, match=r"1_Pooling.config\.json"):
         read_config(tmp_path)
 
 
 def test_unsupported_module_raises_error(tmp_path: Path) -> None:
-    write(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "normalize"})
+    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "normalize"})
     kinds = ("Transformer", "Pooling", "Dense", "Normalize")
-    write(tmp_path / "modules.json", [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
+    write_json(tmp_path / "modules.json", [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
     with pytest.raises(mj.ModelFileError, match=r"models\.Dense.* only Transformer, Pooling, Normalize"):
         read_config(tmp_path)
 
 
 def test_max_seq_length_is_read_from_the_folder(tmp_path: Path) -> None:
     assert read_max_seq_length(tmp_path) is None
-    write(tmp_path / "tokenizer_config.json", {"model_max_length": 128})
-    write(tmp_path / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
+    write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 128})
+    write_json(tmp_path / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
     assert read_max_seq_length(tmp_path) == 128
-    write(tmp_path / "sentence_bert_config.json", {"max_seq_length": 64})
+    write_json(tmp_path / "sentence_bert_config.json", {"max_seq_length": 64})
     assert read_max_seq_length(tmp_path) == 64
-    write(tmp_path / "sentence_bert_config.json", {"max_seq_length": 0})
+    write_json(tmp_path / "sentence_bert_config.json", {"max_seq_length": 0})
     with pytest.raises(mj.ModelFileError, match="max_seq_length is 0"):
         read_max_seq_length(tmp_path)

@@ -1,4 +1,4 @@
-"""A model of three small files, a source that serves them from memory, and processes that know of both."""
+"""A model of three small files, a source that serves them from memory, and code for processes that use both."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ PINS = tuple(
     for name, data in CONTENTS.items()
 )
 IN_PACKAGE = [pin.name for pin in PINS if pin.in_package]
-_KNOWN = f"""
+_IMPORTS = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from minilm_jax.checkpoints.cache import model_folder
@@ -27,11 +27,11 @@ from tests.helpers.paths import ROOT
 
 @dataclasses.dataclass(eq=False)
 class FakeSource:
-    """Serves `contents` from memory and remembers what it was asked for."""
+    """Source that serves `contents` from memory and records the names of the requested files."""
 
     contents: Mapping[str, bytes] = dataclasses.field(default_factory=lambda: dict(CONTENTS))
     error: BaseException | None = None
-    asked: list[str] = dataclasses.field(default_factory=list)
+    requested: list[str] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
         return "a fake source"
@@ -41,7 +41,7 @@ class FakeSource:
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
         for file in files:
-            self.asked.append(file.name)
+            self.requested.append(file.name)
             (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
             data = self.contents[file.name]
             (folder / file.name).write_bytes(data[: len(data) // 2] if self.error else data)
@@ -53,13 +53,15 @@ class FakeSource:
 
 
 def small_model(*sources: Source) -> PinnedModel:
+    """Return the pinned model of the three small files."""
     return PinnedModel(("tiny", "someone/Tiny"), PINS, sources)
 
 
 def files_under(folder: Path) -> set[str]:
+    """Return the relative paths of all files in `folder`."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def process(code: str) -> list[str]:
-    """Returns the command that runs code which knows the small model, the sources and `model_folder`."""
-    return [sys.executable, "-c", _KNOWN + code]
+    """Return the command that runs `code` with the small model, the sources and `model_folder` imported."""
+    return [sys.executable, "-c", _IMPORTS + code]

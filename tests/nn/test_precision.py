@@ -115,7 +115,7 @@ def test_quantized_values_are_at_most_one_level_off(lowest: float | None) -> Non
 
 
 def test_int8_stays_accurate_with_wide_channels() -> None:
-    # One channel of every LayerNorm is 40 times as wide as the others, so plain rounding leaves them few of 255 levels.
+    # One channel of every LayerNorm is 40 times as wide as the others. Unsmoothed, it would use most of the 255 levels.
     params = mj.init_params(TINY, jax.random.key(0))
     leaves = flatten(params)
     for path in leaves:

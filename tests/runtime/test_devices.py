@@ -43,6 +43,7 @@ def _ignore_truncation_warnings() -> Iterator[None]:
 
 
 def encoder_on(encoder: mj.SentenceEncoder, precision: Precision = "float32", **where: Any) -> mj.SentenceEncoder:
+    """Return the encoder in another precision and on other devices."""
     params = mj.cast(encoder.params, precision)
     return mj.SentenceEncoder(params, encoder.config, encoder.tokenizer, encoder.max_seq_length, **where)
 
