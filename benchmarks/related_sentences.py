@@ -94,7 +94,7 @@ def _sentences(documented: list[Passage]) -> list[Passage]:
 
 
 def _drawn(sentences: list[Passage], level: int, order: random.Random) -> Iterator[Pair]:
-    """Yield each sentence, in random order, with one whose location agrees in at least the first levels."""
+    """Yield each sentence, in random order, with another one that has the same location up to a level."""
     near: dict[tuple[str, ...], list[Passage]] = collections.defaultdict(list)
     for sentence in sentences:
         near[sentence.location[:level]].append(sentence)

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _measured(arguments: argparse.Namespace, data: Path) -> Report:
-    # All processes share the GPU's memory. There is no network access, and there are no progress bars.
+    # Processes must not preallocate the GPU's memory, because they share it. Network and progress bars are disabled.
     os.environ.update(XLA_PYTHON_CLIENT_PREALLOCATE="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
     os.environ.update(TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true")
     # Imported only here: each worker imports this file, and must not hold what only the levels need.

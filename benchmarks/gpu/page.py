@@ -11,7 +11,7 @@ Written by `make bench-gpu`; do not edit. All contenders run on one GPU, in turn
 - *ratio* is the value of minilm-jax divided by that of the contender, computed for each round; higher is better.
 - *fraction of peak* compares the operations of the tokens, without padding, with the fastest product of bfloat16
   matrices that jax or torch reached.
-- Contenders whose vectors have a mean cosine below 0.99 with those of minilm-jax are left out.""",
+- Contenders are left out if the mean cosine of their vectors with those of minilm-jax is below 0.99.""",
     ceiling="fraction of peak",
     levels={
         "products": (

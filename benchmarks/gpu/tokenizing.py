@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu.tokenizing`: measure tokenization on one core, which limits what a GPU can be fed."""
+"""`python -m benchmarks.gpu.tokenizing`: measure tokenization on one core, which limits the input rate of a GPU."""
 
 import argparse
 import os

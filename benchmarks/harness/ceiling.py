@@ -45,7 +45,7 @@ def in_turns_with_ceiling(
     turns: dict[str, Callable[[], Any]] = {**calls(workers, task, *args, **kwargs)}
     turns[_CEILING] = lambda: workers[0](matmul_rate, plan.folder, precision)
     found = in_turns(turns, plan.rounds)
-    return found, max(found.pop(_CEILING))  # The fastest round comes closest to what the machine can do.
+    return found, max(found.pop(_CEILING))  # Slower rounds were disturbed by other work.
 
 
 def matmul_rate(folder: Path, precision: Precision) -> float:

@@ -15,7 +15,7 @@ class Goal:
         level: Key of the level.
         peer: First characters of the peer's name.
         bound: Minimum or maximum of the ratio.
-        workloads: The goal applies to workloads whose name contains one of these.
+        workloads: The goal applies to workloads with one of these in their name.
         precisions: The precisions that it applies to.
     """
 

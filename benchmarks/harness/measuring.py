@@ -32,7 +32,7 @@ class Plan:
         precisions: The precisions to measure.
         rounds: How often each contender is measured.
         fraction: Fraction of the texts and calls of a full run.
-        min_cosine: Contenders whose rounded vectors have a lower mean cosine with ours are left out.
+        min_cosine: Contenders are left out if the mean cosine of their rounded vectors with ours is lower.
         notes: Filled during the run: how well contenders agree, and why some are left out.
     """
 

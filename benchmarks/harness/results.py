@@ -23,7 +23,7 @@ class Result:
         contender: Name of the contender.
         unit: Unit of the values.
         values: One value per round; those of other contenders were measured in the same rounds.
-        ceiling: The median as a fraction of what the matrix multiplications alone would allow, or None.
+        ceiling: The median as a fraction of the rate of the matrix multiplications alone, or None.
     """
 
     workload: str

@@ -56,7 +56,7 @@ def multiply(model: DeviceModel, shape: tuple[int, int, int], calls: int) -> flo
 
 
 def facts(model: DeviceModel) -> Mapping[str, str]:
-    """Return what the library reports about the device and its float32 products."""
+    """Return the device and the precision of float32 products, as the library reports them."""
     return model.facts()
 
 

@@ -45,7 +45,7 @@ class TokenModel(TextModel, Protocol):
 
 
 class DeviceModel(TextModel, Protocol):
-    """A loaded model whose inputs and outputs can stay on a device."""
+    """A loaded model that can keep its inputs and outputs on a device."""
 
     def place(self, tokens: RaggedIds, budget: int) -> Vectors:
         """Put batches of up to `budget` tokens on the device, compile, and return the vectors, float32[n, D]."""
@@ -60,7 +60,7 @@ class DeviceModel(TextModel, Protocol):
         ...
 
     def facts(self) -> Mapping[str, str]:
-        """Return what the library reports about the device and its float32 products, by name."""
+        """Return the device and the precision of float32 products, by name, as the library reports them."""
         ...
 
 
@@ -74,7 +74,7 @@ def prepared(name: str, make: Callable[[Path], None]) -> Path:
 
     Args:
         name: Its name, which includes the version of the tool that makes it.
-        make: Writes it to the given path, in a separate process, whose memory is not the contender's.
+        make: Writes it to the given path. It runs in a separate process and so does not use memory of the contender.
 
     Returns:
         The path; it exists only if all of it was written.

@@ -1,4 +1,4 @@
-"""The tokenizer of minilm-jax without a model: the upper bound of what a device can be fed."""
+"""The tokenizer of minilm-jax without a model: an upper bound for the input rate of a device."""
 
 from collections.abc import Sequence
 from pathlib import Path

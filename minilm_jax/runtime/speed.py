@@ -1,4 +1,4 @@
-"""How fast this machine embeds, and how much of its matrix multiplication rate that is."""
+"""The speed of `embed` on this machine, also as a fraction of the machine's matrix multiplication rate."""
 
 import dataclasses
 import statistics
@@ -22,19 +22,19 @@ from minilm_jax.tokens.batching import Batch, Shape
 SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 _ROUNDS = 5
-# As many rows as stay in a core's cache, the usual width, and the widest kernel.
+# Rows of the product that is measured; with them, its operands stay in a core's cache.
 _GEMM_ROWS = 1_024
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How fast one precision is at one shape.
+    """The speed of one precision at one shape.
 
     Attributes:
-        precision: What was computed in.
-        shape: Texts and tokens a text, [B, T].
-        seconds: A call, the median of several.
-        ceiling: Fraction of the time that its matrix multiplications alone would take.
+        precision: Precision of the computation.
+        shape: Number of texts and tokens per text, [B, T].
+        seconds: Median time of a call.
+        ceiling: Fraction of the machine's matrix multiplication rate that is reached.
     """
 
     precision: Precision
@@ -44,51 +44,51 @@ class Speed:
 
     @property
     def texts_per_second(self) -> float:
-        """Texts embedded a second."""
+        """Texts per second."""
         return self.shape[0] / self.seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens embedded a second."""
+        """Tokens per second."""
         return self.shape[1] * self.texts_per_second
 
 
 def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
-    """Measures `embed` on random token ids as `SentenceEncoder` runs it, in every precision and at several shapes.
+    """Measure `embed` on random token ids, as `SentenceEncoder` runs it, in every precision and at several shapes.
 
     Args:
         params: Nested dict of float32 arrays.
-        config: Sizes of the encoder that params belong to.
+        config: Config of the encoder.
 
     Yields:
-        One result after the other, as soon as it is there.
+        Each result as soon as it is measured.
     """
     for precision in _PRECISIONS:
         operations_per_second = gemm_rate(precision, config)
         engine = Engine(cast(params, precision, config), config)
         for shape in SHAPES:
-            seconds = _seconds_a_call(engine, shape, config)
+            seconds = _seconds_per_call(engine, shape, config)
             ideal = operations(config, *shape) / operations_per_second
             yield Speed(precision, shape, seconds, ideal / seconds)
 
 
-def _seconds_a_call(engine: Engine, shape: Shape, config: EncoderConfig) -> float:
-    """Measures batches on all streams, or one text by itself."""
+def _seconds_per_call(engine: Engine, shape: Shape, config: EncoderConfig) -> float:
+    """Return the seconds per batch with all workers busy, or the seconds of a call with one text."""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
     batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * engine.placement.streams)
     return statistics.median(_seconds(lambda: list(engine.embed_batches(batches)))) / len(batches)
 
 
 def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
-    """Returns the additions and multiplications of one call: 2 a weight and token, and attention's two products."""
+    """Return the additions and multiplications of a call: 2 per weight and token, and attention's two products."""
     width = config.hidden_size
     dense = 2 * (4 * width * width + 2 * width * config.intermediate_size)
     return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * width)
 
 
 def gemm_rate(precision: Precision, config: EncoderConfig) -> float:
-    """Measures the additions and multiplications a second of the layers' largest product."""
-    if precision == "bfloat16":  # What is faster is what is computed in, see `cpu_params`.
+    """Measure the layers' largest matrix product, in additions and multiplications per second."""
+    if precision == "bfloat16":  # A CPU may compute bfloat16 in float32 if that is faster, see `cpu_params`.
         return max(_gemm_rate(kind, config) for kind in ("float32", "bfloat16"))
     return _gemm_rate(precision, config)
 
@@ -105,7 +105,7 @@ def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
     packed = pack(kernel)
     if isinstance(packed, BlockedKernel) and computes(rows, frozenset([(packed.shape, packed.dtype)])):
         forms.append(packed)
-    # A ceiling is what was reached once.
+    # Slower runs were disturbed by other work.
     return 2 * rows * width * wide / min(second for form in forms for second in _seconds(product, x, form))
 
 

@@ -1,4 +1,4 @@
-"""`minilm-jax bench`: what it counts, and that it measures every precision at every shape; never how fast."""
+"""`minilm-jax bench` counts operations and measures every precision at every shape; no test depends on elapsed time."""
 
 import dataclasses
 
@@ -11,13 +11,13 @@ from minilm_jax.runtime import speed
 from tests.helpers.tiny_model import TINY, random_params
 
 
-def test_operations_are_those_of_the_weights_and_of_attention() -> None:
-    # 10.6 million weights in the kernels, and Q Kᵀ and the mixture of values in each of 6 layers.
+def test_operations_count_weights_and_attention() -> None:
+    # The kernels have 10.6 million weights; each of 6 layers computes Q Kᵀ and the weighted sum of values.
     assert speed.operations(mj.ALL_MINILM_L6_V2, 1, 1) == 2 * 10_616_832 + 6 * 2 * 2 * 384
     assert speed.operations(mj.ALL_MINILM_L6_V2, 3, 100) == 3 * 100 * (2 * 10_616_832 + 9_216 * 100)
 
 
-def test_every_precision_is_measured_at_every_shape() -> None:
+def test_measure_yields_every_precision_at_every_shape() -> None:
     config = dataclasses.replace(TINY, max_position_embeddings=256, num_hidden_layers=1)
     measured = list(speed.measure(random_params(config, seed=0), config))
     assert {(one.precision, one.shape) for one in measured} == {
@@ -29,7 +29,7 @@ def test_every_precision_is_measured_at_every_shape() -> None:
         assert one.tokens_per_second == one.texts_per_second * one.shape[1]
 
 
-def test_the_command_prints_a_line_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_command_prints_one_line_per_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "measure", lambda params, config: iter([speed.Speed("int8", (8, 256), 0.1, 0.5)]))
     result = CliRunner().invoke(main, ["--no-compilation-cache", "bench"])
     assert result.exit_code == 0, result.output

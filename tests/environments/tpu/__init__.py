@@ -1,1 +1,1 @@
-"""`embed` compiled for TPUs on a machine that has none."""
+"""`embed` compiled for TPUs, on a machine without a TPU."""

@@ -1,4 +1,4 @@
-"""The chips that are compiled for, and what can be said of a program on them without one."""
+"""Data sheets of TPU chips, and the cost of a compiled program on them."""
 
 import dataclasses
 from typing import Any
@@ -9,12 +9,12 @@ from minilm_jax.config import Precision
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What https://docs.cloud.google.com/tpu/docs/v5e and …/v6e publish of one chip.
+    """Specifications of one chip, from https://docs.cloud.google.com/tpu/docs/v5e and …/v6e.
 
     Attributes:
-        flops: Peak in bfloat16, FLOP/s.
-        memory: HBM, bytes.
-        bandwidth: Of the HBM, bytes/s.
+        flops: Peak rate in bfloat16, FLOP/s.
+        memory: Size of the HBM, bytes.
+        bandwidth: Bandwidth of the HBM, bytes/s.
     """
 
     flops: float
@@ -24,18 +24,18 @@ class Chip:
 
 CHIPS = {"v5e": Chip(197e12, 16e9, 819e9), "v6e": Chip(918e12, 32e9, 1_638e9)}
 
-# A float32 product with all its digits is made up of six products of bfloat16.
+# A float32 product with full accuracy is composed of six bfloat16 products.
 _PASSES: dict[Precision, int] = {"bfloat16": 1, "float32": 6}
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one call costs each chip, by XLA's count.
+    """The cost of one call per chip, as XLA counts it.
 
     Attributes:
         flops: Floating-point operations.
-        traffic: Bytes that operations read and write.
-        memory: Bytes that are taken at once: weights, ids, intermediate results, vectors and the program.
+        traffic: Bytes that all operations read and write.
+        memory: Peak memory in bytes: weights, ids, intermediate results, vectors and the program.
     """
 
     flops: float
@@ -44,22 +44,23 @@ class Cost:
 
     @classmethod
     def of(cls, program: Any) -> "Cost":
+        """Return the cost of a compiled program."""
         costs, memory = program.cost_analysis(), program.memory_analysis()
         taken = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
         return cls(costs["flops"], costs["bytes accessed"], taken + memory.generated_code_size_in_bytes)
 
     def columns(self, needed: float) -> tuple[str, ...]:
-        """FLOPs over those needed, and FLOPs, traffic and memory themselves."""
+        """Return the ratio of FLOPs to those needed, and FLOPs, traffic and memory, as cells of a row."""
         sizes = f"{self.flops / 1e9:,.0f}", f"{self.traffic / 1e9:.1f}", f"{self.memory / 1e9:.1f}"
         return f"{self.flops / needed:.3f}", *sizes
 
     def speeds(self, tokens: int, chip: Chip, precision: Precision) -> tuple[str, ...]:
-        """Tokens/s at the chip's peak FLOP/s, and at its peak bandwidth."""
+        """Return the tokens/s at the chip's peak FLOP/s and at its peak bandwidth, as cells of a row."""
         seconds = self.flops * _PASSES[precision] / chip.flops, self.traffic / chip.bandwidth
         return tuple(f"{tokens / each / 1e6:.1f} M" for each in seconds)
 
 
 def arithmetic(config: mj.EncoderConfig, length: int) -> int:
-    """FLOPs a token, of T a row: 2 · L · (4 D² + 2 D F) in the linear layers and 4 · L · T · D in attention."""
+    """Return the FLOPs per token: 2 L (4 D² + 2 D F) in linear layers, 4 L T D in attention over T tokens per row."""
     width, wide = config.hidden_size, config.intermediate_size
     return config.num_hidden_layers * (2 * (4 * width**2 + 2 * width * wide) + 4 * length * width)

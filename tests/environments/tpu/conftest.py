@@ -1,4 +1,4 @@
-"""What compiling for TPUs needs: jax on the CPU, a compiler that looks for no machine, and the page of what it said."""
+"""Settings to compile for TPUs without one, and the fixture that writes `docs/tpu.md`."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ import pytest
 
 from tests.environments.tpu.page import render
 
-# Read when libtpu is loaded: there is no TPU machine to ask about itself.
+# libtpu reads this when it is loaded; otherwise it would query the metadata server of a TPU machine.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
 jax.config.update("jax_platforms", "cpu")
 
 
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
-    """Rows of the page, written at the end of a run that asked for it."""
+    """Rows of the page, which is written at the end of a run with `--table`."""
     rows: list[tuple[str, ...]] = []
     yield rows
     if (path := request.config.getoption("--table")) is not None:

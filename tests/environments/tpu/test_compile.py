@@ -1,4 +1,4 @@
-"""`embed` compiled for TPUs: no communication, no work that is not needed, and it fits."""
+"""`embed` compiled for TPUs: it fits the memory, does not communicate, and computes nothing unnecessary."""
 
 import re
 from pathlib import Path
@@ -19,12 +19,12 @@ from minilm_jax.tokens.packed_rows import ROW_LENGTH, AnyBatch, PackedBatch
 from tests.environments.tpu.chips import CHIPS, Cost, arithmetic
 
 TOPOLOGIES = ("v5e:1x1", "v5e:2x2", "v6e:1x1", "v6e:2x2")
-# A call of `SentenceEncoder` on an accelerator.
-TOKENS_A_CHIP = 131_072
+# Tokens per call of `SentenceEncoder` on an accelerator.
+TOKENS_PER_CHIP = 131_072
 CONFIG = mj.ALL_MINILM_L6_V2
 
-# Precision, tokens a row, and places for texts in a packed row: short rows, long ones, and those that `SentenceEncoder`
-# makes there. float32 takes several times as long to compile.
+# Precision, tokens per row, and slots for texts in a packed row, or 0 for padded rows. On a TPU, `SentenceEncoder`
+# packs rows. float32 has only one case because it takes several times as long to compile.
 CASES: list[tuple[Precision, int, int]] = [
     ("bfloat16", 16, 0),
     ("bfloat16", 128, 0),
@@ -35,35 +35,37 @@ CASES: list[tuple[Precision, int, int]] = [
 
 
 def mesh(topology: str) -> Mesh:
-    """The chips of a kind and number, side by side; a host of one chip has to be asked for."""
+    """Return a mesh of all chips of a topology; a host with one chip must be requested explicitly."""
     one_chip = {"chips_per_host_bounds": [1, 1, 1]} if topology.endswith(":1x1") else {}
     chips = topologies.get_topology_desc(platform="tpu", topology_name=topology, **one_chip)
     return topologies.make_mesh(chips, (len(chips.devices),), ("batch",))
 
 
-def described(rows: int, length: int, places: int, sharding: NamedSharding) -> AnyBatch:
+def abstract_batch(rows: int, length: int, slots: int, sharding: NamedSharding) -> AnyBatch:
+    """Return a batch of shapes, packed if there are slots."""
+
     def ids(*shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, jnp.uint16, sharding=sharding)
 
-    if places:
-        return PackedBatch(ids(rows, length), ids(rows, places))
+    if slots:
+        return PackedBatch(ids(rows, length), ids(rows, slots))
     return mj.Batch(ids(rows, length), ids(rows, length))
 
 
-@pytest.mark.parametrize(("precision", "length", "places"), CASES)
+@pytest.mark.parametrize(("precision", "length", "slots"), CASES)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_it_is_split_and_does_no_more_than_needed(
-    topology: str, precision: Precision, length: int, places: int, params: Params, table: list[tuple[str, ...]]
+def test_embed_fits_without_communication_or_unnecessary_work(
+    topology: str, precision: Precision, length: int, slots: int, params: Params, table: list[tuple[str, ...]]
 ) -> None:
-    chips, chip, rows = mesh(topology), CHIPS[topology.partition(":")[0]], TOKENS_A_CHIP // length
+    chips, chip, rows = mesh(topology), CHIPS[topology.partition(":")[0]], TOKENS_PER_CHIP // length
     split, whole = (NamedSharding(chips, spec) for spec in (PartitionSpec("batch"), PartitionSpec()))
     on_each = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), mj.cast(params, precision)
     )
-    program = jax.jit(mj.embed).lower(on_each, described(rows * chips.size, length, places, split)).compile()
-    cost, needed = Cost.of(program), TOKENS_A_CHIP * arithmetic(CONFIG, length)
-    batch = f"{rows:,} × {length}{' packed' if places else ''}"
-    speeds = cost.speeds(TOKENS_A_CHIP * chips.size, chip, precision)
+    program = jax.jit(mj.embed).lower(on_each, abstract_batch(rows * chips.size, length, slots, split)).compile()
+    cost, needed = Cost.of(program), TOKENS_PER_CHIP * arithmetic(CONFIG, length)
+    batch = f"{rows:,} × {length}{' packed' if slots else ''}"
+    speeds = cost.speeds(TOKENS_PER_CHIP * chips.size, chip, precision)
     table.append((topology, precision, batch, *cost.columns(needed), *speeds))
     assert not communicates(program)
     assert cost.memory < chip.memory
@@ -71,20 +73,20 @@ def test_it_is_split_and_does_no_more_than_needed(
 
 
 def communicates(program: Any) -> bool:
-    """Whether a chip waits for another one, or for the host."""
+    """Return whether a chip waits for another chip or for the host."""
     kinds = r"all-\w+|all-to-all|collective-\w+|reduce-scatter|send|recv|infeed|outfeed"
     return re.search(rf"\b({kinds})(-start)?\(", program.as_text()) is not None
 
 
-def test_communication_would_be_seen() -> None:
+def test_communicates_detects_a_sum_over_chips() -> None:
     chips = mesh("v5e:2x2")
     split = NamedSharding(chips, PartitionSpec("batch"))
     x = jax.ShapeDtypeStruct((1_024, 128), jnp.float32, sharding=split)
     assert communicates(jax.jit(lambda x: x.sum(axis=0)).lower(x).compile())
 
 
-def test_an_exported_program_compiles(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
-    # In int8, where the program holds what only a CPU can compute too.
+def test_exported_program_compiles(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+    # An int8 program also contains code that only runs on a CPU.
     model = mj.SentenceEncoder(mj.cast(encoder.params, "int8"), encoder.config, encoder.tokenizer)
     save_exported(model, tmp_path / "a")
     program = export.deserialize(bytearray((tmp_path / "a").read_bytes()))
