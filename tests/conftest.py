@@ -84,7 +84,7 @@ def numbers_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(numbers_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Job]:
-    """Corpus job that has no input files yet and embeds with `numbers_model`; its log is captured."""
+    """Corpus job without input files, which embeds with `numbers_model`; its log is captured."""
     from tests.helpers.numbered_corpus import load_models_once
 
     caplog.set_level(logging.INFO, "minilm_jax")

@@ -1,6 +1,6 @@
 """Every precision and length bucket on JAX's default device (`pytest -m device`), compared with golden values.
 
-On a CPU, where compiling takes a second or more per program, only one bucket is tested unless `--all-buckets` is given.
+A CPU takes a second or more to compile each program, so it tests only one bucket unless `--all-buckets` is given.
 """
 
 from typing import get_args
