@@ -1,4 +1,4 @@
-"""`python -m minilm_jax` is `minilm-jax`."""
+"""Entry point of `python -m minilm_jax`, which is the same as `minilm-jax`."""
 
 from minilm_jax.cli import main
 

@@ -29,6 +29,8 @@ Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 WeightsPlace = Literal["inside", "beside"]
 
 CorpusEngine = Literal["local", "ray"]
+Shell = Literal["bash", "zsh", "fish"]
+PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 # Far above any real model; a number beyond them is a damaged file, and not worth building a tree for.

@@ -1,31 +1,30 @@
-"""The exceptions that this project raises; every message says what was wrong, where, and what to do next."""
+"""The exceptions of minilm-jax. Every message says what is wrong, where, and what to do about it."""
 
+import difflib
 from collections.abc import Iterable
 
 
 class MinilmJaxError(Exception):
-    """Base of every error that minilm-jax raises on purpose."""
+    """Base class of all errors that minilm-jax raises deliberately."""
 
 
 class InputError(MinilmJaxError, ValueError):
-    """A text, token id or option that cannot be embedded as given."""
+    """An invalid text, token id, argument or option, or an input file that cannot be read."""
 
 
 class ModelFileError(MinilmJaxError):
-    """A model file that is missing, damaged, or not of the BERT family."""
+    """A model file that is missing, damaged, or not of a BERT encoder."""
 
 
 class ConversionError(MinilmJaxError):
-    """An ONNX graph that cannot be converted, or whose conversion could not be proved."""
+    """An ONNX graph that cannot be converted, or whose converted params failed verification."""
 
 
 class SearchIndexError(MinilmJaxError):
-    """A search index that is missing, damaged, or of another model."""
+    """A search index that is missing, damaged, or built with another model."""
 
 
 def did_you_mean(given: str, possible: Iterable[str]) -> str:
-    """Returns the end of a message, " Did you mean 'x'?", or nothing where no possible word is near the given one."""
-    import difflib
-
-    near = difflib.get_close_matches(given, list(possible), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return " Did you mean 'x'?" for the closest possible word, or "" if none is close."""
+    close = difflib.get_close_matches(given, list(possible), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,8 +1,10 @@
-"""The command `minilm-jax`; a file here for each of its larger commands, none of which imports jax before it runs."""
+"""The `minilm-jax` command. Modules that define commands import JAX only when a command runs."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import click
+from click.shell_completion import get_completion_class
 
 from minilm_jax import __version__
 from minilm_jax.cli.bench import bench
@@ -17,9 +19,11 @@ from minilm_jax.cli.model_command import start_compilation_cache
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.cli.search import search
 from minilm_jax.cli.similarity import similarity
+from minilm_jax.config import Shell
+from minilm_jax.converter import import_converter
 
-# Every argument, --help too, is for the command that this one loads.
-_PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
+# `convert` passes every argument, --help included, to the converter's own command line.
+_PASS_THROUGH = {"ignore_unknown_options": True, "help_option_names": []}
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
@@ -28,34 +32,36 @@ def main(**_: bool) -> None:
     """Sentence embeddings with all-MiniLM-L6-v2, on JAX.
 
     \b
-      minilm-jax demo                                   everything once, in a few seconds
-      minilm-jax embed "Hello world"                    a vector, as a line of JSON
-      minilm-jax embed --file lines.txt --out all.npy   a vector for each line
+      minilm-jax demo                                   a tour of the model, in a few seconds
+      minilm-jax embed "Hello world"                    one embedding, as a line of JSON
+      minilm-jax embed --file lines.txt --out all.npy   one embedding per line of a file
       minilm-jax embed --file a.csv --field review --precision int8 --out a.parquet
-      cat lines.txt | minilm-jax embed - > all.jsonl    the same through a pipe
+      cat lines.txt | minilm-jax embed - > all.jsonl    the same in a pipe
       minilm-jax embed-corpus data --text-column t --out vectors
-      minilm-jax similarity "A cat." "A dog." "A car."  how alike they are
-      minilm-jax search "a pet" --corpus lines.txt      the lines most like it
-      minilm-jax convert onnx_to_flax model.onnx        Flax params out of an ONNX file
-      minilm-jax info                                   what is installed, and what is off
+      minilm-jax similarity "A cat." "A dog." "A car."  cosine similarity of every pair
+      minilm-jax search "a pet" --corpus lines.txt      the lines most similar to a query
+      minilm-jax convert onnx_to_flax model.onnx        an ONNX file as Flax params
+      minilm-jax info                                   versions, devices, model files, problems
 
-    The first run obtains the model, 91 MB; `minilm-jax COMMAND -h` shows examples of each command.
+    The first run downloads the model (91 MB). `minilm-jax COMMAND -h` shows examples of a command.
     """
 
 
-@main.command(context_settings=_PASS_ON)
+@main.command(context_settings=_PASS_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def convert(ctx: click.Context, arguments: Sequence[str]) -> None:
-    """Convert between ONNX files and Flax params."""
-    from minilm_jax.converter import import_converter
-
+    """Convert models between ONNX files and Flax params."""
     import_converter("__main__").main.main(list(arguments), prog_name=ctx.command_path)
 
 
 @main.command()
 def demo() -> None:
-    """Show what the model does, step by step."""
+    """Convert the model, run it, and show its outputs step by step.
+
+    The demo downloads the ONNX file of all-MiniLM-L6-v2 (91 MB) on its first run, converts it to Flax params, and
+    prints the outputs for one text and the similarities of six sentences.
+    """
     from minilm_jax.cli.demo import run
 
     start_compilation_cache()
@@ -63,17 +69,15 @@ def demo() -> None:
 
 
 @main.command()
-@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(get_args(Shell)))
 def completion(shell: str) -> None:
-    """Print the script that makes Tab complete commands and options.
+    """Print a script for Tab completion of commands and options.
 
     \b
       eval "$(minilm-jax completion bash)"    in ~/.bashrc
       eval "$(minilm-jax completion zsh)"     in ~/.zshrc
       minilm-jax completion fish | source     in ~/.config/fish/config.fish
     """
-    from click.shell_completion import get_completion_class
-
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())

@@ -1,25 +1,26 @@
-"""`minilm-jax bench`."""
+"""The `minilm-jax bench` command."""
 
 import click
 
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.cli.command_group import quiet_option
 
-_HEAD = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms a call", "of the ceiling")
-_ROW = "{:<10} {:>14} {:>10} {:>9} {:>10} {:>15}"
+_HEADER = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms per call", "of the ceiling")
+_ROW = "{:<10} {:>14} {:>10} {:>9} {:>12} {:>15}"
 
 
 @click.command()
-@click.option("--model", default="all-minilm-l6-v2", show_default=True, help="A name, or a folder.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model name, or path of a model folder.")
 @quiet_option
 def bench(model: str) -> None:
-    """Measure this machine: how fast it embeds in each precision.
+    """Measure how fast this machine embeds, in each precision.
 
     \b
       minilm-jax bench                    all-MiniLM-L6-v2
-      minilm-jax bench --model DIR        a model of your own
+      minilm-jax bench --model DIR        your own model
 
-    Takes about a minute, much of it to compile. The ceiling is the rate of the layers' largest matrix multiplication,
-    measured beside it.
+    Takes about a minute, mostly for compilation. Higher is better for tokens/s and texts/s. The ceiling is the speed
+    that the matrix multiplications alone would reach, at the rate of the largest one, measured in the same run.
     """
     import jax
 
@@ -28,7 +29,7 @@ def bench(model: str) -> None:
 
     encoder = SentenceEncoder.from_pretrained(model)
     click.echo(f"{jax.devices()[0].device_kind}, {jax.device_count()} device(s), jax {jax.__version__}\n")
-    click.echo(_ROW.format(*_HEAD))
+    click.echo(_ROW.format(*_HEADER))
     for speed in measure(encoder.params, encoder.config):
         shape = " × ".join(map(str, speed.shape))
         rates = (f"{speed.tokens_per_second:,.0f}", f"{speed.texts_per_second:,.0f}", f"{1e3 * speed.seconds:.1f}")

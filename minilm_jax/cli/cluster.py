@@ -1,4 +1,4 @@
-"""`minilm-jax cluster`."""
+"""The `minilm-jax cluster` command."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,9 @@ import click
 
 from minilm_jax.cli.corpus_command import COSINE_ROUNDING, Corpus, corpus_command
 from minilm_jax.cli.parameter_types import ExistingPath
+from minilm_jax.cli.terminal import render_texts
 
-# Of a cluster that is not printed whole.
-_SHOWN = 5
+_TEXTS_PER_CLUSTER = 5
 
 
 @click.command()
@@ -20,39 +20,41 @@ _SHOWN = 5
     type=click.FloatRange(-1, 1),
     default=0.75,
     show_default=True,
-    help="The least cosine with the first of a cluster.",
+    help="Minimum cosine similarity to the first text of a cluster.",
 )
-@click.option("--min-size", type=click.IntRange(min=1), default=3, show_default=True, help="Leave out smaller ones.")
-@click.option("--all", "whole", is_flag=True, help=f"Print all texts of a cluster, not {_SHOWN}.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of clusters, lists of row and text.")
+@click.option("--min-size", type=click.IntRange(min=1), default=3, show_default=True, help="Minimum texts per cluster.")
+@click.option(
+    "--all", "print_all", is_flag=True, help=f"Print every text of a cluster, not only the first {_TEXTS_PER_CLUSTER}."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of clusters, each a list of row and text.")
 @corpus_command
-def cluster(corpus: Corpus, threshold: float, min_size: int, whole: bool, as_json: bool) -> None:
-    """Print the groups of texts of a file that are about the same.
+def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as_json: bool) -> None:
+    """Print groups of similar texts in a file.
 
     \b
       minilm-jax cluster questions.txt
       minilm-jax cluster reviews.csv --field review --threshold 0.6 --min-size 10
 
-    The first of a cluster is its centre; the later another comes, the less it is like it. Row counts the texts of the
-    file from 1; of a .txt file it is the line. The index is kept as `search` keeps it.
+    The first text of a cluster is its center; the others follow by decreasing similarity to it. Rows are counted from
+    1; in a .txt file, a row is a line. The embeddings are saved in FILE.index and reused by later commands.
     """
-    from minilm_jax.cli.terminal import render_texts
     from minilm_jax.search import community_detection
 
-    found = community_detection(
+    communities = community_detection(
         corpus.index.vectors, threshold - COSINE_ROUNDING, min_size, show_progress_bar=corpus.show_progress_bar
     )
-    clusters = [[corpus.entry(i) for i in members] for members in found]
+    clusters = [[corpus.entry(i) for i in members] for members in communities]
     if as_json:
         click.echo(json.dumps(clusters, ensure_ascii=False))
         return
-    click.echo(render_texts("size", [line for members in clusters for line in _lines(members, whole)]))
-    inside = sum(map(len, clusters))
-    click.echo(f"\nClusters: {len(clusters):,}, with {inside:,} of {len(corpus.rows):,} texts.")
+    click.echo(render_texts("size", [line for members in clusters for line in _table_lines(members, print_all)]))
+    count = sum(map(len, clusters))
+    click.echo(f"\nClusters: {len(clusters):,}, with {count:,} of {len(corpus.rows):,} texts.")
 
 
-def _lines(members: Sequence[Mapping[str, Any]], whole: bool) -> Iterator[tuple[str, str, str]]:
-    shown = members if whole else members[:_SHOWN]
+def _table_lines(members: Sequence[Mapping[str, Any]], print_all: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield the table lines of one cluster: its size in the first line, then a row and a text per line."""
+    shown = members if print_all else members[:_TEXTS_PER_CLUSTER]
     for place, entry in enumerate(shown):
         yield "" if place else f"{len(members):,}", str(entry["row"]), entry["text"]
     if len(shown) < len(members):

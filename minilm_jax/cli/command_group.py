@@ -1,4 +1,4 @@
-"""What `minilm-jax` and `python -m convert` have in common: failures become exit codes, and three options."""
+"""Base of `minilm-jax` and `python -m convert`: exit codes, --debug, --compilation-cache and --quiet."""
 
 import functools
 import gc
@@ -12,27 +12,27 @@ from minilm_jax.cli import signals
 from minilm_jax.errors import MinilmJaxError
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_CACHE_HELP = "Keep compiled programs on disk, which saves a second or more at each start.  [default: on]"
 
 
 class CommandGroup(click.Group):
-    """A group whose failures become exit codes: 1 a failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
+    """Group of commands with these exit codes: 1 failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Adds the options of every program to the group's own."""
+        """Add --debug and --compilation-cache to the options of the group."""
         super().__init__(*args, **kwargs)
-        cache_help = "Keep compiled programs on disk, which saves a second or more at every start.  [default: on]"
         self.params += [
-            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
-            click.Option(["--compilation-cache/--no-compilation-cache"], default=True, help=cache_help),
+            click.Option(["--debug"], is_flag=True, help="Show the full traceback of an error."),
+            click.Option(["--compilation-cache/--no-compilation-cache"], default=True, help=_CACHE_HELP),
         ]
 
     def parse_args(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
-        """Takes no arguments at all for a question, not for a mistake."""
+        """Show the help if there are no arguments, with exit code 0."""
         return super().parse_args(ctx, [*args] or ["--help"])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command."""
-        # Importing and tracing make a million lasting objects, which Python would look through again and again.
+        """Run the command; turn its errors and signals into exit codes."""
+        # Imports and traces create about a million long-lived objects, which frequent collections would rescan.
         gc.set_threshold(100_000, 20, 20)
         try:
             with signals.raised_as_exceptions():
@@ -40,19 +40,19 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(130)
         except BrokenPipeError:
-            raise  # click ends quietly, with 1.
+            raise  # click exits with 1 and prints nothing.
         except (MinilmJaxError, OSError) as error:
             if ctx.params["debug"]:
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
         finally:
-            gc.freeze()  # Else the last thing that Python does is to look through them once more.
+            gc.freeze()  # Otherwise Python scans all objects once more when it exits.
 
 
 def quiet_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --quiet to a command: no progress, no warnings."""
-    help = "Say nothing but errors."
+    """Add --quiet to a command, which hides progress bars and warnings."""
+    help = "Print only results and errors: no progress bars, no warnings."
     return click.option("--quiet", "-q", is_flag=True, expose_value=False, callback=_silence, help=help)(command)
 
 

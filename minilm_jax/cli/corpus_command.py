@@ -1,4 +1,4 @@
-"""What the commands over a file of texts share: its options, and the index of it that is kept beside it."""
+"""Shared by the commands that compare the texts of a file: options, and a search index saved next to the file."""
 
 import dataclasses
 import functools
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from minilm_jax.search import SearchIndex
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# Cosines of equal vectors may be so much below one.
+# The float32 cosine of two equal vectors may be this much below 1, so thresholds are lowered by it.
 COSINE_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A file of texts, embedded.
+    """The embedded texts of a file.
 
     Attributes:
-        index: Of its texts, without those that are blank.
-        rows: Of each of them its place in the file, from 1.
-        show_progress_bar: False where nothing but results should be seen, else None.
+        index: Search index of all texts that are not blank.
+        rows: Row of each indexed text in the file, counted from 1.
+        show_progress_bar: False with --quiet; None shows bars only in a terminal.
     """
 
     index: "SearchIndex"
@@ -40,19 +40,21 @@ class Corpus:
     show_progress_bar: bool | None
 
     def entry(self, text_id: int) -> dict[str, Any]:
-        """Returns a text as it is printed in JSON."""
+        """Return the JSON object of a text: its row and the text."""
         return {"row": self.rows[text_id], "text": self.index.texts[text_id]}
 
 
 def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets a command have a `Corpus` in place of `corpus`, a path, and adds the options that say how to make one."""
+    """Add the options for reading and indexing a file to a command, and pass it a `Corpus` instead of a path."""
 
     @model_command.options
-    @click.option("--field", default="text", show_default=True, help="The member or column that holds the text.")
+    @click.option("--field", default="text", show_default=True, help="JSON key or CSV column with the texts.")
     @click.option(
-        "--from", "input_format", type=Choice(get_args(TextFormat)), help="The file's format.  [default: by suffix]"
+        "--from", "input_format", type=Choice(get_args(TextFormat)), help="Format of the file.  [default: by suffix]"
     )
-    @click.option("--index", type=click.Path(file_okay=False), help="Where to keep the index.  [default: FILE.index]")
+    @click.option(
+        "--index", type=click.Path(file_okay=False), help="Folder of the search index.  [default: FILE.index]"
+    )
     @quiet_option
     @functools.wraps(command)
     def run(
@@ -72,29 +74,29 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         encoder = model_command.load_encoder(model, precision, max_seq_length)
         with model_command.hide_warnings():
             show = False if progress.silenced() else None
-            indexed = _indexed(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
-            command(Corpus(indexed, list(texts), show), **others)
+            search_index = _load_or_build(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
+            command(Corpus(search_index, list(texts), show), **others)
         model_command.report_truncation(encoder)
 
     return run
 
 
-def _indexed(texts: list[str], encoder: "SentenceEncoder", folder: Path, show: bool | None) -> "SearchIndex":
-    """Returns an index of these texts: the one that is kept, brought up to date, or a new one."""
+def _load_or_build(texts: list[str], encoder: "SentenceEncoder", folder: Path, show: bool | None) -> "SearchIndex":
+    """Return a search index of the texts, reusing the vectors saved in `folder`; save it if it changed."""
     from minilm_jax.search import SearchIndex
 
-    kept = SearchIndex(encoder)
+    saved = SearchIndex(encoder)
     if folder.exists():
         try:
-            kept = SearchIndex.load(folder, encoder)
+            saved = SearchIndex.load(folder, encoder)
         except SearchIndexError as error:
-            _note(f"all texts are embedded anew; {error}")
-    index = kept.matching(texts, show_progress_bar=show)
-    if index is not kept:
+            _note(f"the saved index is not used and all texts are embedded again: {error}")
+    index = saved.matching(texts, show_progress_bar=show)
+    if index is not saved:
         try:
             index.save(folder)
         except (InputError, OSError) as error:
-            _note(f"the index is not kept, --index names another place for it; {error}")
+            _note(f"the index is not saved; choose another folder with --index: {error}")
     return index
 
 

@@ -1,4 +1,4 @@
-"""`minilm-jax embed`."""
+"""The `minilm-jax embed` command."""
 
 import contextlib
 import itertools
@@ -24,19 +24,28 @@ _Format = TypeVar("_Format")
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--file", type=ExistingPath(dir_okay=False, allow_dash=True), help="Read .txt, .jsonl, .csv or -.")
-@click.option("--field", default="text", show_default=True, help="The member or column of --file that holds the text.")
 @click.option(
-    "--from", "input_format", type=Choice(get_args(TextFormat)), help="The format of --file.  [default: by suffix]"
+    "--file",
+    type=ExistingPath(dir_okay=False, allow_dash=True),
+    help="Read texts from a .txt, .jsonl or .csv file, or from standard input (-).",
+)
+@click.option("--field", default="text", show_default=True, help="JSON key or CSV column with the texts.")
+@click.option(
+    "--from", "input_format", type=Choice(get_args(TextFormat)), help="Format of --file.  [default: by suffix]"
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False), default="-", help="Write .npy, .npz, .parquet, .jsonl, .csv or -."
+    "--out",
+    type=click.Path(dir_okay=False),
+    default="-",
+    help="Write a .npy, .npz, .parquet, .jsonl or .csv file.  [default: JSON lines to standard output]",
 )
 @click.option(
-    "--to", "output_format", type=Choice(get_args(VectorFormat)), help="The format of --out.  [default: by suffix]"
+    "--to", "output_format", type=Choice(get_args(VectorFormat)), help="Format of --out.  [default: by suffix]"
 )
 @model_command.options
-@click.option("--batch-size", type=click.IntRange(min=1), help="Most texts a call.  [default: by their length]")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Maximum texts per batch.  [default: by the texts' lengths]"
+)
 @quiet_option
 def embed(
     texts: Sequence[str],
@@ -50,7 +59,7 @@ def embed(
     max_seq_length: int | None,
     batch_size: int | None,
 ) -> None:
-    """Embed texts, given here or in a file of any size.
+    """Embed texts from the command line or from a file of any size.
 
     \b
       minilm-jax embed "Hello world" "Good night"
@@ -58,8 +67,8 @@ def embed(
       minilm-jax embed --file reviews.csv --field review --out reviews.parquet
       zcat big.jsonl.gz | minilm-jax embed --file - --from jsonl --out big.npz
 
-    Each line of a .txt file is a text, an empty one too, so that row i is line i. A .csv file gets the columns text,
-    e0, e1, …; .npy and .npz hold the vectors alone. The output appears when it is complete, never in part.
+    In a .txt file every line is a text, including empty ones, so that row i belongs to line i. CSV output has the
+    columns text, e0, e1, …; .npy and .npz hold only the vectors. The output file appears when it is complete.
     """
     if tuple(texts) == ("-",):
         texts, file = (), "-"
@@ -72,16 +81,16 @@ def embed(
     )
     target_format = output_format or ("jsonl" if out == "-" else format_from_suffix(out, FORMATS, "--to"))
     if out == "-" and target_format not in STREAM_FORMATS:
-        raise click.UsageError(f"{target_format} cannot go to standard output; name a file with --out.")
+        raise click.UsageError(f"{target_format} cannot be written to standard output; name a file with --out.")
     if file and os.path.exists(out) and os.path.exists(file) and os.path.samefile(file, out):
-        raise click.UsageError("--out is --file; the texts would be lost.")
+        raise click.UsageError("--out is the same file as --file and would overwrite the texts; name another file.")
 
     target = sys.stdout.buffer if out == "-" else Path(out)
     with _opened(file) as source, open_writer(target, target_format) as write:
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
-        first = next(chunks)  # What is wrong with a file shows before the model is loaded.
+        first = next(chunks)  # Errors in the file appear before the model is loaded.
         encoder = model_command.load_encoder(model, precision, max_seq_length)
-        with _progress(None if file == "-" else source, few=bool(texts)) as advance:
+        with _progress(None if file == "-" else source, hidden=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, model_command.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
@@ -89,12 +98,21 @@ def embed(
 
 
 def format_from_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
-    """Returns the format that a file's suffix stands for; an option names it where the suffix does not tell."""
+    """Return the format of a file from its suffix.
+
+    Args:
+        path: Path of the file.
+        formats: Format of each known suffix.
+        option: Option that names the format explicitly, for the error message.
+
+    Raises:
+        click.UsageError: The suffix is unknown.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
-        near = did_you_mean(suffix, formats)
+        hint = did_you_mean(suffix, formats)
         raise click.UsageError(
-            f"{path}: the suffix is none of {', '.join(formats)}; name the format with {option}.{near}"
+            f"{path}: the suffix is not one of {', '.join(formats)}; name the format with {option}.{hint}"
         )
     return formats[suffix]
 
@@ -106,26 +124,34 @@ def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | No
 
 
 @contextlib.contextmanager
-def _progress(file: BinaryIO | None, *, few: bool) -> Iterator[Callable[[int], None]]:
-    """Shows on a terminal how much of a file is done, or how many texts where that cannot be told, and the speed."""
+def _progress(file: BinaryIO | None, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar in a terminal: over the bytes of a file if its size is known, else over texts.
+
+    Args:
+        file: The file that is read, or None for standard input.
+        hidden: Whether to show no bar.
+
+    Yields:
+        Function to call with the number of texts that were just embedded.
+    """
     from tqdm import tqdm
 
     size = os.fstat(file.fileno()).st_size if file is not None and file.seekable() else None
-    layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]" if size else None
+    bar_format = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]" if size else None
     started, texts = time.perf_counter(), 0
-    # tqdm's None shows the bar on a terminal only.
-    disable = few or progress.silenced() or None
+    # None makes tqdm show the bar only in a terminal.
+    disable = hidden or progress.silenced() or None
     unit = "B" if size else " texts"
-    bar = tqdm(total=size, unit=unit, unit_scale=True, bar_format=layout, disable=disable)
+    bar = tqdm(total=size, unit=unit, unit_scale=True, bar_format=bar_format, disable=disable)
 
-    def advance(more: int) -> None:
+    def advance(count: int) -> None:
         nonlocal texts
-        texts += more
+        texts += count
         if file is not None and size:
             bar.set_postfix_str(f"{texts / (time.perf_counter() - started):,.0f} texts/s", refresh=False)
             bar.update(file.tell() - bar.n)
         else:
-            bar.update(more)
+            bar.update(count)
 
     with bar:
         yield advance

@@ -1,4 +1,4 @@
-"""`minilm-jax export`."""
+"""The `minilm-jax export` command."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,20 +18,20 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 
 
 @click.command()
-@click.option("--out", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="The file to write.")
+@click.option("--out", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="File to write.")
 @click.option(
     "--platforms",
     default=",".join(_PLATFORMS),
     callback=_split,
     show_default=True,
-    help="What it is to run on; none of them needs to be here.",
+    help="Platforms that can run the program; this machine needs none of them.",
 )
 @click.option(
     "--weights",
     type=Choice(get_args(WeightsPlace)),
     default="inside",
     show_default=True,
-    help="Where weights go; beside is FILE.safetensors.",
+    help="Store the weights inside FILE, or in a separate file FILE.safetensors.",
 )
 @model_command.options
 def export(
@@ -42,14 +42,14 @@ def export(
     precision: Precision,
     max_seq_length: int | None,
 ) -> None:
-    """Write the model as a StableHLO program, for batches of any shape.
+    """Write the model as a StableHLO program for batches of any shape.
 
     \b
       minilm-jax export --out minilm.stablehlo
       minilm-jax export --platforms cpu,tpu --precision bfloat16 --out minilm.stablehlo
-      tail -n 1 minilm.stablehlo                  what it is, as JSON
+      tail -n 1 minilm.stablehlo                  description of the program, as JSON
 
-    Where it runs, minilm-jax need not be installed:
+    To run it, only jax and flatbuffers need to be installed:
 
     \b
       program = jax.export.deserialize(bytearray(open("minilm.stablehlo", "rb").read()))
@@ -61,7 +61,7 @@ def export(
       weights = safetensors.flax.load_file("minilm.stablehlo.safetensors")
       vectors = jax.jit(program.call)(weights, input_ids, attention_mask)
 
-    It is a program: load only what you trust.
+    The file is executable code: load only files that you trust.
     """
     encoder = model_command.load_encoder(model, precision, max_seq_length)
     from minilm_jax.export import save_exported

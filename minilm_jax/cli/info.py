@@ -1,4 +1,4 @@
-"""`minilm-jax info`."""
+"""The `minilm-jax info` command."""
 
 import json
 from collections.abc import Mapping
@@ -6,28 +6,27 @@ from typing import Any
 
 import click
 
+from minilm_jax.cli import installation
+from minilm_jax.cli.terminal import render_size
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(as_json: bool) -> None:
-    """Print versions, devices, what is cached, and what is off.
+    """Print versions, devices, cached files, and any problem found.
 
     \b
       minilm-jax info                          the last line is the verdict
       minilm-jax info --json | jq .verdict
 
-    Every model file is read and its sha256 compared with the published one. Nothing is downloaded.
+    Reads every model file and compares its sha256 with the published one. Downloads nothing.
     """
-    from minilm_jax.cli import installation
-
     facts = installation.collect_facts()
     facts["verdict"] = installation.verdict(facts)
     click.echo(json.dumps(facts, indent=1) if as_json else _render(facts))
 
 
 def _render(facts: Mapping[str, Any]) -> str:
-    from minilm_jax.cli.terminal import render_size
-
     compiled, free = facts["compilation_cache"], facts["free_bytes"]
     lines = [f"{name:<12}{version or 'not installed'}" for name, version in facts["versions"].items()]
     lines += [

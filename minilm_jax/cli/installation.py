@@ -1,4 +1,4 @@
-"""What is installed, connected and cached on this machine, and the first thing about it that is not as it should be."""
+"""Facts about the installation, the devices and the cache on this machine, and the most serious problem among them."""
 
 import os
 import platform
@@ -12,23 +12,26 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, FILES_FOR_INFERENCE, cac
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, sha256_of
 
 _PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "tokenizers")
-# Where Linux shows an accelerator, the platform that jax calls it, and what makes jax use it.
+# Each accelerator: its name, its device files on Linux, its platform in JAX, and the package that supports it.
 _ACCELERATORS = (
     ("an NVIDIA GPU", "nvidia[0-9]*", "gpu", "jax[cuda12]"),
     ("a TPU", "accel[0-9]*", "tpu", "jax[tpu]"),
 )
-# The model, and for a while the wheel that it may come in, twice.
-_ROOM_TO_OBTAIN = 180_000_000
+# A download from the package index stores the model twice for a moment: in the wheel, and unpacked.
+_BYTES_TO_DOWNLOAD = 180_000_000
 
 
 def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
-    """Returns what `minilm-jax info` prints; nothing is downloaded, and no folder is made.
+    """Return the facts that `minilm-jax info` prints, without downloading or creating anything.
 
     Args:
-        devices_folder: Where the operating system lists its devices.
+        devices_folder: Folder in which the operating system lists its devices.
+
+    Returns:
+        The JSON object that `minilm-jax info --json` prints, without the verdict.
     """
     cache = cache_folder()
-    there = next(path for path in (cache, *cache.parents) if path.is_dir())
+    existing = next(path for path in (cache, *cache.parents) if path.is_dir())
     compiled = _files(cache / "xla")
     devices, reason = _devices()
     return {
@@ -36,10 +39,10 @@ def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
         "outdated": list(_outdated()),
         "devices": devices,
         "no_devices_because": reason,
-        "unused": list(_unused(devices, devices_folder)),
+        "unused": list(_unused_accelerators(devices, devices_folder)),
         "cache_folder": str(cache),
-        "cache_writable": os.access(there, os.W_OK),
-        "free_bytes": shutil.disk_usage(there).free,
+        "cache_writable": os.access(existing, os.W_OK),
+        "free_bytes": shutil.disk_usage(existing).free,
         "model": DEFAULT_MODEL,
         "model_files": list(_model_files(cache / DEFAULT_MODEL)),
         "compilation_cache": {"files": len(compiled), "bytes": sum(path.stat().st_size for path in compiled)},
@@ -47,31 +50,34 @@ def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
 
 
 def verdict(facts: Mapping[str, Any]) -> str:
-    """Returns one line: that all is well, or what to do about the most serious thing that is not."""
+    """Return one line: "Ready", or the most serious problem and how to fix it."""
     if not facts["devices"]:
         return f"Not ready: {facts['no_devices_because']}"
     if facts["outdated"]:
         requirement, version = facts["outdated"][0]
-        return f"Not ready: {requirement} is needed, and {version} is there; run `pip install '{requirement}'`."
+        return f"Not ready: {requirement} is required, but {version} is installed; run `pip install '{requirement}'`."
     states = {file["state"] for file in facts["model_files"]}
     if "damaged" in states or "missing" in states:
-        return f"Ready but for the model: {_about_the_model(facts, damaged='damaged' in states)}"
+        return f"Ready, except for the model: {_model_problem(facts, damaged='damaged' in states)}"
     if facts["unused"]:
         name, package = facts["unused"][0]
-        return f"Ready, on the CPU only: there is {name}, but this jax cannot use it; run `pip install '{package}'`."
+        return f"Ready, on CPU only: there is {name}, but this jax cannot use it; run `pip install '{package}'`."
     return f"Ready: {facts['model']} on {facts['devices'][0]}."
 
 
-def _about_the_model(facts: Mapping[str, Any], *, damaged: bool) -> str:
+def _model_problem(facts: Mapping[str, Any], *, damaged: bool) -> str:
     folder = facts["cache_folder"]
     if not facts["cache_writable"]:
-        return f"{folder} cannot be written to; MINILM_JAX_CACHE names another folder."
-    if facts["free_bytes"] < _ROOM_TO_OBTAIN:
-        room = f"{_ROOM_TO_OBTAIN / 1e6:.0f} MB free, and there are {facts['free_bytes'] / 1e6:.0f}"
-        return f"obtaining it takes {room} in {folder}; MINILM_JAX_CACHE names another folder."
+        return f"{folder} is not writable; choose another folder with MINILM_JAX_CACHE."
+    if facts["free_bytes"] < _BYTES_TO_DOWNLOAD:
+        needed, free = _BYTES_TO_DOWNLOAD / 1e6, facts["free_bytes"] / 1e6
+        return (
+            f"downloading it needs {needed:.0f} MB, but {folder} has only {free:.0f} MB free; choose another folder"
+            " with MINILM_JAX_CACHE."
+        )
     if damaged:
-        return "a file of it is damaged, and is obtained again when first needed."
-    return "it is obtained when first needed (91 MB)."
+        return "one of its files is damaged, and will be downloaded again when it is first used."
+    return "it will be downloaded when it is first used (91 MB)."
 
 
 def _version(package: str) -> str | None:
@@ -82,30 +88,34 @@ def _version(package: str) -> str | None:
 
 
 def _outdated() -> Iterator[tuple[str, str]]:
-    """Yields what minilm-jax asks for, such as "jax>=0.7.2", where another version is installed; and that."""
+    """Yield each requirement of minilm-jax that is not met, such as "jax>=0.7.2", and the installed version."""
     from packaging.requirements import Requirement
 
-    wanted = metadata.requires("minilm-jax") if _version("minilm-jax") else None
-    for requirement in map(Requirement, wanted or ()):
+    requirements = metadata.requires("minilm-jax") if _version("minilm-jax") else None
+    for requirement in map(Requirement, requirements or ()):
         version = None if requirement.marker else _version(requirement.name)
         if version and not requirement.specifier.contains(version, prereleases=True):
             yield str(requirement), version
 
 
 def _devices() -> tuple[list[str], str | None]:
-    """Returns jax's devices, or none and the reason."""
+    """Return the devices that JAX finds, or an empty list and the reason."""
     try:
         import jax
 
         return [f"{device.platform}: {device.device_kind}" for device in jax.devices()], None
-    except (ImportError, RuntimeError) as error:  # JAX_PLATFORMS names what is not there; jax and jaxlib do not fit.
-        wanted = os.environ.get("JAX_PLATFORMS")
-        advice = "unset JAX_PLATFORMS, or install the extra for it, such as cuda12" if wanted else "reinstall jax"
+    # RuntimeError: JAX_PLATFORMS names a missing platform. ImportError: jax and jaxlib do not match.
+    except (ImportError, RuntimeError) as error:
+        chosen = os.environ.get("JAX_PLATFORMS")
+        advice = "unset JAX_PLATFORMS, or install the extra for it, such as cuda12" if chosen else "reinstall jax"
         return [], f"JAX finds no device ({str(error).partition(chr(10))[0]}); {advice}."
 
 
-def _unused(devices: list[str], folder: Path) -> Iterator[tuple[str, str]]:
-    """Yields accelerators that are there and that jax, left to choose, does not compute on; and what would help."""
+def _unused_accelerators(devices: list[str], folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each accelerator of this machine that JAX does not use, and the package that supports it.
+
+    With JAX_PLATFORMS set, the choice of devices is deliberate, so nothing is yielded.
+    """
     used = {device.partition(":")[0] for device in devices}
     for name, pattern, kind, package in _ACCELERATORS:
         if not os.environ.get("JAX_PLATFORMS") and kind not in used and any(folder.glob(pattern)):
@@ -113,7 +123,7 @@ def _unused(devices: list[str], folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _model_files(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yields what the model needs, and what else lies in its folder, such as files converted from it."""
+    """Yield the name, size, sha256 and state of each required file, then of other files in the model folder."""
     published = {file.name: file.sha256 for file in PINNED_ALL_MINILM_L6_V2.files}
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     for name in dict.fromkeys((*FILES_FOR_INFERENCE, *found)):
@@ -129,5 +139,6 @@ def _model_files(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    hidden = ("verified.json",)
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in hidden and not p.name.startswith("."))
+    """Return all files under a folder, except hidden ones and the record of verified hashes."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in files if path.name != "verified.json")

@@ -1,4 +1,4 @@
-"""What the commands that run the model share: its options, loading it, and what it says on the way."""
+"""Shared by all commands that run the model: options, loading, encoding, and the report of truncated texts."""
 
 import contextlib
 import warnings
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from minilm_jax import progress
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import Precision
 
@@ -17,32 +18,32 @@ if TYPE_CHECKING:
 
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# The encoder's own warning, which a line at the end replaces, and jax's about a cache folder that is read-only.
-_NOT_SHOWN = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
+# Commands report truncated texts once, at the end; JAX warns for every program if its cache folder is read-only.
+_HIDDEN_WARNINGS = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --model, --precision and --max-seq-length to a command."""
+    """Add --model, --precision and --max-seq-length to a command."""
     for option in (
         click.option(
             "--precision",
             type=Choice(get_args(Precision)),
             default="float32",
             show_default=True,
-            help="What to compute in; int8 is fastest on a CPU, bfloat16 on a GPU or TPU.",
+            help="Precision of the computation; int8 is fastest on CPU, bfloat16 on GPU and TPU.",
         ),
         click.option(
             "--max-seq-length",
             type=click.IntRange(min=3),
             metavar="TOKENS",
-            help="Cut longer texts there.  [default: the model's, 256; at most 512]",
+            help="Truncate texts to this many tokens.  [default: the model's, 256; maximum 512]",
         ),
         click.option(
             "--model",
-            default="all-minilm-l6-v2",
+            default=DEFAULT_MODEL,
             show_default=True,
             metavar="MODEL",
-            help="A name, or a folder that `convert` wrote or that is from the hub.",
+            help="Model name, or a folder written by `convert` or downloaded from the Hugging Face Hub.",
         ),
     ):
         command = option(command)
@@ -50,7 +51,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def start_compilation_cache() -> None:
-    """Turns the persistent compilation cache on, unless the user said no or it cannot be created."""
+    """Enable the persistent compilation cache, unless --no-compilation-cache is given or its folder is not writable."""
     from minilm_jax.runtime.compilation_cache import enable_compilation_cache
 
     if click.get_current_context().find_root().params["compilation_cache"]:
@@ -59,7 +60,7 @@ def start_compilation_cache() -> None:
 
 
 def load_encoder(model: str, precision: Precision, max_seq_length: int | None) -> "SentenceEncoder":
-    """Loads the model that the options name."""
+    """Load the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 
     start_compilation_cache()
@@ -67,26 +68,26 @@ def load_encoder(model: str, precision: Precision, max_seq_length: int | None) -
 
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":
-    """Embeds texts without a bar or a warning of its own."""
+    """Return the embeddings of texts, float32[n, D], without a progress bar and without warnings."""
     with hide_warnings():
         return encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
 
 
 @contextlib.contextmanager
 def hide_warnings() -> Iterator[None]:
-    """Keeps back the warnings that a command has words of its own for."""
+    """Hide the warnings that commands replace with their own messages."""
     with warnings.catch_warnings():
-        for message in _NOT_SHOWN:
+        for message in _HIDDEN_WARNINGS:
             warnings.filterwarnings("ignore", message)
         yield
 
 
 def report_truncation(encoder: "SentenceEncoder") -> None:
-    """Says on stderr how many texts were cut, if any was, unless nothing is to be said."""
+    """Print to stderr how many texts were truncated, if any were and --quiet is not given."""
     stats = encoder.stats
     if stats.truncated and not progress.silenced():
         click.echo(
             f"{stats.truncated:,} of {stats.texts:,} texts were longer than {encoder.max_seq_length} tokens and were"
-            " cut there; --max-seq-length raises the limit.",
+            " truncated; --max-seq-length raises the limit.",
             err=True,
         )

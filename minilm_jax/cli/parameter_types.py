@@ -1,4 +1,4 @@
-"""Kinds of parameters that the commands share; their errors name the nearest value that there is."""
+"""Parameter types of the commands. Their errors suggest the closest valid value."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -11,43 +11,44 @@ from minilm_jax.errors import did_you_mean
 
 
 class Choice(click.Choice):
-    """One of several words."""
+    """One of a fixed set of words."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Returns the word."""
-        with _suggesting(str(value), map(str, self.choices)):
+        """Return the word, or raise `click.BadParameter` with the closest one."""
+        with _suggestions(str(value), map(str, self.choices)):
             return super().convert(value, param, ctx)
 
 
 class ExistingPath(click.Path):
-    """A path that must be there."""
+    """Path of a file or folder that exists."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Takes what `click.Path` does."""
+        """Accept the arguments of `click.Path`."""
         super().__init__(exists=True, **kwargs)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Returns the path."""
+        """Return the path, or raise `click.BadParameter` with the closest name in its folder."""
         folder = Path(value).parent
-        with _suggesting(str(value), map(str, folder.iterdir()) if folder.is_dir() else ()):
+        with _suggestions(str(value), map(str, folder.iterdir()) if folder.is_dir() else ()):
             return super().convert(value, param, ctx)
 
 
 class Share(click.ParamType):
-    """One of several shares, such as 0/16 to 15/16."""
+    """One of N equal shares of a corpus, written I/N with I from 0 to N-1."""
 
     name = "share"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Returns which of how many."""
+        """Return (I, N), or raise `click.BadParameter`."""
         number, _, count = value.partition("/")
         if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
-            self.fail(f"{value!r} is no share; there are 0/N to N-1/N.", param, ctx)
+            self.fail(f"{value!r} is not a share; write I/N with I from 0 to N-1, such as 0/16.", param, ctx)
         return int(number), int(count)
 
 
 @contextlib.contextmanager
-def _suggesting(given: str, possible: Iterable[str]) -> Iterator[None]:
+def _suggestions(given: str, possible: Iterable[str]) -> Iterator[None]:
+    """Append the closest possible value to the message of a `click.BadParameter`."""
     try:
         yield
     except click.BadParameter as error:

@@ -1,4 +1,4 @@
-"""`minilm-jax search`."""
+"""The `minilm-jax search` command."""
 
 import json
 
@@ -6,26 +6,29 @@ import click
 
 from minilm_jax.cli.corpus_command import Corpus, corpus_command
 from minilm_jax.cli.parameter_types import ExistingPath
+from minilm_jax.cli.terminal import render_texts
 
 
 @click.command()
 @click.argument("query")
-@click.option("--corpus", required=True, type=ExistingPath(dir_okay=False), help="Texts in a .txt, .jsonl or .csv.")
-@click.option("--top-k", "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Most texts to print.")
+@click.option(
+    "--corpus", required=True, type=ExistingPath(dir_okay=False), help="The .txt, .jsonl or .csv file to search."
+)
+@click.option(
+    "--top-k", "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Maximum texts to print."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of row, text and score.")
 @corpus_command
 def search(corpus: Corpus, query: str, top_k: int, as_json: bool) -> None:
-    """Print the texts of a file that are most like a query.
+    """Print the texts of a file that are most similar to a query.
 
     \b
       minilm-jax search "how to get my money back" --corpus questions.txt
       minilm-jax search "broken on arrival" --corpus reviews.csv --field review -k 3 --json
 
-    Row counts the texts of the file from 1; of a .txt file it is the line. The file is embedded once and the index kept
-    beside it, in FILE.index; when the file has changed, what is new in it is embedded. Blank texts are left out.
+    Rows are counted from 1; in a .txt file, a row is a line. Blank texts are skipped. The embeddings are saved in
+    FILE.index, so that a later search of the same file embeds only texts that are new.
     """
-    from minilm_jax.cli.terminal import render_texts
-
     hits = corpus.index.search(query, top_k)
     entries = [{**corpus.entry(hit["corpus_id"]), "score": hit["score"]} for hit in hits]
     if as_json:

@@ -1,4 +1,4 @@
-"""Signals that end a process, as exceptions that unwind it, so that temporary files are removed."""
+"""Signals as exceptions, so that a process that is told to end removes its temporary files first."""
 
 import contextlib
 import signal
@@ -8,20 +8,23 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-_SECONDS_TO_NEXT_TRY = 0.01
+_TERMINATING = ("SIGINT", "SIGTERM", "SIGHUP")
+_SECONDS_BEFORE_RESENDING = 0.01
 
 
 @contextlib.contextmanager
 def raised_as_exceptions() -> Iterator[None]:
-    """Raises KeyboardInterrupt for Ctrl-C and SystemExit for other signals, unless they are ignored or taken."""
-    usual = (signal.SIG_DFL, signal.default_int_handler)
-    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) in usual}
+    """Raise KeyboardInterrupt on Ctrl-C and SystemExit on other terminating signals within the block.
+
+    Signals that are ignored, or that have a handler of the caller's, keep their behavior.
+    """
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    numbers = [getattr(signal, name) for name in _TERMINATING if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) in defaults}
     hook = sys.unraisablehook
-    sys.unraisablehook = lambda lost: _try_again(lost.exc_value) or hook(lost)
+    sys.unraisablehook = lambda ignored: _resend(ignored.exc_value) or hook(ignored)
     for number in before:
-        signal.signal(number, _stop)
+        signal.signal(number, _raise)
     try:
         yield
     finally:
@@ -30,14 +33,17 @@ def raised_as_exceptions() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _raise(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
-def _try_again(lost: Any) -> bool:
-    """Sends a signal anew whose exception fell into a destructor or into jax's garbage collection, which drop it."""
-    if not isinstance(lost, KeyboardInterrupt | SystemExit):
+def _resend(ignored: Any) -> bool:
+    """Send a signal again if Python ignored its exception; return whether it was one of ours.
+
+    Python ignores exceptions raised in destructors and in callbacks of the garbage collector, of which JAX has one.
+    """
+    if not isinstance(ignored, KeyboardInterrupt | SystemExit):
         return False
-    number = signal.SIGINT if isinstance(lost, KeyboardInterrupt) else int(lost.code or 0) - 128
-    threading.Timer(_SECONDS_TO_NEXT_TRY, signal.raise_signal, [number]).start()
+    number = signal.SIGINT if isinstance(ignored, KeyboardInterrupt) else int(ignored.code or 0) - 128
+    threading.Timer(_SECONDS_BEFORE_RESENDING, signal.raise_signal, [number]).start()
     return True

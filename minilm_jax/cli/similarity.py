@@ -1,23 +1,23 @@
-"""`minilm-jax similarity`."""
+"""The `minilm-jax similarity` command."""
 
 import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
-from minilm_jax.config import Precision
+from minilm_jax.cli.terminal import render_matrix
+from minilm_jax.config import PictureFormat, Precision
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-_PICTURES = (".png", ".svg", ".pdf")
+_PICTURE_SUFFIXES = tuple(f".{name}" for name in get_args(PictureFormat))
 _DOTS_PER_INCH = 200
 
 
@@ -26,7 +26,9 @@ _DOTS_PER_INCH = 200
 @model_command.options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the texts and the matrix.")
 @click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map too: .png, .svg or .pdf."
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Also draw a heat map to this file ({', '.join(_PICTURE_SUFFIXES)}).",
 )
 @quiet_option
 def similarity(
@@ -37,20 +39,18 @@ def similarity(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """Print how alike texts are: cosines, 1 for the same.
+    """Print the cosine similarity of texts; 1 means identical.
 
     \b
       minilm-jax similarity "A cat sleeps." "A kitten naps."      one number
       minilm-jax similarity "A cat." "A dog." "A car." "A bus."   a matrix
-      minilm-jax similarity "A cat." "A dog." --plot alike.png    a picture too
+      minilm-jax similarity "A cat." "A dog." --plot alike.png    also a heat map
     """
     if len(texts) < 2:
         raise click.UsageError("similarity needs two texts or more.")
-    if plot is not None and plot.suffix.lower() not in _PICTURES:
-        raise click.UsageError(f"{plot}: the suffix of a picture is one of {', '.join(_PICTURES)}.")
+    if plot is not None and plot.suffix.lower() not in _PICTURE_SUFFIXES:
+        raise click.UsageError(f"{plot}: the suffix must be one of {', '.join(_PICTURE_SUFFIXES)}.")
     import numpy as np
-
-    from minilm_jax.cli.terminal import render_matrix
 
     encoder = model_command.load_encoder(model, precision, max_seq_length)
     vectors = model_command.encode(encoder, texts)
@@ -73,6 +73,6 @@ def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> No
 
     figure = style.figure(similarity_heatmap(matrix, texts))
     with atomic_write(path) as written, warnings.catch_warnings():
-        # A letter that no installed font has shows as a box.
+        # Characters that no installed font has are drawn as boxes, which is good enough.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(written, dpi=_DOTS_PER_INCH, bbox_inches="tight")
