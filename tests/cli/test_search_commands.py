@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import minilm_jax as mj
-from minilm_jax.cli import main, model_command, terminal
+from minilm_jax.cli import model_command, terminal
+from tests.helpers.command_line import run_command as run
 
 TEXTS = """How do I reset my password?
 I forgot my password, what now?
@@ -19,25 +21,21 @@ The cat sits outside."""
 
 
 @pytest.fixture
-def embedded(encoder, monkeypatch):
-    """Counts the texts that commands embed, queries too."""
+def embedded(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Function that returns how many texts, queries included, the commands have embedded."""
     monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
     before = encoder.stats.texts
     return lambda: encoder.stats.texts - before
 
 
 @pytest.fixture
-def corpus(tmp_path):
+def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "texts.txt"
     path.write_text(TEXTS)
     return path
 
 
-def run(*arguments):
-    return CliRunner().invoke(main, list(map(str, arguments)))
-
-
-def test_a_search_prints_rows_scores_and_texts(embedded, corpus):
+def test_search_prints_scores_rows_and_texts(embedded: Callable[[], int], corpus: Path) -> None:
     result = run("search", "cannot log in", "--corpus", corpus, "-k", 2)
     lines = result.stdout.splitlines()
     assert lines[0] == "score  row  text"
@@ -52,10 +50,10 @@ def test_a_search_prints_rows_scores_and_texts(embedded, corpus):
     assert hits[0]["score"] > hits[-1]["score"]
 
 
-def test_a_corpus_is_embedded_once_and_then_what_changed(embedded, corpus):
+def test_saved_index_is_reused_and_only_new_texts_are_embedded(embedded: Callable[[], int], corpus: Path) -> None:
     for command in (["search", "cat", "--corpus"], ["cluster"], ["duplicates"]):
         assert run(*command, corpus).exit_code == 0
-    assert embedded() == 5 + 1  # Two lines are equal.
+    assert embedded() == 5 + 1  # Two of the six texts are equal; the query is one more.
     corpus.write_text(f"Dogs bark.\n{TEXTS}")
     hits = json.loads(run("search", "dogs", "--corpus", corpus, "--json").stdout)
     assert hits[0]["row"] == 1
@@ -63,7 +61,7 @@ def test_a_corpus_is_embedded_once_and_then_what_changed(embedded, corpus):
     assert {path.name for path in corpus.parent.iterdir()} == {"texts.txt", "texts.txt.index"}
 
 
-def test_the_index_may_be_elsewhere_and_other_formats_be_read(embedded, tmp_path):
+def test_csv_corpus_and_index_folder_can_be_chosen(embedded: Callable[[], int], tmp_path: Path) -> None:
     corpus, index = tmp_path / "t.csv", tmp_path / "deep" / "index"
     corpus.write_text('id,review\n1,"two\nlines"\n2,one\n')
     result = run("search", "one", "--corpus", corpus, "--field", "review", "--index", index, "-k", 1)
@@ -72,28 +70,34 @@ def test_the_index_may_be_elsewhere_and_other_formats_be_read(embedded, tmp_path
     assert os.listdir(tmp_path) in (["t.csv", "deep"], ["deep", "t.csv"])
 
 
-def test_an_index_of_another_model_is_made_anew(embedded, encoder, corpus, folder, monkeypatch):
+def test_index_of_another_model_is_rebuilt(
+    embedded: Callable[[], int],
+    encoder: mj.SentenceEncoder,
+    corpus: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run("search", "cat", "--corpus", corpus)
     other = mj.SentenceEncoder(folder, max_seq_length=128)
     monkeypatch.setattr(model_command, "load_encoder", lambda *_: other)
     result = run("search", "cat", "--corpus", corpus)
     assert result.exit_code == 0
-    assert "note: all texts are embedded anew" in result.stderr
+    assert "note: the saved index is not used and all texts are embedded again" in result.stderr
     assert run("search", "cat", "--corpus", corpus).stderr == ""
     monkeypatch.setattr(model_command, "load_encoder", lambda *_: encoder)
     assert run("search", "cat", "--corpus", corpus, "--quiet").stderr == ""
 
 
-def test_an_index_that_cannot_be_kept_is_done_without(embedded, corpus):
+def test_search_works_if_the_index_cannot_be_saved(embedded: Callable[[], int], corpus: Path) -> None:
     (corpus.parent / "texts.txt.index").mkdir()
     (corpus.parent / "texts.txt.index" / "thesis.txt").touch()
     result = run("search", "cat", "--corpus", corpus, "-k", 1)
     assert "The cat sits outside." in result.stdout
-    assert "note: the index is not kept, --index names another place for it" in result.stderr
+    assert "note: the index is not saved; choose another folder with --index" in result.stderr
     assert (corpus.parent / "texts.txt.index" / "thesis.txt").exists()
 
 
-def test_clusters(embedded, corpus):
+def test_cluster_prints_groups_of_similar_texts(embedded: Callable[[], int], corpus: Path) -> None:
     lines = run("cluster", corpus, "--min-size", 2, "--threshold", 0.5).stdout.splitlines()
     assert lines[0] == "size  row  text"
     assert {line[:4].strip() for line in lines[1:7]} == {"2", ""}
@@ -102,23 +106,26 @@ def test_clusters(embedded, corpus):
     assert sorted(sorted(text["row"] for text in each) for each in clusters) == [[1, 2], [4, 5], [6, 7]]
 
 
-def test_large_clusters_are_shortened(embedded, tmp_path):
+def test_cluster_shows_five_texts_of_a_large_cluster(embedded: Callable[[], int], tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a cat\n" * 9)
     lines = run("cluster", tmp_path / "t.txt").stdout.splitlines()
     assert lines[1:7] == ["   9    1  a cat", *(f"      {i:>3}  a cat" for i in range(2, 6)), "           … 4 more"]
     assert len(run("cluster", tmp_path / "t.txt", "--all").stdout.splitlines()) == 1 + 9 + 2
 
 
-def test_duplicates(embedded, corpus):
+def test_duplicates_prints_pairs_above_the_threshold(embedded: Callable[[], int], corpus: Path) -> None:
     lines = run("duplicates", corpus).stdout.splitlines()
     assert lines[:3] == ["score  row  text", "1.000    6  The cat sits outside.", "         7  The cat sits outside."]
     assert lines[-1] == "Pairs with a cosine of 0.9 or more: 1, of 6 texts."
-    assert "15, of 6 texts. --most 15 prints all." in run("duplicates", corpus, "--most", 2, "--threshold", -1).stdout
+    assert (
+        "15, of 6 texts. --most 15 prints all pairs."
+        in run("duplicates", corpus, "--most", 2, "--threshold", -1).stdout
+    )
     pairs = json.loads(run("duplicates", corpus, "--threshold", 1, "--json").stdout)
     assert [(pair["rows"], pair["texts"]) for pair in pairs] == [([6, 7], ["The cat sits outside."] * 2)]
 
 
-def test_a_file_without_texts(embedded, tmp_path):
+def test_file_without_texts_gives_empty_results(embedded: Callable[[], int], tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n \n")
     assert run("search", "a", "--corpus", tmp_path / "t.txt", "--json").stdout == "[]\n"
     assert run("search", "a", "--corpus", tmp_path / "t.txt").stdout == "score  row  text\n"
@@ -136,9 +143,10 @@ def test_a_file_without_texts(embedded, tmp_path):
         (["duplicates", "x.jsonl", "--threshold", "2"], 2, "--threshold"),
     ],
 )
-def test_what_is_wrong_shows_before_the_model_is_loaded(arguments, code, message, tmp_path, monkeypatch):
+def test_errors_appear_before_the_model_is_loaded(
+    no_model: None, arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
     for name in ("x.log", "x.jsonl"):
         (tmp_path / name).write_text("{")
     result = run(*arguments)
@@ -146,7 +154,7 @@ def test_what_is_wrong_shows_before_the_model_is_loaded(arguments, code, message
     assert message in " ".join(result.stderr.split())
 
 
-def test_a_table_in_a_terminal_keeps_to_its_width(monkeypatch):
+def test_table_in_a_terminal_fits_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "30")
     table = terminal.render_texts("score", [("0.5", "1", "犬 " * 20), ("", "12", "line\nend"), ("", "3", "x" * 10**6)])

@@ -1,4 +1,4 @@
-"""What ends the command line early: a signal, or a reader that goes away. Nothing half done stays behind."""
+"""Early ends of a command: a closed pipe, or a signal, after which no partial output file remains."""
 
 import json
 import os
@@ -13,10 +13,13 @@ from minilm_jax.cli import signals
 from tests.helpers.command_line import command
 
 
-def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+def test_closed_output_pipe_ends_the_command_without_a_message(numbers_model: Path) -> None:
     lines = b"hello\n" * 5_000
     with subprocess.Popen(
-        command("embed", "--file", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command("embed", "--file", "-", "--model", numbers_model),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -32,10 +35,12 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
 @pytest.mark.parametrize(
     ("number", "code", "name"), [(signal.SIGINT, 130, "out.npy"), (signal.SIGTERM, 143, "out.parquet")]
 )
-def test_a_signal_leaves_no_file(tmp_path: Path, number: signal.Signals, code: int, name: str) -> None:
+def test_signal_leaves_no_partial_file(
+    numbers_model: Path, tmp_path: Path, number: signal.Signals, code: int, name: str
+) -> None:
     source = tmp_path / "in.txt"
-    source.write_text("a few words\n" * 100_000)
-    arguments = command("embed", "--file", source, "--out", tmp_path / name)
+    source.write_text("a few words\n" * 2_000_000)
+    arguments = command("embed", "--model", numbers_model, "--file", source, "--out", tmp_path / name)
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_for_bytes(tmp_path)
@@ -48,6 +53,7 @@ def test_a_signal_leaves_no_file(tmp_path: Path, number: signal.Signals, code: i
 
 
 def wait_for_bytes(folder: Path) -> None:
+    """Wait until the command has written part of its output to a temporary file."""
     for _ in range(1_200):
         if any(path.stat().st_size for path in folder.glob(".out*/out*")):
             return
@@ -55,7 +61,7 @@ def wait_for_bytes(folder: Path) -> None:
     pytest.fail("nothing was written in two minutes")
 
 
-def test_a_signal_whose_exception_is_lost_in_a_destructor_comes_again() -> None:
+def test_signal_is_sent_again_if_a_destructor_swallows_its_exception() -> None:
     class Interrupted:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -63,7 +69,8 @@ def test_a_signal_whose_exception_is_lost_in_a_destructor_comes_again() -> None:
     def run() -> None:
         with signals.raised_as_exceptions():
             Interrupted()
-            time.sleep(10)
+            for _ in range(1_000):
+                time.sleep(0.01)  # Python runs signal handlers between these calls.
 
     with pytest.raises(SystemExit, match="143"):
         run()

@@ -1,4 +1,4 @@
-"""What a person reads in a terminal: tables, sizes, and bars, which nothing but a terminal gets."""
+"""Output for people: matrices, tables, file sizes, and progress bars, which only a terminal shows."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_matrix_in_a_terminal():
+def test_matrix_shortens_and_cleans_its_labels() -> None:
     texts = ["A cat sleeps on the sofa", "犬が走る", "line\nend \x1b[31m"]
     matrix = np.eye(3) - 0.25
     assert render_matrix(texts, matrix, 44) == (
@@ -29,39 +29,41 @@ def test_a_matrix_in_a_terminal():
 
 
 @pytest.mark.parametrize("count", [1, 3, 9, 40, 100])
-def test_a_matrix_fits_its_width(count):
+def test_matrix_fits_the_width(count: int) -> None:
     lines = render_matrix(["word " * 40] * count, np.ones((count, count))).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(line.count("1.000") for line in lines) == count**2
 
 
-def test_sizes():
+def test_file_sizes_have_decimal_units() -> None:
     sizes = [render_size(size) for size in (0, 999, 1_000, 90_868_376, 2 * 10**9, 10**13)]
     assert sizes == ["0 B", "999 B", "1 kB", "90.9 MB", "2 GB", "1e+04 GB"]
 
 
 def shown_by_stages(monkeypatch: pytest.MonkeyPatch, stderr: io.StringIO) -> str:
     monkeypatch.setattr(sys, "stderr", stderr)
-    with progress.stages(1_000_000, ("reading", "proving")) as done:
+    with progress.stages(1_000_000, ("reading", "verifying")) as done:
         done()
         done()
     return stderr.getvalue()
 
 
-def test_stages_show_what_is_being_done_the_rate_and_the_time_left(monkeypatch):
+def test_stages_bar_shows_stage_percentage_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = shown_by_stages(monkeypatch, Terminal())
     assert "reading:   0%" in shown
-    assert "proving:  50%" in shown
+    assert "verifying:  50%" in shown
     assert "1.00M/2.00M" in shown
     assert "B/s]" in shown
 
 
-def test_what_is_no_terminal_gets_no_bar(monkeypatch):
+def test_output_other_than_a_terminal_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown_by_stages(monkeypatch, io.StringIO()) == ""
 
 
-def test_quiet_turns_bars_off_for_its_command_alone(monkeypatch, caplog):
-    states = []
+def test_quiet_hides_bars_for_one_command_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    states: list[bool] = []
     monkeypatch.setattr(
         "minilm_jax.cli.model_command.load_encoder", lambda *_: states.append(progress.silenced()) or 1 / 0
     )

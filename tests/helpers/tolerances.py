@@ -28,6 +28,8 @@ GOLDEN_VECTORS = 1e-6 * _OLD_PRODUCTS
 # Reference values that were printed with four decimals, and with five of which some were truncated.
 FOUR_DECIMALS = 5e-5
 FIVE_DECIMALS_TRUNCATED = 1e-5
+# Values printed with six decimals: half a unit of the last decimal, and reordered float32 sums.
+SIX_DECIMALS = 2e-6
 # float64 values that were stored as float32: half a unit in the last place (relative), and a little near zero.
 STORED_FLOAT64_RELATIVE = 2**-24
 STORED_FLOAT64 = 1e-9
