@@ -5,7 +5,7 @@ A row that cannot be parsed becomes a row of nulls with the reason, so that it d
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -39,7 +39,7 @@ class Columns(NamedTuple):
     problems: pa.Array
 
 
-def read_rows(file: BinaryIO, format: CorpusFormat) -> Iterator[Row[Mapping[str, Any]]]:
+def read_rows(file: BinaryIO, format: CorpusFormat) -> Iterator[Row[dict[str, Any]]]:
     """Read the rows of a text file with their values by column name; blank lines are skipped.
 
     Args:
@@ -131,7 +131,7 @@ def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:
     return header.values if header else []
 
 
-def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[Mapping[str, Any]]]:
+def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[dict[str, Any]]]:
     header = _read_header(rows)
     for row in rows:
         if row.problem:
