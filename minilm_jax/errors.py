@@ -1,4 +1,4 @@
-"""The exceptions of minilm-jax. Every message says what is wrong, where, and what to do about it."""
+"""The exceptions of minilm-jax. Every message names the problem, its location, and a fix."""
 
 import difflib
 from collections.abc import Iterable

@@ -36,7 +36,7 @@ def run() -> None:
     """Download the model, convert it, run it, and print its outputs.
 
     Raises:
-        MinilmJaxError: A step failed; the message says what to do.
+        MinilmJaxError: A step failed; the message names the fix.
     """
     with _step("download the ONNX file of all-MiniLM-L6-v2"):
         model = import_converter("default_model").default_onnx_file()

@@ -1,4 +1,4 @@
-"""Signals as exceptions, so that a process that is told to end removes its temporary files first."""
+"""Terminating signals as exceptions, so that temporary files are removed before the process ends."""
 
 import contextlib
 import signal
