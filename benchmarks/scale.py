@@ -11,16 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchmarks.harness.command import DOCS
 from benchmarks.harness.machine import conditions, describe
 from benchmarks.harness.measuring import in_turns
 from benchmarks.harness.report import facts, table
 from benchmarks.texts import short_texts
+
+Times: TypeAlias = NDArray[np.float64]
 
 _PAGE_FILE = DOCS / "scale-measured.md"
 _SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -76,32 +80,16 @@ rounds. The shards contained all rows.
 """
 
 
-class Cost(NamedTuple):
-    """The time that something takes.
-
-    Attributes:
-        seconds: Wall-clock time.
-        processor: Processor time of all cores, in seconds.
-    """
-
-    seconds: float
-    processor: float
-
-    def __sub__(self, other: "Cost") -> "Cost":
-        """Return the difference of both times."""
-        return Cost(self.seconds - other.seconds, self.processor - other.processor)
-
-
 class Run(NamedTuple):
     """A process that has exited.
 
     Attributes:
-        cost: The time that it took.
+        times: Wall-clock time and processor time of all cores, in seconds; float64[2].
         megabytes: Its peak memory.
         output: Its standard output.
     """
 
-    cost: Cost
+    times: Times
     megabytes: float
     output: str
 
@@ -130,9 +118,9 @@ class Corpus:
             raise SystemExit(f"{written} of {self.rows} rows were written.")
         return run
 
-    def encode(self) -> Cost:
-        """Return the time of `encode` for the same texts."""
-        return Cost(*map(float, _run("-c", _ENCODE, str(self._file), self._precision).output.split()))
+    def encode(self) -> Times:
+        """Return the times of `encode` for the same texts."""
+        return np.array(_run("-c", _ENCODE, str(self._file), self._precision).output.split(), float)
 
 
 def main() -> None:
@@ -159,13 +147,13 @@ def _measured(corpora: Sequence[Corpus], arguments: argparse.Namespace) -> str:
     # Fill the compilation cache.
     smallest.embed()
     smallest.encode()
-    start = _median([one.embed().cost for _ in range(arguments.rounds)])
+    start = np.median([one.embed().times for _ in range(arguments.rounds)], axis=0)
     growth = table([_GROWTH, *_growth(corpora[1:], start, arguments.rounds)])
     engines = "Not measured: Ray was not installed."
     if importlib.util.find_spec("ray"):
         middle = next(corpus for corpus in reversed(corpora) if corpus.rows <= _RAY_ROWS)
         engines = table([_ENGINES, *_engines(one, middle, arguments.rounds)])
-    return render(arguments.precision, growth, start.seconds, engines, machine)
+    return render(arguments.precision, growth, start[0], engines, machine)
 
 
 def render(precision: str, growth: str, start: float, engines: str, machine: str) -> str:
@@ -187,17 +175,14 @@ def write_texts(path: Path, rows: int) -> None:
             writer.write_table(pa.table({"id": list(ids), "text": texts}))
 
 
-def _growth(corpora: Sequence[Corpus], start: Cost, rounds: int) -> Iterator[tuple[str, ...]]:
+def _growth(corpora: Sequence[Corpus], start: Times, rounds: int) -> Iterator[tuple[str, ...]]:
     for corpus in corpora:
         pairs = [(corpus.embed(), corpus.encode()) for _ in range(rounds if corpus.rows <= _RAY_ROWS else 1)]
-        embedded, encoded = [run.cost - start for run, _ in pairs], [cost for _, cost in pairs]
-        overheads = [
-            Cost(1 - theirs.seconds / ours.seconds, 1 - theirs.processor / ours.processor)
-            for ours, theirs in zip(embedded, encoded, strict=True)
-        ]
-        ours, theirs = (f"{corpus.rows / _median(costs).seconds:,.0f}" for costs in (embedded, encoded))
+        embedded, encoded = np.array([run.times - start for run, _ in pairs]), np.array([times for _, times in pairs])
+        rates = (f"{corpus.rows / np.median(times[:, 0]):,.0f}" for times in (embedded, encoded))
         peak = f"{max(run.megabytes for run, _ in pairs):,.0f}"
-        yield f"{corpus.rows:,}", ours, peak, theirs, *(f"{share:.1%}" for share in _median(overheads))
+        overheads = (f"{share:.1%}" for share in np.median(1 - encoded / embedded, axis=0))
+        yield f"{corpus.rows:,}", next(rates), peak, next(rates), *overheads
         print(f"  {corpus.rows:,} rows are done", flush=True)
 
 
@@ -205,16 +190,12 @@ def _engines(one: Corpus, corpus: Corpus, rounds: int) -> Iterator[tuple[str, ..
     parts = ("--shard-rows", str(corpus.rows // _RAY_PARTS))
 
     def embed(options: tuple[str, ...]) -> Callable[[], tuple[float, ...]]:
-        return lambda: tuple(each.embed(*parts, *options).cost.seconds for each in (one, corpus))
+        return lambda: tuple(each.embed(*parts, *options).times[0] for each in (one, corpus))
 
     found = in_turns({engine: embed(options) for engine, options in _OPTIONS.items()}, rounds)
     for engine, times in found.items():
         start, whole = map(statistics.median, zip(*times, strict=True))
         yield f"{corpus.rows:,}", engine, f"{whole:,.1f}", f"{start:.1f}", f"{corpus.rows / (whole - start):,.0f}"
-
-
-def _median(costs: Sequence[Cost]) -> Cost:
-    return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
 def _run(*command: str) -> Run:
@@ -228,8 +209,8 @@ def _run(*command: str) -> Run:
         if process.returncode:
             errors.seek(0)
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read()}")
-        cost = Cost(seconds, usage.ru_utime + usage.ru_stime)
-        return Run(cost, usage.ru_maxrss * 1024 / 1e6, output.read())
+        times = np.array([seconds, usage.ru_utime + usage.ru_stime])
+        return Run(times, usage.ru_maxrss * 1024 / 1e6, output.read())
 
 
 if __name__ == "__main__":

@@ -46,13 +46,12 @@ contenders run in turns, and the fastest and slowest round.
 """
 
 
-def ours(path: Path) -> Search:
-    """Prepare minilm-jax."""
+def _ours(vectors: Vectors) -> Search:
     import jax.numpy as jnp
 
     from minilm_jax.search import dot_score, semantic_search
 
-    corpus = jnp.asarray(np.load(path, mmap_mode="r"))
+    corpus = jnp.asarray(vectors)
 
     def search(queries: Vectors) -> NDArray[np.integer]:
         results = semantic_search(queries, corpus, top_k=_TOP_K, score_function=dot_score)
@@ -61,10 +60,7 @@ def ours(path: Path) -> Search:
     return search
 
 
-def by_numpy(path: Path) -> Search:
-    """Prepare NumPy."""
-    vectors = np.load(path, mmap_mode="r")
-
+def _by_numpy(vectors: Vectors) -> Search:
     def search(queries: Vectors) -> NDArray[np.integer]:
         scores = queries @ vectors.T
         top = np.argpartition(-scores, _TOP_K, axis=1)[:, :_TOP_K]
@@ -74,29 +70,25 @@ def by_numpy(path: Path) -> Search:
     return search
 
 
-def by_faiss(path: Path) -> Search:
-    """Prepare faiss."""
+def _by_faiss(vectors: Vectors) -> Search:
     import faiss  # pyright: ignore[reportMissingImports] only in the environment for peers
 
-    vectors = np.load(path, mmap_mode="r")
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     return lambda queries: index.search(queries, _TOP_K)[1]
 
 
-def by_usearch(path: Path) -> Search:
-    """Prepare usearch."""
+def _by_usearch(vectors: Vectors) -> Search:
     from usearch.index import MetricKind, search  # pyright: ignore[reportMissingImports] only there
 
-    vectors = np.load(path, mmap_mode="r")
     return lambda queries: np.atleast_2d(search(vectors, queries, _TOP_K, MetricKind.IP, exact=True).keys)
 
 
-_CONTENDERS: Mapping[str, Callable[[Path], Search]] = {
-    OURS: ours,
-    "numpy": by_numpy,
-    "faiss": by_faiss,
-    "usearch": by_usearch,
+_CONTENDERS: Mapping[str, Callable[[Vectors], Search]] = {
+    OURS: _ours,
+    "numpy": _by_numpy,
+    "faiss": _by_faiss,
+    "usearch": _by_usearch,
 }
 
 
@@ -122,7 +114,7 @@ def _measured(count: int) -> Iterator[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "vectors.npy"
         np.save(path, random_vectors(count, seed=0))
-        workers = [stack.enter_context(ModelWorker(name, load, path)) for name, load in _CONTENDERS.items()]
+        workers = [stack.enter_context(ModelWorker(name, prepare, name, path)) for name in _CONTENDERS]
         for queries in _QUERIES:
             found = {each.name: each.do(search, queries)[0] for each in workers}  # The first call warms up.
             times = {
@@ -147,6 +139,11 @@ def random_vectors(count: int, seed: int) -> Vectors:
     """Return unit vectors, float32[count, 384]."""
     vectors = np.random.default_rng(seed).standard_normal((count, _DIMENSIONS), np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def prepare(name: str, path: Path) -> Search:
+    """Load the vectors into a contender."""
+    return _CONTENDERS[name](np.load(path, mmap_mode="r"))
 
 
 def search(contender: Search, queries: int) -> tuple[list[list[int]], float]:

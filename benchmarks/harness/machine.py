@@ -11,35 +11,11 @@ from pathlib import Path
 from benchmarks.peers import THREADS
 
 _PACKAGES = (
-    "minilm-jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "numpy",
-    "tokenizers",
-    "openvino",
-    "nncf",
-    "onnxruntime",
-    "ctranslate2",
-    "fastembed",
-    "torch",
-    "sentence-transformers",
-    "transformers",
-    "faiss-cpu",
-    "usearch",
-)
+    "minilm-jax jax jaxlib flax numpy tokenizers openvino nncf onnxruntime ctranslate2 fastembed torch"
+    " sentence-transformers transformers faiss-cpu usearch"
+).split()
 # The speed of each precision relative to the others depends on these.
-_INSTRUCTIONS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx_vnni",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "i8mm",
-)
+_INSTRUCTIONS = "avx2 avx512f avx512_vnni avx512_bf16 avx_vnni amx_tile amx_bf16 amx_int8 i8mm".split()
 
 
 def describe() -> Mapping[str, str]:

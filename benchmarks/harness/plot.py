@@ -1,7 +1,7 @@
 """The chart of `docs/benchmarks.md`: the speed of every contender relative to minilm-jax, by level and precision."""
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,25 +106,16 @@ def _panel(axes: Any, panel: _Panel, bars: int) -> None:
     axes.tick_params(axis="x", labelbottom=True)
     axes.set_xlabel("speed relative to minilm-jax (higher is better)", fontsize=9)
     axes.set_ylim(bars - 1.4, -0.6)  # All bars of the chart have the same height.
-    ticks = []
-    for start, workload, contenders in _placed(panel):
-        ticks.append((start + (len(contenders) - 1) / 2, workload))
-        for offset, (contender, speeds) in enumerate(contenders.items()):
-            _bar(axes, start + offset, speeds, _COLORS[contender])
-    axes.set_yticks([place for place, _ in ticks], [workload for _, workload in ticks])
+    ticks, place = [], 0
+    for contenders in panel.values():
+        ticks.append(place + (len(contenders) - 1) / 2)
+        for contender, speeds in contenders.items():
+            axes.barh(place, statistics.median(speeds), _BAR, color=_COLORS[contender])
+            axes.hlines(place, min(speeds), max(speeds), color="dimgray", linewidth=0.8)
+            place += 1
+        place += 1
+    axes.set_yticks(ticks, list(panel))
     axes.axvline(1, color="black", linewidth=0.8)
-
-
-def _placed(panel: _Panel) -> Iterator[tuple[int, str, Mapping[str, Sequence[float]]]]:
-    start = 0
-    for workload, contenders in panel.items():
-        yield start, workload, contenders
-        start += len(contenders) + 1
-
-
-def _bar(axes: Any, place: float, speeds: Sequence[float], color: str) -> None:
-    axes.barh(place, statistics.median(speeds), _BAR, color=color)
-    axes.hlines(place, min(speeds), max(speeds), color="dimgray", linewidth=0.8)
 
 
 def _processor(report: Report) -> str:

@@ -24,17 +24,10 @@ _BATCH_SIZES = {"cpu": 32, "cuda": 512}
 _MOST_SHAPES = 64
 
 
-class Sbert:
+class _Sbert:
     """A `SentenceTransformer` as a `TokenModel` and as a `DeviceModel`."""
 
     def __init__(self, model: SentenceTransformer, batch_size: int, compiled: bool) -> None:
-        """Keep the model, and its own forward pass in case it is compiled.
-
-        Args:
-            model: The model, on its device.
-            batch_size: Texts per batch of `encode`.
-            compiled: Whether torch compiles the model.
-        """
         self._model, self._batch_size, self._compiled = model, batch_size, compiled
         self._forward = model[0].auto_model.forward
         self._placed: list[dict[str, Any]] = []
@@ -43,17 +36,14 @@ class Sbert:
             self._compile(dynamic=True)  # `encode` pads to many different lengths.
 
     def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
-        """Embed batches of token ids without padding."""
         return [_array(self._vectors(self._features(Batch(ids, np.ones_like(ids))))) for ids in batches]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts, truncated at 256 tokens."""
         return self._model.encode(
             list(texts), batch_size=self._batch_size, show_progress_bar=False, normalize_embeddings=True
         )
 
     def place(self, tokens: RaggedIds, budget: int) -> Vectors:
-        """Put batches on the device and compile; return their vectors, float32[n, D]."""
         batches = list(padded(tokens, budget))
         self._placed = [self._features(batch) for batch, _ in batches]
         if self._compiled:
@@ -62,7 +52,6 @@ class Sbert:
         return _array(torch.cat(self._run()))[np.argsort(order)]
 
     def run(self) -> None:
-        """Compute the vectors of all placed batches and wait for them."""
         self._run()
         self._wait()
 
@@ -82,7 +71,6 @@ class Sbert:
         return {name: torch.from_numpy(x.astype(np.int64)).to(self._model.device) for name, x in named.items()}
 
     def multiply(self, rows: int, inner: int, columns: int, calls: int) -> float:
-        """Return the mean seconds of a product of bfloat16[rows, inner] and bfloat16[inner, columns]."""
         shapes = ((rows, inner), (inner, columns))
         left, right = (torch.randn(shape, dtype=torch.bfloat16, device=self._model.device) for shape in shapes)
         torch.matmul(left, right)
@@ -98,18 +86,17 @@ class Sbert:
             torch.cuda.synchronize()
 
     def facts(self) -> Mapping[str, str]:
-        """Return the precision of float32 products."""
         return {"float32 products, torch": f"{torch.get_float32_matmul_precision()} (highest is float32, no TF32)"}
 
 
-def load(folder: Path, precision: Precision, gpu: bool = False, compiled: bool = False) -> Sbert:
+def load(folder: Path, precision: Precision, gpu: bool = False, compiled: bool = False) -> _Sbert:
     """Load the model from its folder, onto the GPU if asked for and available."""
     torch.set_num_threads(THREADS)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     settings = {"dtype": precision, "attn_implementation": "sdpa"}
     model = SentenceTransformer(str(folder), device=device, local_files_only=True, model_kwargs=settings)
     model.max_seq_length = _MAX_TOKENS
-    return Sbert(model.eval(), _BATCH_SIZES[device], compiled)
+    return _Sbert(model.eval(), _BATCH_SIZES[device], compiled)
 
 
 def _array(vectors: Any) -> Vectors:

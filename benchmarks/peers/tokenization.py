@@ -11,20 +11,18 @@ from minilm_jax.config import Precision
 from minilm_jax.tokens.tokenizer import TextTokenizer
 
 
-class Tokenization:
-    """A `TextModel` that only tokenizes."""
+class _Tokenization:
+    """A `TextModel` that only tokenizes, on all cores, and returns no vectors."""
 
     def __init__(self, folder: Path) -> None:
-        """Load the tokenizer of a model folder."""
         self._tokenizer = TextTokenizer(folder / TOKENIZER_FILE)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Tokenize texts, truncated at 256 tokens, on all cores; return no vectors."""
         self._tokenizer(texts)
         return np.empty((0, 0), np.float32)
 
 
-def load(folder: Path, precision: Precision) -> Tokenization:
+def load(folder: Path, precision: Precision) -> _Tokenization:
     """Load the tokenizer of a model folder; the precision is irrelevant."""
     del precision
-    return Tokenization(folder)
+    return _Tokenization(folder)
