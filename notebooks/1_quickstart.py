@@ -3,26 +3,32 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/minilm-jax/blob/main/notebooks/1_quickstart.ipynb)
 #
-# The sentence encoder all-MiniLM-L6-v2 turns a text into 384 numbers. Texts that mean nearly the same get vectors that
-# point nearly the same way. Here the model is converted from ONNX to Flax params, proved, used, and compiled by XLA.
+# The sentence encoder all-MiniLM-L6-v2 maps a text to a vector with 384 dimensions. Texts with similar meanings get vectors
+# with similar directions. This notebook converts the model from ONNX to Flax params, verifies the conversion, and embeds
+# some sentences with functions that XLA compiles.
 
 # %%
-# Installs minilm-jax where it is missing, as on Colab, and leaves the jax that is there as it is.
+# Install the packages that are missing, for example on Colab. An installed jax keeps its version.
 import importlib.util
 import subprocess
 import sys
 from importlib.metadata import version
 
-if importlib.util.find_spec("minilm_jax") is None:
-    source = "minilm-jax[plot,verify] @ git+https://github.com/OWNER/minilm-jax"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source, f"jax=={version('jax')}"], check=True)
+PACKAGES = {
+    "minilm_jax": "minilm-jax[plot,verify] @ git+https://github.com/OWNER/minilm-jax",
+    "matplotlib": "matplotlib",
+}
+missing = [source for module, source in PACKAGES.items() if importlib.util.find_spec(module) is None]
+if missing:
+    pins = [f"jax=={version('jax')}"] if importlib.util.find_spec("jax") else []
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing, *pins], check=True)
 
 # %% [markdown]
-# ## Convert, and prove
+# ## Convert and verify
 #
-# The ONNX file is obtained once and kept. Its weights are found by the structure of the graph, never by name. Then the
-# graph and the converted encoder run on the same inputs, and nothing is written if they differ. On the command line this
-# is `python -m convert onnx_to_flax`.
+# The ONNX file is downloaded once and cached. The converter finds the weights by the structure of the graph, not by their
+# names. Then it runs the graph and the converted encoder on the same inputs, and writes nothing if the outputs differ. The
+# same conversion is available on the command line as `python -m convert onnx_to_flax`.
 
 # %%
 import tempfile
@@ -36,26 +42,26 @@ from convert.pipeline import convert_to_folder
 
 folder, record = convert_to_folder(out=Path(tempfile.mkdtemp()) / "all-minilm-l6-v2-flax")
 
-for name, proof in record["proof"]["outputs"].items():
-    print(f"{name}: largest difference from the ONNX graph below 1e-5")
-    assert proof["largest_difference"] < 1e-5
+for name, comparison in record["proof"]["outputs"].items():
+    assert comparison["largest_difference"] < 1e-5
+    print(f"{name}: differs from the ONNX graph by less than 1e-5")
 print(f"{len(record['weights'])} arrays in {sorted(path.name for path in folder.iterdir())}")
 
 # %% [markdown]
-# The record says of every array where it came from, and what was undone on the way. Kernels lie transposed in some
-# graphs, for example.
+# The record lists the source of every array in the ONNX file. Notebook 4 converts other forms of the file, in which the
+# weights are transposed, concatenated or quantized.
 
 # %%
 layer = "encoder.layer.0"
 for path in (f"{layer}.attention.self.query.kernel", f"{layer}.output.dense.bias", "pooler.dense.kernel"):
     weight = record["weights"][path]
-    print(f"{path}: {weight['stored']} from {weight['source']}, undone: {', '.join(weight['undone']) or 'nothing'}")
+    print(f"{path}: {weight['stored']} tensor {weight['source']}, used by node {weight['node']}")
 
 # %% [markdown]
 # ## Embed
 #
-# `SentenceEncoder` takes texts and gives numpy arrays. It tokenizes, sorts by length, pads, compiles and puts the results
-# back in order.
+# `SentenceEncoder` maps texts to numpy arrays. It tokenizes the texts, sorts them by length, pads them to a few fixed
+# lengths, and returns the vectors in the original order.
 
 # %%
 encoder = mj.SentenceEncoder.from_pretrained(folder)
@@ -73,8 +79,9 @@ print(vectors.shape, vectors.dtype)
 np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 # %% [markdown]
-# The vectors have unit length, so their dot product is the cosine: 1 for the same meaning, about 0 for unrelated ones. The
-# sentences come in pairs that hardly share a word. Each finds its partner.
+# The vectors have unit length, so their dot product is their cosine similarity: 1 for the same meaning, about 0 for
+# unrelated texts. The six sentences are three pairs with the same topic but almost no common words. The most similar
+# sentence is always the other one of the pair.
 
 # %%
 from minilm_jax import plot
@@ -88,8 +95,8 @@ assert others.argmax(axis=1).tolist() == [1, 0, 3, 2, 5, 4]
 # %% [markdown]
 # ## One pure function
 #
-# Below the encoder lies a function of params and a batch. It has no state, so every transformation of JAX applies to it.
-# `params` is a plain dict of arrays, and a batch holds token ids with their mask.
+# `SentenceEncoder` is built on `mj.embed`, a pure function of params and a batch, so every JAX transformation works with it.
+# `params` is a plain dict of arrays, and a `Batch` contains token ids and their attention mask.
 
 # %%
 params = mj.load_params(folder)
@@ -101,21 +108,21 @@ print("vectors  ", embed(params, batch).shape)
 np.testing.assert_allclose(embed(params, batch), vectors, atol=1e-6)
 
 # %% [markdown]
-# A text's vector depends on that text alone: not on the others in the batch, nor on the padding.
+# The vector of a text depends only on that text, not on the other texts in the batch or on the padding.
 
 # %%
 alone = embed(params, mj.tokenize(sentences[0]))
 padded = embed(params, mj.Batch(*(np.pad(np.asarray(array), ((0, 0), (0, 100))) for array in batch)))
 
-print(
-    f"batch of {batch.input_ids.shape}, alone {mj.tokenize(sentences[0]).input_ids.shape}, padded to {batch.input_ids.shape[1] + 100}"
-)
+print("batch:        ", batch.input_ids.shape)
+print("one sentence: ", mj.tokenize(sentences[0]).input_ids.shape)
+print("more padding: ", (len(sentences), batch.input_ids.shape[1] + 100))
 np.testing.assert_allclose(alone[0], vectors[0], atol=1e-6)
 np.testing.assert_allclose(padded, vectors, atol=1e-6)
 
 # %% [markdown]
-# `encode` gives a vector for every token. The sentence vector is their mean over the real tokens, scaled to unit length.
-# BERT's `pooler_output` is there too, but it is **not** the sentence embedding.
+# `mj.encode` returns a vector per token, `last_hidden_state`. The sentence embedding is the mean of these vectors over the
+# real tokens, scaled to unit length. `mj.encode` also returns BERT's `pooler_output`, which is **not** the sentence embedding.
 
 # %%
 output = jax.jit(mj.encode)(params, batch)
@@ -134,15 +141,17 @@ assert (
 # %% [markdown]
 # ## Few compilations
 #
-# XLA compiles a program for each shape. The encoder pads to a small set of lengths, so that many texts need few programs.
+# XLA compiles one program per input shape. `SentenceEncoder` pads texts to a small set of lengths, so it compiles few
+# programs.
 
 # %%
 texts = [f"{'word ' * (i % 60)}{i}" for i in range(300)]
 before = encoder.stats.compilations
 encoder.encode(texts)
-print(f"{len(texts)} texts of {len({len(text.split()) for text in texts})} lengths needed fewer than 20 programs")
+lengths = len({len(text.split()) for text in texts})
+print(f"{len(texts)} texts with {lengths} different lengths needed fewer than 20 programs")
 assert encoder.stats.compilations - before < 20
 
 # %% [markdown]
-# Next: `2_semantic_search` finds things, `3_inside_the_encoder` opens the model, `4_onnx_and_back` is about forms and
-# precisions, `5_many_devices` about many chips.
+# Next: `2_semantic_search` searches a corpus, `3_inside_the_encoder` inspects attention and gradients, `4_onnx_and_back`
+# converts other ONNX files and compares precisions, and `5_many_devices` splits the work over devices.

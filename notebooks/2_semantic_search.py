@@ -3,24 +3,30 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/minilm-jax/blob/main/notebooks/2_semantic_search.ipynb)
 #
-# Which function of the standard library does what I want? A search by words has to guess the words. A search by meaning
-# compares vectors. The corpus is text that every Python brings along: what its functions and classes say of themselves.
+# Which function of the standard library does what I need? A keyword search finds it only if the query uses the words of the
+# documentation. Semantic search compares vectors instead. The corpus is part of every Python installation: the docstrings
+# of functions and classes.
 
 # %%
-# Installs minilm-jax where it is missing, as on Colab, and leaves the jax that is there as it is.
+# Install the packages that are missing, for example on Colab. An installed jax keeps its version.
 import importlib.util
 import subprocess
 import sys
 from importlib.metadata import version
 
-if importlib.util.find_spec("minilm_jax") is None:
-    source = "minilm-jax[plot,verify] @ git+https://github.com/OWNER/minilm-jax"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source, f"jax=={version('jax')}"], check=True)
+PACKAGES = {
+    "minilm_jax": "minilm-jax[plot,verify] @ git+https://github.com/OWNER/minilm-jax",
+    "matplotlib": "matplotlib",
+}
+missing = [source for module, source in PACKAGES.items() if importlib.util.find_spec(module) is None]
+if missing:
+    pins = [f"jax=={version('jax')}"] if importlib.util.find_spec("jax") else []
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing, *pins], check=True)
 
 # %% [markdown]
 # ## The corpus
 #
-# One text for each public function and class of some modules: its name and the first paragraph of its docstring.
+# The corpus has one text per public function or class of some modules: the first paragraph of its docstring.
 
 # %%
 import importlib
@@ -40,23 +46,24 @@ MODULES = """
 
 
 def documented(module):
-    """Yields the public names of a module with the first paragraph of what they say of themselves."""
+    """Yield the public names of a module with the first paragraphs of their docstrings."""
     found = importlib.import_module(module)
     for name in sorted(getattr(found, "__all__", vars(found))):
         member = getattr(found, name)
         paragraph = inspect.cleandoc(member.__doc__ or "").split("\n\n")[0]
-        # Some begin with their signature, which says little.
+        # Docstrings that begin with a signature are left out.
         if callable(member) and not name.startswith("_") and len(paragraph) > 20 and "(" not in paragraph[:30]:
             yield f"{module}.{name}", " ".join(paragraph.split())
 
 
 names, texts = zip(*(entry for module in MODULES for entry in documented(module)), strict=True)
-print(f"{len(texts)} texts of {len(MODULES)} modules, for example:\n{names[0]}: {texts[0]}")
+print(f"{len(texts)} texts from {len(MODULES)} modules, for example:\n{names[0]}: {texts[0]}")
 
 # %% [markdown]
 # ## Index and search
 #
-# A `SearchIndex` embeds the texts once. A query is embedded in the same way, and the nearest vectors are found exactly.
+# `SearchIndex.build` embeds the texts once. `search` embeds the query and returns the texts with the most similar vectors.
+# The search is exact.
 
 # %%
 encoder = mj.SentenceEncoder.from_pretrained()
@@ -64,7 +71,7 @@ index = search.SearchIndex.build(encoder, texts, show_progress_bar=False)
 
 
 def find(query, top_k=3):
-    """Prints and returns what a query finds."""
+    """Print the results of a query and return their names."""
     hits = index.search(query, top_k)
     print(query)
     for hit in hits:
@@ -78,8 +85,8 @@ assert "random.shuffle" in find("put the cards of a deck in a random order")
 assert "textwrap.dedent" in find("take the spaces away that all lines begin with")
 
 # %% [markdown]
-# Hardly a word of these queries stands in what was found. Which words made the match, then? The gradients of the cosine
-# tell.
+# The results contain almost none of the words in the queries. Which words make two texts similar, then? Gradients of the
+# cosine answer this: they give the contribution of each word.
 
 # %%
 query = "how much free space does my drive have"
@@ -87,11 +94,12 @@ hit = index.search(query, 1)[0]
 plot.saliency(encoder, query, hit["text"])
 
 best = max(word_contributions(encoder, query, hit["text"]), key=lambda word: word.contribution)
-print("the word that matters most:", best.word)
+print("word with the largest contribution:", best.word)
 assert best.word in {"space", "drive"}
 
 # %% [markdown]
-# Many queries at once are one matrix product, a chunk at a time. Every text asks for itself here, and finds itself first.
+# `semantic_search` takes many queries at once and computes their similarities in chunks, as matrix products. Here every text
+# is a query too, and finds itself first.
 
 # %%
 hits = search.semantic_search(index.vectors, index.vectors, top_k=2)
@@ -102,8 +110,8 @@ assert found.all()
 # %% [markdown]
 # ## A map
 #
-# The 384 dimensions are projected on the two along which the texts differ most. Modules that deal with similar things lie
-# close together. Labels are left out where they would cover each other.
+# The map projects the vectors onto their first two principal components. Functions with similar purposes are close together.
+# Labels that would overlap are left out.
 
 # %%
 shown = ("math", "statistics", "random", "os.path", "shutil", "socket", "ssl", "calendar", "datetime", "textwrap")
@@ -115,20 +123,21 @@ ax = plot.corpus_map(
 )
 
 # %% [markdown]
-# Is the map right about it? On average a function is nearer to those of its own module than to those of others.
+# The vectors confirm the impression of the map: on average, functions of the same module are more similar than functions of
+# different modules.
 
 # %%
 same = np.array([[a == b for b in modules] for a in modules]) & ~np.eye(len(modules), dtype=bool)
 other = ~same & ~np.eye(len(modules), dtype=bool)
 similarity = np.asarray(search.cos_sim(vectors, vectors))
-print(f"mean cosine within a module {similarity[same].mean():.2f}, between modules {similarity[other].mean():.2f}")
+print(f"mean cosine: {similarity[same].mean():.2f} within a module, {similarity[other].mean():.2f} between modules")
 assert similarity[same].mean() > similarity[other].mean() + 0.1
 
 # %% [markdown]
-# ## Groups, and things said twice
+# ## Groups and near duplicates
 #
-# `community_detection` finds groups of texts without being told how many there are. `paraphrase_mining_embeddings` finds the
-# pairs that are most alike.
+# `community_detection` finds groups of similar texts; the number of groups need not be known. `paraphrase_mining_embeddings`
+# returns the most similar pairs.
 
 # %%
 groups = search.community_detection(vectors, threshold=0.6, min_community_size=4)
@@ -141,19 +150,24 @@ pairs = search.paraphrase_mining_embeddings(vectors)
 alike = [(score, i, j) for score, i, j in pairs if texts[i] != texts[j] and modules[i] != modules[j]][:5]
 for score, i, j in alike:
     print(f"{score:.2f}  {names[i]} and {names[j]}\n      {texts[i][:90]}\n      {texts[j][:90]}")
+scores = [score for score, _, _ in pairs]
+assert scores == sorted(scores, reverse=True)
 
 # %% [markdown]
-# A heat map shows a handful of texts at once. Here are the centres of the first groups: they have little in common.
+# A heat map shows the similarities of a few texts. The central texts of the first groups differ from each other.
 
 # %%
-centres = [group[0] for group in groups[:8]]
-ax = plot.similarity_heatmap(similarity[np.ix_(centres, centres)], [names[i] for i in centres])
+centers = [group[0] for group in groups[:8]]
+between = similarity[np.ix_(centers, centers)]
+ax = plot.similarity_heatmap(between, [names[i] for i in centers])
+assert between[~np.eye(len(centers), dtype=bool)].max() < 0.6
 
 # %% [markdown]
 # ## Smaller vectors
 #
-# One bit for each dimension is 32 times smaller. Binary vectors find most of what the full ones find; looking at a few more
-# of them, and comparing those in full, finds nearly all.
+# A binary vector keeps one bit per dimension and is 32 times smaller than float32. `semantic_search_binary` first finds
+# candidates by Hamming distance, four times as many as requested, and then rescores them with the float32 query. Most
+# results of the exact search remain.
 
 # %%
 queries = encoder.encode(
@@ -174,5 +188,5 @@ found = [
     for row in search.semantic_search_binary(queries, bits, top_k=5, rescore_multiplier=4)
 ]
 kept = np.mean([len(a & b) / 5 for a, b in zip(exact, found, strict=True)])
-print(f"of the five nearest, {kept:.0%} are found")
+print(f"{kept:.0%} of the five nearest texts are found")
 assert kept >= 0.6
