@@ -10,7 +10,9 @@ _ROW = "{:<10} {:>14} {:>10} {:>9} {:>12} {:>15}"
 
 
 @click.command()
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model name, or path of a model folder.")
+@click.option(
+    "--model", default=DEFAULT_MODEL, show_default=True, metavar="MODEL", help="Model name, or path of a model folder."
+)
 @quiet_option
 def bench(model: str) -> None:
     """Measure how fast this machine embeds, in each precision.

@@ -24,7 +24,8 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
     default=",".join(_PLATFORMS),
     callback=_split,
     show_default=True,
-    help="Platforms that can run the program; this machine needs none of them.",
+    metavar="NAMES",
+    help="Comma-separated platforms that can run the program; this machine needs none of them.",
 )
 @click.option(
     "--weights",

@@ -47,7 +47,7 @@ def similarity(
       minilm-jax similarity "A cat." "A dog." --plot alike.png    also a heat map
     """
     if len(texts) < 2:
-        raise click.UsageError("similarity needs two texts or more.")
+        raise click.UsageError("give two texts or more to compare.")
     if plot is not None and plot.suffix.lower() not in _PICTURE_SUFFIXES:
         raise click.UsageError(f"{plot}: the suffix must be one of {', '.join(_PICTURE_SUFFIXES)}.")
     import numpy as np
