@@ -11,6 +11,7 @@ from minilm_jax import progress
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.parameter_types import Choice, Share
+from minilm_jax.cli.terminal import render_size
 from minilm_jax.config import CorpusEngine, CorpusFormat, Precision, VectorType
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import SHARD_ROWS, Job
@@ -142,8 +143,6 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 def _render(estimate: "Estimate") -> str:
-    from minilm_jax.cli.terminal import render_size
-
     # Only Parquet files have an exact number of rows without being read.
     about = "" if estimate.counted == estimate.rows else "about "
     lines = (

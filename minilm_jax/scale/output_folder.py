@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
+from minilm_jax.scale.model import Model
 from minilm_jax.scale.shards import REJECTS, SIDECARS, remove_shard
 from minilm_jax.scale.store import TEMPORARY, Store, display_url
 
@@ -158,9 +159,7 @@ def _remove_outdated(store: Store, job: Job, parts: Sequence[Part], *, prune: bo
             f" {display_url(min(missing))}; pass these inputs too, or remove their shards with --prune."
         )
     if changed or missing:
-        # The model is checked before anything is removed. It imports jax, which most runs do not need this early.
-        from minilm_jax.scale.model import Model
-
+        # The model is checked before anything is removed.
         check_settings(store, Model(job).settings, write=False)
     for shards, reason in ((changed, "has changed; its shards are rebuilt"), (missing, "is not an input any more")):
         for url, names in shards.items():

@@ -6,6 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import jax
+from jax.experimental.multihost_utils import sync_global_devices
+from tqdm import tqdm
+
 from minilm_jax import progress
 from minilm_jax.config import CorpusEngine
 from minilm_jax.errors import InputError
@@ -48,7 +52,7 @@ def embed_corpus(
     """
     all_parts, started = plan(job), time.perf_counter()
     job, parts = job_of_share(job, *share), parts_of_share(all_parts, *share)
-    process, processes = _process_index_and_count() if engine == "local" else (0, 1)
+    process, processes = (jax.process_index(), jax.process_count()) if engine == "local" else (0, 1)
     parts = parts[process::processes]
     with _prepared(job, all_parts, prune, process, processes), _progress_bar(all_parts, parts) as advance:
         try:
@@ -78,12 +82,6 @@ def summary(reports: Sequence[PartReport]) -> str:
     return text + "."
 
 
-def _process_index_and_count() -> tuple[int, int]:
-    import jax
-
-    return jax.process_index(), jax.process_count()
-
-
 @contextlib.contextmanager
 def _prepared(job: Job, parts: Sequence[Part], prune: bool, process: int, processes: int) -> Iterator[None]:
     """Prepare the folder in the first process; the others start after it, and it cleans up after them."""
@@ -97,8 +95,6 @@ def _prepared(job: Job, parts: Sequence[Part], prune: bool, process: int, proces
 
 def _wait_for_all(name: str, processes: int) -> None:
     if processes > 1:
-        from jax.experimental.multihost_utils import sync_global_devices
-
         sync_global_devices(f"embed_corpus {name}")
 
 
@@ -129,8 +125,6 @@ def _log_report(report: PartReport) -> PartReport:
 @contextlib.contextmanager
 def _progress_bar(all_parts: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int, bool], object]]:
     """Show on a terminal the number of rows, their rate and the time left; skipped rows do not affect the rate."""
-    from tqdm import tqdm
-
     # With disable=None, tqdm shows the bar on a terminal only. Its rate excludes the rows in `initial`.
     disable = progress.silenced() or None
     expected = {} if disable or not sys.stderr.isatty() else expected_rows(all_parts)

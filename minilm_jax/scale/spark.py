@@ -8,6 +8,7 @@ from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
+from minilm_jax.scale.nulls import embed_or_null
 
 
 def embed_frames(
@@ -31,7 +32,6 @@ def embed_frames(
 
     def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # Imported on the workers only: the driver starts a JVM with a fork, and jax would warn about it.
-        from minilm_jax.scale.nulls import embed_or_null
         from minilm_jax.shared_encoders import shared_encoder
 
         for frame in frames:

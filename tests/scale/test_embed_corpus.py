@@ -87,11 +87,11 @@ def test_json_columns_have_the_types_of_their_values(job: Job) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "int8", "binary"])
 def test_vectors_are_stored_in_the_chosen_type(job: Job, dtype: str) -> None:
-    add_input(job, "in.csv", number_table(range(200)))
+    add_input(job, "in.csv", number_table(range(300)))
     embed_corpus(dataclasses.replace(job, dtype=dtype))
     vectors = read_vectors(Path(job.out))
-    exact = mj.SentenceEncoder.from_pretrained(job.model).encode([str(i) for i in range(200)])
-    stored = np.array([vectors[i] for i in range(200)])
+    exact = mj.SentenceEncoder.from_pretrained(job.model).encode([str(i) for i in range(300)])
+    stored = np.array([vectors[i] for i in range(300)])
     if dtype == "binary":
         np.testing.assert_array_equal(stored, quantize_embeddings(exact, "ubinary"))
     else:

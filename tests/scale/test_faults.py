@@ -119,6 +119,14 @@ def test_corrupt_file_does_not_affect_the_others(job: Job, caplog: pytest.LogCap
     assert_complete(job, 10_500)
 
 
+def test_csv_file_with_an_unreadable_header_is_reported(job: Job) -> None:
+    add_numbers(job, "a.parquet", 0, 5)
+    (Path(job.inputs[0]) / "b.csv").write_text('id,"te"xt\n1,1\n')
+    (failed,) = [report.failure for report in embed_corpus(job) if report.failure]
+    assert "b.csv: line 1: not CSV" in failed
+    assert_complete(job, 5)
+
+
 def test_unclosed_quote_costs_only_the_rows_up_to_the_limit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minilm_jax.scale.text_columns._MAX_CSV_ROW_CHARACTERS", 1_000)
     path = Path(job.inputs[0]) / "in.csv"
