@@ -13,11 +13,11 @@ from benchmarks.harness.tasks import memory_megabytes
 from benchmarks.harness.worker import run_in_process
 from convert.default_model import default_onnx_file
 from convert.graph.lowering import plain_graph
-from convert.onnx_to_flax import to_params
+from convert.onnx_to_flax import to_leaves
 from convert.reading.onnx_file import read_onnx
-from convert.recognition.bert_layout import recognise
+from convert.recognition.bert_layout import recognize
 from minilm_jax.checkpoints.weights import save_params
-from minilm_jax.nn.params import Params
+from minilm_jax.nn.params import Params, unflatten
 
 _ROUNDS = 9
 
@@ -48,7 +48,7 @@ def _load_and_read(path: Path) -> object:
 
 
 def _convert(path: Path) -> Params:
-    return to_params(recognise(plain_graph(read_onnx(path).model)))
+    return unflatten(to_leaves(recognize(plain_graph(read_onnx(path).model)))))
 
 
 def _convert_and_save(path: Path) -> None:

@@ -1,1 +1,1 @@
-"""ONNX files of BERT sentence encoders to Flax parameters and back: `python -m convert`."""
+"""Converts BERT sentence encoders from ONNX to Flax parameters and back: `python -m convert`."""

@@ -1,4 +1,4 @@
-"""`python -m convert`: the command line of the converter."""
+"""The command line of the converter, `python -m convert`."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,7 @@ _FILE = ExistingPath(dir_okay=False, path_type=Path)
 _FOLDER = ExistingPath(file_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _FORMAT = Choice(get_args(ParamsFormat))
+_PRECISION = Choice(get_args(OnnxPrecision))
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
@@ -22,32 +23,32 @@ def main(**_: bool) -> None:
     """Convert BERT sentence encoders between ONNX, Hugging Face and Flax.
 
     \b
-    python -m convert onnx_to_flax                        all-MiniLM-L6-v2, obtained or made
-    python -m convert onnx_to_flax model.onnx --out DIR   a file of your own
-    python -m convert safetensors_to_flax HUB_FOLDER      a folder from the hub
-    python -m convert flax_to_onnx DIR --out model.onnx   and back
+    python -m convert onnx_to_flax                        all-MiniLM-L6-v2, downloaded
+    python -m convert onnx_to_flax model.onnx --out DIR   your own ONNX file
+    python -m convert safetensors_to_flax HUB_FOLDER      a folder from the Hugging Face Hub
+    python -m convert flax_to_onnx DIR --out model.onnx   Flax params back to ONNX
     """
 
 
 @main.command("onnx_to_flax")
 @click.argument("model", type=_FILE, required=False)
-@click.option("--out", type=_NEW, help="Folder to write; by default the file's name with -flax, here.")
-@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
-@click.option("--tokenizer", type=_FOLDER, help="Folder with its tokenizer.json.")
-@click.option("--report", is_flag=True, help="Print where every weight came from.")
+@click.option("--out", type=_NEW, help="Folder to write; default: the name of MODEL followed by -flax.")
+@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="File format of the params.")
+@click.option("--tokenizer", type=_FOLDER, help="Folder with the tokenizer.json of the model.")
+@click.option("--report", is_flag=True, help="Print the origin of every weight.")
 @quiet_option
 def onnx_to_flax(
     model: Path | None, out: Path | None, format: ParamsFormat, tokenizer: Path | None, report: bool
 ) -> None:
-    """Turn the weights of an ONNX file into Flax params, and prove them against its graph.
+    """Convert the weights of an ONNX file to Flax params, and verify them against its graph.
 
     \b
     python -m convert onnx_to_flax                        all-MiniLM-L6-v2
-    python -m convert onnx_to_flax model.onnx --out DIR   a file with its tokenizer.json beside it
+    python -m convert onnx_to_flax model.onnx --out DIR   tokenizer.json in the same folder
     python -m convert onnx_to_flax model.onnx --tokenizer HUB_FOLDER
 
-    Without MODEL the default, all-MiniLM-L6-v2, is obtained. The folder that is written is all that is needed to load
-    the model later; nothing is written unless the params compute what the graph does.
+    Without MODEL, all-MiniLM-L6-v2 is downloaded. The new folder contains everything that is needed to load the
+    model. Nothing is written if the outputs of the params differ from those of the graph.
     """
     from convert.pipeline import convert_to_folder
 
@@ -55,17 +56,17 @@ def onnx_to_flax(
     written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer)
     if report:
         _print_weights(record)
-    _print_proof(record)
+    _print_verification(record)
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 
 @main.command("safetensors_to_flax")
 @click.argument("source", default=DEFAULT_MODEL)
-@click.option("--out", type=_NEW, help="Folder to write; by default the folder's name with -flax, here.")
-@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="Of the params.")
+@click.option("--out", type=_NEW, help="Folder to write; default: the name of SOURCE followed by -flax.")
+@click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="File format of the params.")
 @quiet_option
 def safetensors_to_flax(source: str, out: Path | None, format: ParamsFormat) -> None:
-    """Turn a Hugging Face folder, or a model by its name, into Flax params.
+    """Convert a Hugging Face folder, or a model by its name, to Flax params.
 
     \b
     python -m convert safetensors_to_flax bge-small-en-v1.5 --out DIR
@@ -79,11 +80,11 @@ def safetensors_to_flax(source: str, out: Path | None, format: ParamsFormat) -> 
 @main.command("flax_to_onnx")
 @click.argument("folder", type=_FOLDER)
 @click.option("--out", type=_NEW, required=True, help="ONNX file to write.")
-@click.option("--precision", type=Choice(get_args(OnnxPrecision)), default="float32", show_default=True)
-@click.option("--like", type=_FILE, help="ONNX file whose graph to keep, with the params of FOLDER in it.")
+@click.option("--precision", type=_PRECISION, default="float32", show_default=True, help="Precision of the new graph.")
+@click.option("--like", type=_FILE, help="Existing ONNX file to copy, with its weights replaced by those of FOLDER.")
 @quiet_option
 def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path | None) -> None:
-    """Write the model in FOLDER as a clean ONNX file (opset 17, dynamic batch and length), or into a graph you have.
+    """Write the model in FOLDER as an ONNX file (opset 17, dynamic batch and length), or into an existing graph.
 
     \b
     python -m convert flax_to_onnx DIR --out model.onnx
@@ -93,7 +94,7 @@ def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path |
     from convert.pipeline import folder_to_onnx
 
     if like is not None and precision != "float32":
-        raise click.UsageError("--like keeps the precision of its graph; leave --precision out.")
+        raise click.UsageError("--like keeps the precision of its graph; omit --precision.")
     start_compilation_cache()
     for name, agreement in folder_to_onnx(folder, out, precision=precision, like=like).items():
         difference, cosine = agreement.largest_difference, agreement.smallest_cosine
@@ -107,18 +108,18 @@ def _print_weights(record: dict[str, Any]) -> None:
         click.echo(f"{path:58} {weight['source']} ({weight['stored']}){undone}, at {weight['node']}")
 
 
-def _print_proof(record: dict[str, Any]) -> None:
-    source, proof = record["source"], record["proof"]
+def _print_verification(record: dict[str, Any]) -> None:
+    source, verification = record["source"], record["proof"]
     if source["published_as"]:
         click.echo(f"this is {source['published_as']}")
-    for name, agreement in proof["outputs"].items():
+    for name, agreement in verification["outputs"].items():
         meaning = "" if agreement["meaning"] == name else f" ({agreement['meaning']})"
-        difference = f"{agreement['largest_difference']:.1e} ({proof['runtime']})"
+        difference = f"{agreement['largest_difference']:.1e} ({verification['runtime']})"
         click.echo(f"{name}{meaning}: largest difference from the ONNX graph {difference}")
-    for name, agreement in proof["as_stored"].items():
+    for name, agreement in verification["as_stored"].items():
         stored = ", ".join(source["stored_as"])
         cosines = f"mean {agreement['cosine']:.5f}, smallest {agreement['smallest_cosine']:.5f}"
-        click.echo(f"{name}: with the file's own roundings ({stored}) its cosine with the params' is {cosines}")
+        click.echo(f"{name}: with the roundings of the file ({stored}), the cosine with the params is {cosines}")
 
 
 if __name__ == "__main__":

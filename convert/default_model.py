@@ -1,4 +1,4 @@
-"""The ONNX file of all-MiniLM-L6-v2 on any machine: the hub's where that is reachable, else made from the weights."""
+"""Provides the ONNX file of all-MiniLM-L6-v2: downloaded from the hub if possible, else built from the weights."""
 
 import shutil
 from pathlib import Path
@@ -13,16 +13,16 @@ NAME = f"{DEFAULT_MODEL}.onnx"
 
 
 def default_onnx_file(cache_dir: str | Path | None = None) -> Path:
-    """Returns the default model as an ONNX file in the cache, obtained or made at the first call.
+    """Return the path of the default model as an ONNX file, which the first call downloads or builds.
 
     Args:
-        cache_dir: Where files are kept, see `minilm_jax.checkpoints.cache`.
+        cache_dir: The folder of the cache, see `minilm_jax.checkpoints.cache`.
 
     Returns:
-        The path of the file.
+        The path of the file in the cache.
 
     Raises:
-        ModelFileError: The model cannot be obtained from any source.
+        ModelFileError: The model cannot be downloaded from any source.
     """
 
     def make(path: Path) -> None:

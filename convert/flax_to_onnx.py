@@ -1,4 +1,4 @@
-"""The parameter tree to a clean opset-17 ONNX graph with named initialisers, in float32, float16 or int8."""
+"""Converts the parameter tree to an opset-17 ONNX graph with named initializers, in float32, float16 or int8."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,34 +13,34 @@ from minilm_jax.config import EncoderConfig, OnnxPrecision
 from minilm_jax.nn.params import check, flatten
 
 OPSET = 17
-# The oldest file format version that goes with opset 17, so that old runtimes read it.
+# The oldest file format version that allows opset 17, for old runtimes.
 _IR_VERSION = 8
 
 
 def to_onnx(
     params: Mapping[str, Any], config: EncoderConfig, *, precision: OnnxPrecision = "float32"
 ) -> onnx.ModelProto:
-    """Builds the ONNX model that computes what `encode` computes.
+    """Build an ONNX model with the outputs of `encode`.
 
     Args:
         params: Nested dict of float32 arrays.
-        config: Sizes of the encoder that params belong to.
-        precision: "float16" computes in it, LayerNorm's sums apart; "int8" holds kernels and word embeddings in 8 bits
-            and multiplies in 8 bits.
+        config: Sizes of the encoder.
+        precision: "float16" computes in float16, except for the sums of LayerNorm; "int8" stores kernels and word
+            embeddings in 8 bits and multiplies in 8 bits.
 
     Returns:
-        A model that takes int64[batch, sequence] input_ids, attention_mask and token_type_ids and returns float32
-        last_hidden_state and, where params have a pooler, pooler_output. Equal params give equal bytes.
+        A model with the inputs input_ids, attention_mask and token_type_ids, int64[batch, sequence], and the float32
+        outputs last_hidden_state and, if params have a pooler, pooler_output. Equal params give equal bytes.
 
     Raises:
-        ModelFileError: The params do not fit the config.
+        ModelFileError: The params do not match the config.
     """
     check(params, config)
     builder = {"float32": _Builder, "float16": _HalfBuilder, "int8": _Int8Builder}[precision](params, config)
-    hidden = builder.returned("last_hidden_state", builder.encoder())
+    hidden = builder.output("last_hidden_state", builder.encoder())
     outputs = [_value("last_hidden_state", TensorProto.FLOAT, "batch", "sequence", config.hidden_size)]
     if "pooler" in params:
-        builder.returned("pooler_output", builder.pooler(hidden))
+        builder.output("pooler_output", builder.pooler(hidden))
         outputs.append(_value("pooler_output", TensorProto.FLOAT, "batch", config.hidden_size))
     inputs = [_value(name, TensorProto.INT64, "batch", "sequence") for name in _INPUTS]
     graph = helper.make_graph(builder.nodes, "bert", inputs, outputs, list(builder.tensors.values()))
@@ -55,7 +55,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _Builder:
-    """Collects the nodes; every method appends some and returns the name of the tensor that they compute."""
+    """Collects the nodes of a float32 model; each method appends nodes and returns the name of their output."""
 
     dtype: ClassVar[Any] = np.float32
 
@@ -65,8 +65,8 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
 
-    def returned(self, name: str, tensor: str) -> str:
-        """Gives what was computed last the name of an output; returns the name of the tensor to go on with."""
+    def output(self, name: str, tensor: str) -> str:
+        """Name the last tensor as an output of the graph; returns the tensor that later nodes should use."""
         self.nodes[-1].output[0] = self.nodes[-1].name = name
         return name
 
@@ -101,7 +101,7 @@ class _Builder:
     def attention(self, path: str, hidden: str, mask: str) -> str:
         heads = self.config.num_attention_heads
         head_size = self.config.hidden_size // heads
-        # In an ONNX Reshape 0 keeps a size.
+        # In an ONNX Reshape, 0 keeps the size of that axis.
         split, merged = self.ints(0, 0, heads, head_size), self.ints(0, 0, self.config.hidden_size)
         query, key, value = (
             self.node("Transpose", self.node("Reshape", self.linear(f"{path}.{name}", hidden), split), perm=perm)
@@ -159,17 +159,17 @@ class _Builder:
 
 
 class _HalfBuilder(_Builder):
-    """Weights and activations in float16; the sums of LayerNormalization are in float32 by its own definition."""
+    """Collects the nodes of a float16 model; by its definition, LayerNormalization still sums in float32."""
 
     dtype = np.float16
 
-    def returned(self, name: str, tensor: str) -> str:
+    def output(self, name: str, tensor: str) -> str:
         self.nodes.append(helper.make_node("Cast", [tensor], [name], name=name, to=TensorProto.FLOAT))
         return tensor
 
 
 class _Int8Builder(_Builder):
-    """Kernels in 8 bits by output feature, activations in 8 bits by what each call finds, as onnxruntime writes it."""
+    """Collects the nodes of an int8 model: kernels are quantized per output feature, activations dynamically."""
 
     def words(self, path: str, ids: str) -> str:
         values, scale = _int8(self.leaves[path], axis=None)
@@ -186,7 +186,7 @@ class _Int8Builder(_Builder):
         return self.node("Add", scaled, self.weight(f"{path}.bias"))
 
     def quantized(self, x: str) -> str:
-        # Query, key and value share one.
+        # Query, key and value use the same quantized input.
         for node in reversed(self.nodes):
             if node.op_type == "DynamicQuantizeLinear" and node.input[0] == x:
                 return node.output[0]
@@ -194,7 +194,7 @@ class _Int8Builder(_Builder):
 
 
 def _int8(weight: NDArray[Any], axis: int | None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Returns integers within ±127 and what to multiply them with: one number, or one for each column."""
+    """Return integers within ±127 and their scale: one for all values, or one per column."""
     largest = np.abs(weight).max(axis=axis)
     scale = np.where(largest == 0, 1, largest / 127).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale

@@ -1,6 +1,7 @@
-"""Published ONNX files of all-MiniLM-L6-v2 by the sha256 of their bytes.
+"""Published ONNX files of all-MiniLM-L6-v2, by their SHA-256.
 
-A match names the file and vouches for it being harmless; it is no way around the proof, and no file needs one.
+A file in this list is known to be harmless and is named in the record. It is verified like any other file, and files
+that are not listed convert too.
 """
 
 from collections.abc import Mapping

@@ -1,66 +1,74 @@
-"""ONNX graph to the parameter tree: recognise, then prove."""
+"""Converts an ONNX graph to the parameter tree: recognizes the encoder, then verifies the result."""
 
 import dataclasses
+from collections.abc import Mapping
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from convert.graph.lowering import plain_graph
-from convert.recognition.bert_layout import BertLayout, recognise
+from convert.recognition.bert_layout import BertLayout, recognize
 from convert.verification.graph_process import choose_runtime
-from convert.verification.verify import UNIT_LENGTH, Proof, prove
+from convert.verification.verify import Pooled, Verification, verify
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import Params, check, unflatten
 
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """An ONNX graph become parameters.
+    """The parameters of an ONNX graph.
 
     Attributes:
-        params: Nested dict of float32 numpy arrays.
-        config: The sizes, read off the graph, and the pooling where `pools`.
-        layout: Where in the graph every leaf came from.
-        proof: The comparison with the graph's own results.
+        leaves: Float32 arrays by their path in the parameter tree.
+        config: The sizes of the encoder; the pooling too if `pools`.
+        layout: The position of every weight in the graph.
+        verification: The comparison with the outputs of the graph.
         pools: Whether the graph itself pools the tokens to a sentence vector.
     """
 
-    params: Params
+    leaves: Mapping[str, NDArray[np.float32]]
     config: EncoderConfig
     layout: BertLayout
-    proof: Proof
+    verification: Verification
     pools: bool
 
+    @property
+    def params(self) -> Params:
+        """The parameter tree, a nested dict of the leaves."""
+        return unflatten(self.leaves)
 
-def convert(model: onnx.ModelProto, *, vouched: bool = False) -> Conversion:
-    """Converts an ONNX model and proves the result against the model's own graph.
+
+def convert(model: onnx.ModelProto, *, trusted: bool = False) -> Conversion:
+    """Convert an ONNX model and verify the result against its graph.
 
     Args:
         model: A checked model, see `convert.reading.onnx_file`.
-        vouched: Whether the model is known to be harmless, so that any runtime may run it.
+        trusted: Whether the model is known to be harmless, so that any runtime may run it.
 
     Returns:
-        The parameters with the evidence.
+        The parameters with the result of the verification.
 
     Raises:
-        ConversionError: The model is no BERT encoder, or computes something else than the result does.
+        ConversionError: The model is not a BERT encoder, or its outputs differ from those of the converted encoder.
     """
-    layout = recognise(plain_graph(model))
-    params = to_params(layout)
-    proof = prove(model, layout, params, runtime=choose_runtime(vouched=vouched))
-    config, pools = _with_pooling(layout.config, proof)
-    return Conversion(params, config, layout, proof, pools)
+    layout = recognize(plain_graph(model))
+    leaves = to_leaves(layout)
+    verification = verify(model, layout, unflatten(leaves), runtime=choose_runtime(trusted=trusted))
+    config, pools = _with_pooling(layout.config, verification)
+    return Conversion(leaves, config, layout, verification, pools)
 
 
-def _with_pooling(config: EncoderConfig, proof: Proof) -> tuple[EncoderConfig, bool]:
-    for agreement in proof.outputs.values():
-        pooling, pools, rest = agreement.meaning.partition(" pooling")
-        if pools:
-            return dataclasses.replace(config, pooling=pooling, normalize=rest == UNIT_LENGTH), True
+def to_leaves(layout: BertLayout) -> dict[str, NDArray[np.float32]]:
+    """Return the recognized weights by their path in the tree; raises ModelFileError if the tree is incomplete."""
+    leaves = {path: constant.weight for path, constant in layout.weights.items()}
+    check(unflatten(leaves), layout.config)
+    return leaves
+
+
+def _with_pooling(config: EncoderConfig, verification: Verification) -> tuple[EncoderConfig, bool]:
+    for agreement in verification.outputs.values():
+        meaning = agreement.meaning
+        if isinstance(meaning, Pooled):
+            return dataclasses.replace(config, pooling=meaning.pooling, normalize=meaning.normalize), True
     return config, False
-
-
-def to_params(layout: BertLayout) -> Params:
-    """Returns the tree of what was recognised, of float32 numpy arrays; raises ModelFileError if it is incomplete."""
-    params = unflatten({path: weight.numbers for path, weight in layout.weights.items()})
-    check(params, layout.config)
-    return params

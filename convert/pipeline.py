@@ -1,4 +1,4 @@
-"""From file to file: the conversions as the command line, the demo and other programs call them."""
+"""Converts files and folders: the functions behind the command line and the demo."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ import onnx
 
 from convert.default_model import default_onnx_file
 from convert.flax_to_onnx import to_onnx
-from convert.graph.graph import Constant
+from convert.graph.constant import Constant
 from convert.known_files import KNOWN_FILES
 from convert.onnx_to_flax import Conversion, convert
 from convert.reading.onnx_file import read_onnx
-from convert.verification.verify import Agreement, agreement
-from convert.writing.converted_folder import companion_folder, describe, versions, with_pooling_of, write_folder
+from convert.verification.verify import Agreement, compare
+from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, with_pooling_of, write_folder
 from convert.writing.write_back import write_back
 from minilm_jax import progress
 from minilm_jax.atomic_files import atomic_write
@@ -28,9 +28,11 @@ from minilm_jax.config import ALL_MINILM_L6_V2, OnnxPrecision, ParamsFormat
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import Params, flatten
 
-# Rounding to 8 bits costs a cosine of 0.01 or so; less than this is no rounding.
-_LEAST_COSINE = 0.9
-# What tells models apart that have one vocabulary; a graph may know fewer positions and token types than its model.
+# Rounding to 8 bits lowers the cosine by about 0.01; a lower cosine than this has another cause.
+_MIN_COSINE = 0.9
+_POOLER = "pooler."
+# Sizes that distinguish models with the same vocabulary. The number of positions and of token types is not compared,
+# since a graph may have fewer than its model.
 _MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
@@ -41,53 +43,53 @@ def convert_to_folder(
     format: ParamsFormat = "safetensors",
     tokenizer: Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Converts an ONNX file to a model folder.
+    """Convert an ONNX file to a model folder.
 
     Args:
         model: The file, or None for all-MiniLM-L6-v2.
-        out: The folder to write; by default the file's name with `-flax`, in the current folder.
-        format: Of the params.
-        tokenizer: A folder with the model's tokenizer; by default the file's own folder or the one above it, and
-            all-MiniLM-L6-v2's where neither has one and the sizes are its own.
+        out: The folder to write; default: the name of the file with `-flax`, in the current folder.
+        format: File format of the params.
+        tokenizer: A folder with the tokenizer; default: the folder of the file or its parent. If neither has one and
+            the sizes are those of all-MiniLM-L6-v2, its tokenizer is used.
 
     Returns:
-        The folder and the record that was written into it.
+        The folder and the record written to it.
 
     Raises:
-        ConversionError: The file is no BERT encoder, has no tokenizer, or could not be proved; nothing is written.
+        ConversionError: The file is not a BERT encoder, lacks a tokenizer or fails verification; nothing is written.
     """
     path = model or default_onnx_file()
     source = read_onnx(path)
-    with progress.stages(path.stat().st_size, ("proving", "writing")) as done:
+    with progress.stages(path.stat().st_size, ("verifying", "writing")) as done:
         try:
-            conversion = convert(source.model, vouched=model is None or source.sha256 in KNOWN_FILES)
+            conversion = convert(source.model, trusted=model is None or source.sha256 in KNOWN_FILES)
         except ConversionError as error:
             raise ConversionError(f"{path}: {error}") from error.__cause__
         done()
         if model is None:
             conversion = _with_pooler(conversion)
-        companions = tokenizer or (model and companion_folder(model)) or _default_companions(path, conversion)
-        record = describe(source, conversion) | {"tokenizer_from": companions.name}
+        tokenizer = tokenizer or (model and find_tokenizer_folder(model)) or _default_tokenizer(path, conversion)
+        record = describe(source, conversion) | {"tokenizer_from": tokenizer.name}
         out = out or Path(f"{path.stem}-flax")
-        config = conversion.config if conversion.pools else with_pooling_of(conversion.config, companions)
-        write_folder(out, conversion.params, config, companions=companions, record=record, format=format)
+        config = conversion.config if conversion.pools else with_pooling_of(conversion.config, tokenizer)
+        write_folder(out, conversion.params, config, tokenizer_folder=tokenizer, record=record, format=format)
         done()
     return out, record
 
 
 def hub_to_folder(folder: Path, out: Path | None, *, format: ParamsFormat) -> tuple[Path, dict[str, Any]]:
-    """Converts a folder from the hub, with `model.safetensors` in it, to a model folder.
+    """Convert a folder from the Hugging Face Hub, which contains `model.safetensors`, to a model folder.
 
     Args:
-        folder: The hub's folder.
-        out: The folder to write; by default its name with `-flax`, in the current folder.
-        format: Of the params.
+        folder: The folder from the hub.
+        out: The folder to write; default: the name of `folder` with `-flax`, in the current folder.
+        format: File format of the params.
 
     Returns:
-        The folder and the record that was written into it.
+        The folder and the record written to it.
 
     Raises:
-        ModelFileError: A file is missing, damaged, or of another kind of model.
+        ModelFileError: A file is missing, damaged, or belongs to another kind of model.
     """
     config = read_config(folder)
     params = load_params(folder / HUB_FILE, config)
@@ -95,37 +97,37 @@ def hub_to_folder(folder: Path, out: Path | None, *, format: ParamsFormat) -> tu
     source = {"file": HUB_FILE, "sha256": sha256_of(folder / HUB_FILE)}
     record = {"source": source, "weights": weights, "versions": versions()}
     out = out or Path(f"{folder.name}-flax")
-    write_folder(out, params, config, companions=folder, record=record, format=format)
+    write_folder(out, params, config, tokenizer_folder=folder, record=record, format=format)
     return out, record
 
 
 def folder_to_onnx(
     folder: Path, out: Path, *, precision: OnnxPrecision = "float32", like: Path | None = None
 ) -> Mapping[str, Agreement]:
-    """Writes the model in a folder as an ONNX file, after reading it back and comparing.
+    """Write the model in a folder as an ONNX file, after converting it back and comparing.
 
     Args:
         folder: A model folder.
-        out: The file, replaced in one step.
-        precision: Of the new graph.
-        like: An ONNX file whose graph is kept, with these params in the place of its own.
+        out: The file, replaced atomically if it exists.
+        precision: Precision of the new graph.
+        like: An ONNX file whose graph is kept and whose weights are replaced.
 
     Returns:
-        How each output of the graph agrees with the params.
+        The agreement of each output of the graph with the params.
 
     Raises:
-        ConversionError: The graph does not compute what the params do; nothing is written.
+        ConversionError: The outputs of the graph differ from those of the params; nothing is written.
         OSError: The file cannot be written.
     """
     config = read_config(folder)
     params = load_params(folder, config)
     arrays = jax.tree.map(np.asarray, params)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
-    with progress.stages(size, ("building", "proving", "writing")) as done:
+    with progress.stages(size, ("building", "verifying", "writing")) as done:
         graph = None if like is None else read_onnx(like).model
         model = to_onnx(params, config, precision=precision) if graph is None else write_back(params, graph)
         done()
-        agreements = _checked(model, arrays, vouched=like is None)
+        agreements = _verified(model, arrays, trusted=like is None)
         done()
         with atomic_write(out) as written:
             written.write_bytes(model.SerializeToString(deterministic=True))
@@ -133,36 +135,37 @@ def folder_to_onnx(
     return agreements
 
 
-def _checked(model: onnx.ModelProto, params: Params, *, vouched: bool) -> Mapping[str, Agreement]:
-    """Converts a model back, which proves it against its own numbers, and compares it with the params."""
-    back = convert(model, vouched=vouched)
+def _verified(model: onnx.ModelProto, params: Params, *, trusted: bool) -> Mapping[str, Agreement]:
+    """Convert a model back, which verifies it, and compare the result with the params."""
+    back = convert(model, trusted=trusted)
     leaves = flatten(params)
-    if all(np.array_equal(leaf, leaves[path]) for path, leaf in flatten(back.params).items()):
-        return back.proof.outputs
-    agreements = agreement(model, back.layout, params, runtime=back.proof.runtime)
+    if all(np.array_equal(leaf, leaves[path]) for path, leaf in back.leaves.items()):
+        return back.verification.outputs
+    agreements = compare(model, back.layout, params, runtime=back.verification.runtime)
     for name, found in agreements.items():
-        if not found.smallest_cosine >= _LEAST_COSINE:
+        if not found.smallest_cosine >= _MIN_COSINE:
             raise ConversionError(
-                f"output {name!r} of the rounded graph has a cosine of {found.smallest_cosine:.3f} with the params';"
-                " nothing was written."
+                f"output {name!r} of the rounded graph has a cosine of {found.smallest_cosine:.3f} with that of the"
+                " params; nothing was written."
             )
     return agreements
 
 
 def _with_pooler(conversion: Conversion) -> Conversion:
-    """Completes the default model: the hub's ONNX file of it has no pooler, its `model.safetensors` has."""
-    if "pooler" in conversion.params:
+    """Add the pooler to the default model: its `model.safetensors` has one, but its ONNX file on the hub does not."""
+    if any(path.startswith(_POOLER) for path in conversion.leaves):
         return conversion
-    pooler = {"pooler": jax.tree.map(np.asarray, load_params(DEFAULT_MODEL)["pooler"])}
-    sources = {path: Constant(leaf, HUB_FILE, stored="float32") for path, leaf in flatten(pooler).items()}
+    hub = flatten(load_params(DEFAULT_MODEL))
+    pooler = {path: np.asarray(leaf) for path, leaf in hub.items() if path.startswith(_POOLER)}
+    sources = {path: Constant(leaf, HUB_FILE, stored="float32") for path, leaf in pooler.items()}
     layout = dataclasses.replace(conversion.layout, weights={**conversion.layout.weights, **sources})
-    return dataclasses.replace(conversion, params=conversion.params | pooler, layout=layout)
+    return dataclasses.replace(conversion, leaves={**conversion.leaves, **pooler}, layout=layout)
 
 
-def _default_companions(path: Path, conversion: Conversion) -> Path:
+def _default_tokenizer(path: Path, conversion: Conversion) -> Path:
     if any(getattr(conversion.config, size) != getattr(ALL_MINILM_L6_V2, size) for size in _MODEL_SIZES):
         raise ConversionError(
-            f"{path}: there is no tokenizer.json beside it, and its sizes are not those of {DEFAULT_MODEL}; pass the"
-            " folder of its tokenizer and pooling with --tokenizer."
+            f"{path}: its folder has no tokenizer.json, and its sizes are not those of {DEFAULT_MODEL}; pass the folder"
+            " of its tokenizer and pooling configuration with --tokenizer."
         )
     return model_folder(DEFAULT_MODEL)

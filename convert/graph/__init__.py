@@ -1,1 +1,1 @@
-"""ONNX graphs in plain operators: constants, fused and quantized operators."""
+"""Reads ONNX graphs and rewrites fused and quantized operators as plain ones."""

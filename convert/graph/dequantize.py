@@ -1,4 +1,4 @@
-"""Quantised numbers to the float32 numbers that they mean, by the definitions of the ONNX and com.microsoft operators.
+"""Dequantizes weights to float32, as the ONNX and com.microsoft operators define it.
 
 Every function checks sizes before it allocates, so that a small file cannot ask for much memory.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.errors import ConversionError
 
-# bitsandbytes' tables of 4-bit floats, NF4 from the quantiles of a normal distribution (arXiv:2305.14314, appendix E).
+# The 4-bit float tables of bitsandbytes. NF4: quantiles of a normal distribution (arXiv:2305.14314, appendix E).
 _NF4 = (
     *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
     *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
@@ -26,59 +26,59 @@ Array = NDArray[Any]
 def linear(
     values: Array, scale: Array, zero_point: Array | None = None, *, axis: int = -1, block_size: int = 0
 ) -> NDArray[np.float32]:
-    """Computes (values - zero_point) · scale, as DequantizeLinear does.
+    """Return (values - zero_point) · scale, as DequantizeLinear computes it.
 
     Args:
-        values: Integers of 8 bits or fewer, or of 32 for a bias.
-        scale: One for all, one for each index of `axis`, or one for each block along it.
-        zero_point: In the shape of scale; zeros if None.
-        axis: Along which scales differ.
-        block_size: How many values along `axis` share a scale; 0 for one scale an index.
+        values: Integers of 8 bits or fewer, or of 32 bits for a bias.
+        scale: One scale for all values, one per index of `axis`, or one per block along it.
+        zero_point: Zero points in the shape of `scale`; zeros if None.
+        axis: The axis along which the scales differ.
+        block_size: Number of values along `axis` with the same scale; 0 for one scale per index.
 
     Returns:
-        float32 in the shape of values.
+        float32 in the shape of `values`.
 
     Raises:
-        ConversionError: The shapes do not fit each other.
+        ConversionError: The shapes do not match.
     """
-    numbers = values.astype(np.float32)
+    result = values.astype(np.float32)
     if zero_point is not None:
-        numbers -= _spread(zero_point.astype(np.float32), values, axis, block_size)
-    numbers *= _spread(scale.astype(np.float32), values, axis, block_size)
-    return numbers
+        result -= _broadcast(zero_point.astype(np.float32), values, axis, block_size)
+    result *= _broadcast(scale.astype(np.float32), values, axis, block_size)
+    return result
 
 
 def quantize_linear(values: Array, scale: Array, zero_point: Array | None, *, axis: int) -> Array:
-    """Computes round(values / scale) + zero_point within the bounds of the integer type, as QuantizeLinear does."""
+    """Return round(values / scale) + zero_point, clipped to the integer type, as QuantizeLinear computes it."""
     zero = np.zeros_like(scale, np.uint8) if zero_point is None else zero_point
     bounds = np.iinfo(zero.dtype)
-    rounded = np.rint(values / _spread(scale, values, axis, 0)) + _spread(zero, values, axis, 0)
+    rounded = np.rint(values / _broadcast(scale, values, axis, 0)) + _broadcast(zero, values, axis, 0)
     return np.clip(rounded, bounds.min, bounds.max).astype(zero.dtype)
 
 
 def n_bits(
     packed: Array, scale: Array, zero_point: Array | None, *, rows: int, columns: int, bits: int, block_size: int
 ) -> NDArray[np.float32]:
-    """Unpacks the weight of MatMulNBits, whose rows are quantised in blocks.
+    """Dequantize the weight of MatMulNBits, whose rows are quantized in blocks.
 
     Args:
         packed: uint8[rows, blocks, block_size · bits / 8], lowest bits first.
         scale: float[rows · blocks].
-        zero_point: Packed likewise, row by row; or floats; 2^(bits-1) for all if None.
+        zero_point: Stored like `packed`, row by row, or as floats; 2^(bits-1) everywhere if None.
         rows: Output features, N.
         columns: Input features, K.
         bits: 2, 4 or 8.
-        block_size: Columns that share a scale.
+        block_size: Number of columns with the same scale.
 
     Returns:
         float32[columns, rows].
 
     Raises:
-        ConversionError: The sizes do not fit each other.
+        ConversionError: The sizes do not match.
     """
-    _check(bits in (2, 4, 8) and block_size >= 8 and rows > 0 and columns > 0, f"{bits} bits in blocks of {block_size}")
+    _check(bits in (2, 4, 8) and block_size >= 8 and rows > 0 and columns > 0, "bits and block size")
     blocks = -(-columns // block_size)
-    _check(packed.dtype == np.uint8 and packed.size == rows * blocks * block_size * bits // 8, "packed weight")
+    _check(packed.dtype == np.uint8 and packed.size == rows * blocks * block_size * bits // 8, "bytes")
     _check(scale.size == rows * blocks, "scales")
     values = _unpacked(packed.reshape(rows, -1), bits).reshape(rows, blocks, block_size)
     zeros = _zero_points(zero_point, rows, blocks, bits)
@@ -89,25 +89,25 @@ def n_bits(
 def bnb4(
     packed: Array, absmax: Array, *, rows: int, columns: int, block_size: int, quant_type: int
 ) -> NDArray[np.float32]:
-    """Unpacks the weight of MatMulBnb4: 4-bit indices into a table of floats, times the largest value of their block.
+    """Dequantize the weight of MatMulBnb4: 4-bit indices into a table of floats, times the scale of their block.
 
     Args:
-        packed: uint8[rows · columns / 2], the first number in the high bits.
+        packed: uint8[rows · columns / 2], the first value in the high bits.
         absmax: float[rows · columns / block_size].
         rows: Output features, N.
         columns: Input features, K.
-        block_size: Numbers that share a scale; blocks run on across rows.
+        block_size: Number of values with the same scale; a block may continue in the next row.
         quant_type: 0 for FP4, 1 for NF4.
 
     Returns:
         float32[columns, rows].
 
     Raises:
-        ConversionError: The sizes do not fit each other.
+        ConversionError: The sizes do not match.
     """
     _check(rows > 0 and columns > 0 and block_size > 0 and quant_type in _BNB4_TABLES, "sizes")
     count = rows * columns
-    _check(packed.dtype == np.uint8 and packed.size == -(-count // 2), "packed weight")
+    _check(packed.dtype == np.uint8 and packed.size == -(-count // 2), "bytes")
     _check(absmax.size == -(-count // block_size), "scales")
     table = np.array(_BNB4_TABLES[quant_type], np.float32)
     bytes_ = packed.reshape(-1)
@@ -119,28 +119,28 @@ def bnb4(
 def rows_in_blocks(
     values: Array, scale: Array, zero_point: Array | None, *, bits: int, block_size: int
 ) -> NDArray[np.float32]:
-    """Unpacks the table of GatherBlockQuantized, whose rows are quantised in blocks.
+    """Dequantize the table of GatherBlockQuantized, whose rows are quantized in blocks.
 
     Args:
         values: 4-bit integers [V, D], or uint8[V, D · bits / 8], lowest bits first.
         scale: float[V, D / block_size].
-        zero_point: In the type of values; 2^(bits-1) for all if None and the type is uint8, else zero.
+        zero_point: Zero points in the type of `values`; if None, 2^(bits-1) for uint8 and 0 for other types.
         bits: 4 or 8.
-        block_size: Numbers that share a scale.
+        block_size: Number of values with the same scale.
 
     Returns:
         float32[V, D].
 
     Raises:
-        ConversionError: The sizes do not fit each other.
+        ConversionError: The sizes do not match.
     """
     if values.dtype != np.uint8:
         return linear(values, scale, zero_point, axis=-1, block_size=block_size)
-    _check(bits in (2, 4, 8) and values.ndim == 2 and scale.ndim == 2, "table")
+    _check(bits in (2, 4, 8) and values.ndim == 2 and scale.ndim == 2, "axes")
     rows, blocks = scale.shape
     zeros = _zero_points(zero_point, rows, blocks, bits)[..., 0]
     unpacked = _unpacked(values, bits).astype(np.float32)
-    return (unpacked - _spread(zeros, unpacked, -1, block_size)) * _spread(
+    return (unpacked - _broadcast(zeros, unpacked, -1, block_size)) * _broadcast(
         scale.astype(np.float32), unpacked, -1, block_size
     )
 
@@ -160,11 +160,11 @@ def _zero_points(zero_point: Array | None, rows: int, blocks: int, bits: int) ->
     return zero_point.reshape(rows, blocks, 1).astype(np.float32)
 
 
-def _spread(scale: Array, values: Array, axis: int, block_size: int) -> Array:
-    """Returns scales in a shape that broadcasts against the values."""
+def _broadcast(scale: Array, values: Array, axis: int, block_size: int) -> Array:
+    """Return the scales in a shape that broadcasts against the values."""
     if scale.size == 1:
         return scale.reshape(())
-    _check(values.ndim > 0 and -values.ndim <= axis < values.ndim, "axis")
+    _check(values.ndim > 0 and -values.ndim <= axis < values.ndim, "axes")
     length = values.shape[axis]
     if block_size:
         _check(scale.ndim == values.ndim and block_size > 0 and scale.shape[axis] == -(-length // block_size), "blocks")
@@ -174,6 +174,6 @@ def _spread(scale: Array, values: Array, axis: int, block_size: int) -> Array:
     return scale.reshape([length if i == axis % values.ndim else 1 for i in range(values.ndim)])
 
 
-def _check(fits: bool, what: str) -> None:
-    if not fits:
-        raise ConversionError(f"a quantised weight and its {what} do not fit each other.")
+def _check(matches: bool, part: str) -> None:
+    if not matches:
+        raise ConversionError(f"the {part} of a quantized weight do not match its other sizes.")

@@ -1,17 +1,19 @@
-"""Operators that onnxruntime fuses out of several, as those several (its ContribOperators.md has the definitions)."""
+"""Rewrites the fused operators of onnxruntime as plain operators (definitions: its ContribOperators.md)."""
 
 import numpy as np
 
-from convert.graph.graph import Constant, Graph, Lower, Node
+from convert.graph.constant import Columns, Constant
+from convert.graph.graph import Graph, Lower
+from convert.graph.node import Node
 from convert.graph.plain_operators import (
     add_attention,
+    check_attention,
     derive,
     embedding_sum,
-    packed_attention,
+    merged_attention,
     plus_bias,
     plus_part_of_bias,
-    refuse_unless_bert,
-    thirds,
+    query_key_value,
 )
 from minilm_jax.errors import ConversionError
 
@@ -19,7 +21,7 @@ from minilm_jax.errors import ConversionError
 def _fused_gemm(graph: Graph, node: Node) -> None:
     product, activation = f"{node.output}/product", node.attribute("activation", b"").decode(errors="replace")
     if activation not in ("Tanh", "Relu", "Gelu", "Sigmoid"):
-        raise ConversionError(f"{node} has the activation {activation!r:.40}; the pooler's is Tanh.")
+        raise ConversionError(f"{node} has the activation {activation!r:.40}; BERT's pooler uses Tanh.")
     graph.add(Node("Gemm", node.inputs, (product,), node.attributes, node.name))
     graph.add(Node(activation, (product,), node.outputs, name=node.name))
 
@@ -34,21 +36,21 @@ def _fused_matmul(graph: Graph, node: Node) -> None:
             graph.add(Node("Mul", (product, scale), (node.output,), name=node.name))
         return
     if node.attribute("transA", 0):
-        raise ConversionError(f"{node} transposes what it multiplies with a weight; no dense layer does.")
+        raise ConversionError(f"{node} transposes the input of a dense layer, which BERT does not do.")
     x, weight = node.inputs[:2]
     if node.attribute("transB", 0):
         weight = derive(graph, node, "transposed", kernel.then("transB", kernel.value.T))
-    if scale:  # The last factor of what comes before, such as GELU's 0.5.
+    if scale:  # A factor moved here from the operation before, such as the 0.5 of GELU.
         graph.add(Node("Mul", (x, scale), (f"{node.output}/scaled",), name=node.name))
         x = f"{node.output}/scaled"
     graph.add(Node("MatMul", (x, weight), (node.output,), name=node.name))
 
 
 def _bias_gelu(graph: Graph, node: Node) -> None:
-    # Gelu, BiasGelu (exact, by erf) and FastGelu (by tanh), the last one with or without a bias.
-    moved = plus_bias(graph, node, node.input(0), node.input(1))
+    # BiasGelu is exact (erf). FastGelu approximates GELU by tanh, and its bias is optional.
+    biased = plus_bias(graph, node, node.input(0), node.input(1))
     approximate = b"tanh" if node.op_type == "FastGelu" else b"none"
-    graph.add(Node("Gelu", (moved,), node.outputs, {"approximate": approximate}, node.name))
+    graph.add(Node("Gelu", (biased,), node.outputs, {"approximate": approximate}, node.name))
 
 
 def _bias_softmax(graph: Graph, node: Node) -> None:
@@ -58,13 +60,13 @@ def _bias_softmax(graph: Graph, node: Node) -> None:
 
 
 def _skip_layer_norm(graph: Graph, node: Node) -> None:
-    # The bias is that of the dense layer before, which may stand in either place.
+    # The bias belongs to the dense layer before, which may be either input.
     first, second = node.input(0), node.input(1)
     if graph.producer(first, "MatMul") is None:
         first, second = second, first
-    moved = plus_bias(graph, node, first, node.input(4))
+    biased = plus_bias(graph, node, first, node.input(4))
     total = (node.outputs[3:] or ("",))[0] or f"{node.output}/sum"
-    graph.add(Node("Add", (moved, second), (total,), name=node.name))
+    graph.add(Node("Add", (biased, second), (total,), name=node.name))
     epsilon = {"epsilon": node.attribute("epsilon", 1e-12)}
     graph.add(Node("LayerNormalization", (total, node.input(2), node.input(3)), node.outputs[:1], epsilon, node.name))
 
@@ -77,35 +79,35 @@ def _embed_layer_norm(graph: Graph, node: Node) -> None:
 
 
 def _attention(graph: Graph, node: Node) -> None:
-    """com.microsoft's Attention multiplies with the kernels of query, key and value side by side in one matrix."""
+    """Rewrite com.microsoft.Attention, whose kernel holds those of query, key and value side by side."""
     kernel = graph.constant(node.input(1))
     if kernel is None:
-        return graph.add(node)  # ONNX's own, since opset 23, takes what has been multiplied already.
-    return packed_attention(graph, node, kernel, graph.constant(node.input(2)))
+        return graph.add(node)  # The Attention of ONNX (opset 23) takes query, key and value themselves.
+    return merged_attention(graph, node, kernel, graph.constant(node.input(2)))
 
 
 def _split(graph: Graph, node: Node) -> None:
-    # A dense layer that makes query, key and value side by side.
-    moved = graph.producer(node.input(0), "Add")
-    operand = graph.constant_operand(moved) if moved is not None else None
+    # One dense layer may compute query, key and value side by side.
+    add = graph.producer(node.input(0), "Add")
+    operand = graph.constant_operand(add) if add is not None else None
     bias, product_name = operand or (None, node.input(0))
     product = graph.producer(product_name, "MatMul")
     kernel = graph.constant(product.input(1)) if product is not None else None
     if product is None or kernel is None or len(node.outputs) != 3:
         return graph.add(node)
-    for output, part in zip(node.outputs, thirds(graph, node, product.input(0), kernel, bias), strict=True):
+    for output, part in zip(node.outputs, query_key_value(graph, node, product.input(0), kernel, bias), strict=True):
         graph.rename(output, part, node)
     return None
 
 
 def _multi_head_attention(graph: Graph, node: Node) -> None:
-    refuse_unless_bert(node)
+    check_attention(node)
     if not node.input(1) or not node.input(2):
-        raise ConversionError(f"{node} takes query, key and value packed in one tensor, which is not supported.")
+        raise ConversionError(f"{node} takes query, key and value in one tensor, which is not supported.")
     bias = graph.constant(node.input(3))
     width = bias.value.size // 3 if bias is not None else 0
     parts = [
-        plus_part_of_bias(graph, node, tensor, bias, slice(i * width, (i + 1) * width), part)
+        plus_part_of_bias(graph, node, tensor, bias, Columns(i * width, (i + 1) * width), part)
         for i, (tensor, part) in enumerate(zip(node.inputs[:3], ("query", "key", "value"), strict=False))
     ]
     add_attention(graph, node, parts)

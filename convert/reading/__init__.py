@@ -1,1 +1,1 @@
-"""Bytes on disk to a checked ONNX model."""
+"""Reads ONNX files from disk and checks them."""

@@ -1,4 +1,4 @@
-"""From bytes on disk to an ONNX model, reading nothing that the user did not name and trusting no number in it."""
+"""Reads an ONNX file: only files that the user named, without trusting any size in them."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from convert.reading.external_data import is_external, read_external_data
 from convert.reading.tensors import all_tensors, check_tensor, size_in_bytes
 from minilm_jax.errors import ConversionError
 
-# Protobuf's own limit for one message.
+# The limit of protobuf for one message.
 _MAX_BYTES = 2**31 - 1
 _MAX_NODES = 50_000
 _MAX_TENSORS = 50_000
@@ -26,12 +26,12 @@ _REFUSED = {
 
 @dataclasses.dataclass(frozen=True)
 class OnnxFile:
-    """An ONNX model and where it came from.
+    """An ONNX model and the file it was read from.
 
     Attributes:
         path: The file.
-        sha256: Of its bytes.
-        model: The parsed model, all its tensors inside.
+        sha256: SHA-256 of the file, in hexadecimal.
+        model: The parsed model with the data of all tensors.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class OnnxFile:
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
-    """Reads and checks an ONNX file, with the data that it keeps in files beside it.
+    """Read and check an ONNX file and its external data files.
 
     Args:
         path: The file.
@@ -54,7 +54,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
         The model.
 
     Raises:
-        ConversionError: The file is missing, damaged, or uses what no BERT encoder needs.
+        ConversionError: The file is missing, damaged, or uses a feature that BERT encoders do not need.
     """
     path = Path(path)
     try:
@@ -66,7 +66,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from None
     try:
         model, sha256 = parse(data), hashlib.sha256(data).hexdigest()
-        del data  # The model has a copy; two would be most of the memory that a conversion takes.
+        del data  # The model has its own copy; keeping both would nearly double the memory of a conversion.
         check_model(model)
         read_external_data(all_tensors(model), path.parent)
     except ConversionError as error:
@@ -75,33 +75,33 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 
 def parse(data: bytes) -> onnx.ModelProto:
-    """Returns the model in some bytes; raises ConversionError if there is none."""
+    """Parse the bytes of an ONNX file; raises ConversionError if they are not one."""
     try:
         return onnx.ModelProto.FromString(data)
     except DecodeError:
-        raise ConversionError("this is no ONNX file, or its end is missing; fetch it again.") from None
+        raise ConversionError("this is not an ONNX file, or it is incomplete; download it again.") from None
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """Refuses what no BERT encoder needs and what would be unsafe to go on with.
+    """Raise an error for a model that uses unsupported or unsafe features.
 
     Args:
         model: A parsed model.
 
     Raises:
-        ConversionError: It has no graph, uses a feature outside plain ONNX, or a tensor does not hold what it says.
+        ConversionError: The graph is empty or uses features beyond plain ONNX, or a tensor is invalid.
     """
     graph = model.graph
     if not graph.node:
-        raise ConversionError("there is no graph in it; this is no ONNX model.")
-    for things, most, name in ((graph.node, _MAX_NODES, "nodes"), (graph.initializer, _MAX_TENSORS, "initialisers")):
-        if len(things) > most:
-            raise ConversionError(f"the graph has {len(things):,} {name}; a BERT encoder has some hundreds.")
+        raise ConversionError("the graph is empty; this is not an ONNX model.")
+    for items, limit, name in ((graph.node, _MAX_NODES, "nodes"), (graph.initializer, _MAX_TENSORS, "initializers")):
+        if len(items) > limit:
+            raise ConversionError(f"the graph has {len(items):,} {name}; at most {limit:,} are supported.")
     for field, name in _REFUSED.items():
         if len(getattr(model, field)):
-            raise ConversionError(f"it has {name}, which no BERT encoder needs.")
+            raise ConversionError(f"it has {name}, which BERT encoders do not need.")
     if graph.sparse_initializer:
-        raise ConversionError("it has sparse initialisers, which are not supported.")
+        raise ConversionError("it has sparse initializers, which are not supported.")
     for node in graph.node:
         _check_node(node)
     for value in (*graph.input, *graph.output):
@@ -112,7 +112,7 @@ def check_model(model: onnx.ModelProto) -> None:
 def _check_tensors(model: onnx.ModelProto) -> None:
     total = sum(map(size_in_bytes, all_tensors(model)))
     if total > _MAX_BYTES:
-        raise ConversionError(f"its tensors say that they have {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
+        raise ConversionError(f"its tensors declare {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
     for tensor in all_tensors(model):
         _check_name(tensor.name)
         if not is_external(tensor):
@@ -120,7 +120,7 @@ def _check_tensors(model: onnx.ModelProto) -> None:
 
 
 def _check_name(name: str | bytes) -> None:
-    # Names come out again in messages and records. Bytes that are no UTF-8 stay bytes.
+    # Names appear in messages and in the record. Protobuf returns bytes for a name that is not valid UTF-8.
     if len(name) > _MAX_NAME:
         raise ConversionError(f"the name {name[:80]!r}… is longer than {_MAX_NAME:,} characters.")
     if isinstance(name, bytes) or not name.isprintable():
@@ -133,10 +133,10 @@ def _check_node(node: onnx.NodeProto) -> None:
         _check_name(text)
     if node.domain not in _DOMAINS:
         raise ConversionError(
-            f"node {name!r} is {node.domain}.{node.op_type}; only ONNX's own operators and com.microsoft's are known."
+            f"node {name!r} is {node.domain}.{node.op_type}; only operators of ONNX and com.microsoft are supported."
         )
     for attribute in node.attribute:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors or attribute.tensors:
-            raise ConversionError(f"node {name!r} ({node.op_type}) has a sparse tensor or a list of them.")
+            raise ConversionError(f"node {name!r} ({node.op_type}) has a sparse tensor or a list of tensors.")
         if attribute.HasField("g") or attribute.graphs:
-            raise ConversionError(f"node {name!r} ({node.op_type}) has a subgraph; a BERT encoder has none.")
+            raise ConversionError(f"node {name!r} ({node.op_type}) has a subgraph, which is not supported.")

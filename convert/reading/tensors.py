@@ -1,4 +1,4 @@
-"""Single ONNX tensors: whether they hold what they say, and their numbers."""
+"""Checks single ONNX tensors and converts them to numpy arrays."""
 
 import math
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ _BITS = {
         64: "DOUBLE INT64 UINT64",
     }.items()
     for name in names.split()
-    if name in onnx.TensorProto.DataType.keys()  # Older releases of onnx know no types of 2 bits.
+    if name in onnx.TensorProto.DataType.keys()  # Older releases of onnx lack the 2-bit types.
 }
-_LARGEST_RANK = 8
+_MAX_RANK = 8
 
 
 def named_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
-    """Yields the tensors of a model's graph, initialisers and attributes, by the name that the graph has for them."""
+    """Yield the tensors of a graph, both initializers and attributes, with their names in the graph."""
     for tensor in model.graph.initializer:
         yield tensor.name, tensor
     for node in model.graph.node:
@@ -38,65 +38,65 @@ def named_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProt
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yields the tensors of a model's graph."""
+    """Return an iterator over the tensors of a graph."""
     return (tensor for _, tensor in named_tensors(model))
 
 
 def size_in_bytes(tensor: onnx.TensorProto) -> int:
-    """Returns how many bytes a tensor's numbers take by its shape and type.
+    """Return the size of a tensor in bytes, from its shape and type.
 
     Args:
         tensor: Any tensor.
 
     Returns:
-        The bytes, which need not be there.
+        The number of bytes; the data itself is not checked.
 
     Raises:
-        ConversionError: The shape or the type makes no sense.
+        ConversionError: The shape or the type is invalid.
     """
     name = tensor.name[:200]
     if any(size < 0 for size in tensor.dims):
-        raise ConversionError(f"tensor {name!r} has a negative size: {list(tensor.dims)[:_LARGEST_RANK]}.")
-    if len(tensor.dims) > _LARGEST_RANK:
-        raise ConversionError(f"tensor {name!r} has {len(tensor.dims)} axes; those of an encoder have at most 4.")
+        raise ConversionError(f"tensor {name!r} has a negative size: {list(tensor.dims)[:_MAX_RANK]}.")
+    if len(tensor.dims) > _MAX_RANK:
+        raise ConversionError(f"tensor {name!r} has {len(tensor.dims)} axes; at most {_MAX_RANK} are supported.")
     bits = _BITS.get(tensor.data_type)
     if bits is None:
-        raise ConversionError(f"tensor {name!r} holds no numbers that an encoder has (ONNX type {tensor.data_type}).")
+        raise ConversionError(f"tensor {name!r} has the ONNX type {tensor.data_type}, which is not supported.")
     return -(-math.prod(tensor.dims) * bits // 8)
 
 
 def check_tensor(tensor: onnx.TensorProto) -> None:
-    """Raises ConversionError if a tensor's type or shape makes no sense, or its numbers are not where they belong."""
+    """Raise ConversionError if the type, the shape or the data of a tensor is invalid."""
     size_in_bytes(tensor)
-    # They stand in raw_data or in the field of their type, and nowhere else.
+    # The data must be in raw_data or in the field for its type, and in no other field.
     counts = {field: len(getattr(tensor, field)) for field in TYPED_FIELDS}
     typed = counts.pop(helper.tensor_dtype_to_field(tensor.data_type))
-    if any(counts.values()) or typed != (0 if tensor.HasField("raw_data") else _numbers(tensor)):
-        raise _too_few_or_many(tensor)
+    if any(counts.values()) or typed != (0 if tensor.HasField("raw_data") else _typed_size(tensor)):
+        raise _wrong_size(tensor)
 
 
 def to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
-    """Returns the numbers of a checked tensor; raises ConversionError if they are not as many as its shape says."""
+    """Return a checked tensor as an array; raises ConversionError if its data does not match its shape."""
     if not tensor.HasField("raw_data"):
         return numpy_helper.to_array(tensor)
     raw = tensor.raw_data
     if len(raw) != size_in_bytes(tensor):
-        raise _too_few_or_many(tensor)
-    if _is_packed(tensor):
+        raise _wrong_size(tensor)
+    if _is_sub_byte(tensor):
         return numpy_helper.to_array(tensor)
-    # As numpy_helper does, which would copy the bytes once more.
+    # The same as numpy_helper, without its extra copy of the bytes.
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tuple(tensor.dims))
 
 
-def _too_few_or_many(tensor: onnx.TensorProto) -> ConversionError:
-    return ConversionError(f"tensor {tensor.name[:200]!r} says {list(tensor.dims)} but does not hold so many numbers.")
+def _wrong_size(tensor: onnx.TensorProto) -> ConversionError:
+    return ConversionError(f"the data of tensor {tensor.name[:200]!r} does not match its shape {list(tensor.dims)}.")
 
 
-def _is_packed(tensor: onnx.TensorProto) -> bool:
+def _is_sub_byte(tensor: onnx.TensorProto) -> bool:
     return _BITS[tensor.data_type] < 8
 
 
-def _numbers(tensor: onnx.TensorProto) -> int:
-    # The typed fields hold packed numbers byte by byte.
-    return size_in_bytes(tensor) if _is_packed(tensor) else math.prod(tensor.dims)
+def _typed_size(tensor: onnx.TensorProto) -> int:
+    # Values of fewer than 8 bits are stored in the typed fields as whole bytes.
+    return size_in_bytes(tensor) if _is_sub_byte(tensor) else math.prod(tensor.dims)

@@ -1,1 +1,1 @@
-"""The BERT encoder in a graph: its blocks, weights and sizes."""
+"""Finds the BERT encoder in a graph: its blocks, weights and sizes."""

@@ -1,26 +1,26 @@
-"""Recognises the BERT structure in a graph and names its weights, by the data flow alone: names there mean nothing.
+"""Recognizes the BERT structure in a graph and names its weights, by the data flow alone.
 
-The walk follows the tensor: embeddings, their LayerNorm, then layer after layer around each attention block. Query,
-key, value and output kernels all have one shape, so it is their place in the flow that tells them apart.
+Names in the graph are ignored, since exporters change them. The walk follows the hidden state: embeddings, their
+LayerNorm, then each layer around its attention block. Query, key, value and output kernels have the same shape, so
+only their position in the data flow tells them apart.
 """
 
 import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from convert.graph.graph import Constant, Graph
-from convert.recognition.attention_heads import folded_scale, head_size
+from convert.graph.constant import Constant
+from convert.graph.graph import Graph
+from convert.recognition.attention import Attention, find_attentions, folded_scale, head_size
 from convert.recognition.blocks import (
-    LAYOUT,
+    REARRANGING,
     SCALING,
-    Attention,
     LayerNorm,
     Linear,
-    find_attentions,
     find_layer_norms,
     find_linears,
     zeros,
@@ -30,6 +30,7 @@ from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import ConversionError
 
 Block = TypeVar("Block", Linear, LayerNorm)
+EncoderTensor = Literal["last_hidden_state", "pooler_output"]
 
 _ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
 _ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
@@ -37,38 +38,38 @@ _ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
 
 @dataclasses.dataclass(frozen=True)
 class BertLayout:
-    """What was recognised.
+    """The position of a BERT encoder in a graph.
 
     Attributes:
         weights: Every leaf of the parameter tree, by its path.
-        config: The sizes, read off the weights and the graph.
-        inputs: "input_ids", "position_ids" or "token_type_ids" for each input of the graph that rows are looked up by.
-        outputs: "last_hidden_state", "pooler_output" or "" (for what only a comparison can tell) for each graph output.
+        config: The sizes of the encoder.
+        inputs: "input_ids", "position_ids" or "token_type_ids" for each graph input that selects table rows.
+        outputs: The tensor of the encoder that each graph output is, or None for any other output.
     """
 
     weights: Mapping[str, Constant]
     config: EncoderConfig
     inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, EncoderTensor | None]
 
 
-def recognise(graph: Graph) -> BertLayout:
-    """Finds the weights of a BERT encoder in a graph.
+def recognize(graph: Graph) -> BertLayout:
+    """Recognize the BERT encoder in a graph.
 
     Args:
         graph: The graph, in plain operators.
 
     Returns:
-        The weights by their path in the parameter tree, the config and the outputs.
+        The weights by their path in the parameter tree, the config, the inputs and the outputs.
 
     Raises:
-        ConversionError: The graph is not shaped like BERT; the message names the first thing that does not fit.
+        ConversionError: The graph does not have the structure of BERT; the message names the first mismatch.
     """
     return _Walk(graph).run()
 
 
 class _Walk:
-    """One walk through one graph; `weights` fills up on the way."""
+    """A walk through a graph that collects the weights."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -86,7 +87,7 @@ class _Walk:
         hidden = self.embeddings(tables)
         attentions = find_attentions(self.graph)
         if not attentions:
-            raise ConversionError("there is no attention block in the graph; this is no transformer encoder.")
+            raise ConversionError("the graph has no attention block; it is not a transformer encoder.")
         for index, attention in enumerate(attentions):
             hidden = self.layer(f"encoder.layer.{index}", attention, hidden)
         pooler = self.pooler(hidden)
@@ -100,16 +101,14 @@ class _Walk:
                 for name, table in found.items():
                     self.take(f"embeddings.{name}_embeddings.embedding", table, table.node)
                 return norm.output
-        raise ConversionError(f"{self.why_no_embeddings(tables)}; this is no BERT encoder.")
+        raise ConversionError(f"{self.why_no_embeddings(tables)}; this is not a BERT encoder.")
 
     def why_no_embeddings(self, tables: EmbeddingTables) -> str:
         if not tables.found:
-            return (
-                f"no rows of a table are looked up by what the graph takes, {', '.join(map(repr, self.graph.inputs))}"
-            )
+            return f"no embedding table is indexed by the inputs {', '.join(map(repr, self.graph.inputs))}"
         if not self.norms:
-            return "there is no LayerNorm with a scale and a bias in the graph"
-        return f"{self.norms[0].node!r}, the first LayerNorm, is not over a sum of embeddings"
+            return "the graph has no LayerNorm with a scale and a bias"
+        return f"the first LayerNorm, {self.norms[0].node!r}, does not take a sum of embeddings"
 
     def layer(self, path: str, attention: Attention, hidden: str) -> str:
         parts = {
@@ -117,39 +116,39 @@ class _Walk:
             for name, tensor in (("query", attention.query), ("key", attention.key), ("value", attention.value))
         }
         self.scale(path, attention, parts["query"], parts["key"])
-        projected = self.linear_after(attention.output, f"{path}.attention.output.dense", LAYOUT)
+        projected = self.linear_after(attention.output, f"{path}.attention.output.dense", REARRANGING)
         attended = self.norm_after(projected, f"{path}.attention.output", hidden)
-        wide = self.linear_after(attended, f"{path}.intermediate.dense", LAYOUT)
+        wide = self.linear_after(attended, f"{path}.intermediate.dense", REARRANGING)
         narrow = self.linear_after(wide.output, f"{path}.output.dense", _ACTIVATION_PARTS)
         self.seen["hidden_act"].add(self.activation(narrow, path))
         return self.norm_after(narrow, f"{path}.output", attended)
 
     def linear_behind(self, tensor: str, path: str, source: str) -> Linear:
-        found = self.graph.trace_back(tensor, (*LAYOUT, *SCALING), self.linear_by_output.get)
+        found = self.graph.trace_back(tensor, (*REARRANGING, *SCALING), self.linear_by_output.get)
         if len(found) != 1:
-            raise ConversionError(f"{path}: {len(found)} dense layers make what attention takes; in BERT it is 1.")
+            raise ConversionError(f"{path}: {len(found)} dense layers compute this input of attention, but BERT has 1.")
         if not self.same(found[0].input, source):
             raise ConversionError(
-                f"{path}: the dense layer {found[0].kernel.source!r} does not take the output of the LayerNorm before;"
-                " this is no BERT layer."
+                f"{path}: the dense layer {found[0].kernel.source!r} does not take the output of the previous"
+                " LayerNorm; this is not a BERT layer."
             )
         return self.take_linear(path, found[0])
 
     def linear_after(self, tensor: str, path: str, through: tuple[str, ...]) -> Linear:
         found = list(itertools.chain(*self.graph.trace_forward(tensor, through, self.linears_by_input.get)))
         if len(found) != 1:
-            raise ConversionError(f"{path}: {len(found)} dense layers follow {tensor!r}, not 1.")
+            raise ConversionError(f"{path}: {len(found)} dense layers follow {tensor!r}, but BERT has 1.")
         return self.take_linear(path, found[0])
 
     def norm_after(self, linear: Linear, path: str, residual: str) -> str:
-        through = (*LAYOUT, "Add")
+        through = (*REARRANGING, "Add")
         found = list(itertools.chain(*self.graph.trace_forward(linear.output, through, self.norms_by_input.get)))
         if len(found) != 1:
-            raise ConversionError(f"{path}: {len(found)} LayerNorms follow the dense layer, not 1.")
+            raise ConversionError(f"{path}: {len(found)} LayerNorms follow the dense layer, but BERT has 1.")
         added = self.graph.producer(found[0].input, "Add")
         if added is None or not any(self.same(name, residual) for name in added.inputs):
             raise ConversionError(
-                f"{path}: the layer's input is not added before the LayerNorm; this is no BERT layer."
+                f"{path}: the layer's input is not added before the LayerNorm; this is not a BERT layer."
             )
         self.take_norm(path, found[0])
         return found[0].output
@@ -170,7 +169,7 @@ class _Walk:
         return names[found[0]]
 
     def scale(self, path: str, attention: Attention, query: Linear, key: Linear) -> None:
-        """Multiplies the query with what some tools have divided it by, so that the scores need 1 / √head size."""
+        """Multiply the query by the factor that some tools fold into it, so that the scale is 1 / √head size."""
         size = head_size(self.graph, path, attention, query)
         self.seen["head size"].add(size)
         folded = folded_scale(self.graph, path, attention, query, key, size)
@@ -183,25 +182,25 @@ class _Walk:
         for linear in self.linears:
             activated = self.graph.consumers(linear.output, "Tanh")
             first_token = self.graph.trace_back(
-                linear.input, (*LAYOUT, "Gather", "Slice"), lambda tensor: True if tensor == hidden else None
+                linear.input, (*REARRANGING, "Gather", "Slice"), lambda tensor: True if tensor == hidden else None
             )
             if linear.output not in self.used and activated and first_token:
                 self.take_linear("pooler.dense", linear)
                 return activated[0].output
         return None
 
-    def outputs(self, hidden: str, pooler: str | None) -> dict[str, str]:
-        def meaning(tensor: str) -> str:
+    def outputs(self, hidden: str, pooler: str | None) -> dict[str, EncoderTensor | None]:
+        def meaning(tensor: str) -> EncoderTensor | None:
             if self.same(tensor, hidden):
                 return "last_hidden_state"
-            return "pooler_output" if pooler is not None and self.same(tensor, pooler) else ""
+            return "pooler_output" if pooler is not None and self.same(tensor, pooler) else None
 
         return {name: meaning(self.graph.original(name)) for name in self.graph.outputs}
 
     def config(self, layers: int) -> EncoderConfig:
-        for what, values in self.seen.items():
+        for name, values in self.seen.items():
             if len(values) > 1:
-                raise ConversionError(f"the layers differ in {what}: {', '.join(map(str, sorted(values, key=str)))}.")
+                raise ConversionError(f"the layers differ in {name}: {', '.join(map(str, sorted(values, key=str)))}.")
         rows, width = {}, 0
         for name in ("word", "position", "token_type"):
             rows[name], width = self.weights[f"embeddings.{name}_embeddings.embedding"].value.shape
@@ -221,11 +220,11 @@ class _Walk:
         )
 
     def same(self, tensor: str, other: str) -> bool:
-        return bool(self.graph.trace_back(tensor, LAYOUT, lambda name: True if name == other else None))
+        return bool(self.graph.trace_back(tensor, REARRANGING, lambda name: True if name == other else None))
 
     def take_linear(self, path: str, linear: Linear) -> Linear:
         self.take(f"{path}.kernel", linear.kernel, linear.node)
-        # Exporters drop the addition of a bias that is all zeros.
+        # Exporters omit the addition of a bias that is all zeros.
         self.take(f"{path}.bias", linear.bias or zeros(linear.kernel.value.shape[1]), linear.node)
         self.used.add(linear.output)
         return linear
@@ -237,7 +236,7 @@ class _Walk:
 
     def take(self, path: str, weight: Constant, node: str) -> None:
         if not np.isfinite(weight.value).all():
-            raise ConversionError(f"{path}: the weight {weight.source!r} holds values that are not finite.")
+            raise ConversionError(f"{path}: the weight {weight.source!r} contains NaN or infinite values.")
         self.weights[path] = dataclasses.replace(weight, node=node)
 
     def check_nothing_left(self, tables: EmbeddingTables) -> None:
@@ -246,12 +245,12 @@ class _Walk:
         for linear in (one for one in self.linears if one.output in unused):
             shape = list(linear.kernel.value.shape)
             raise ConversionError(
-                f"the dense layer {linear.kernel.source!r} {shape} has no place in BERT; is there a head on it?"
+                f"the dense layer {linear.kernel.source!r} {shape} is not part of BERT; is it a task head?"
             )
         for lookup in tables.unused(needed):
             shape = list(lookup.table.value.shape)
             raise ConversionError(
-                f"the table {lookup.table.source!r} {shape} has no place in BERT; are the positions relative?"
+                f"the table {lookup.table.source!r} {shape} is not part of BERT; does the model use relative positions?"
             )
 
 

@@ -1,1 +1,1 @@
-"""Verification: the graph and the converted encoder on the same inputs."""
+"""Runs the graph and the converted encoder on the same inputs and compares their outputs."""

@@ -1,4 +1,4 @@
-"""Runs ONNX graphs in a process of their own, with bounded time and memory."""
+"""Runs ONNX graphs in a separate process with limited time and memory."""
 
 import importlib.util
 import io
@@ -17,32 +17,32 @@ from minilm_jax.errors import ConversionError
 
 _RUNNER = Path(__file__).resolve().with_name("graph_runner.py")
 _SECONDS = 600
-# What the runtime itself maps, and a few copies of the weights.
-_BYTES, _COPIES = 4 * 2**30, 8
+# The memory limit: a constant for the runtime itself, and a few copies of the weights.
+_RUNTIME_BYTES, _COPIES = 4 * 2**30, 8
 
 
-def run_graph(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], *, runtime: str) -> list[NDArray[Any]]:
-    """Computes the outputs of a graph.
+def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], *, runtime: str) -> list[NDArray[Any]]:
+    """Run a graph and return its outputs.
 
     Args:
         model: The model.
-        feeds: An array for each of its inputs.
+        inputs: An array for each input of the graph, by name.
         runtime: "onnxruntime" or "onnx.reference".
 
     Returns:
-        Its outputs in their order.
+        The outputs in the order of the graph.
 
     Raises:
-        ConversionError: The graph does not run, or takes too much time or memory.
+        ConversionError: The graph does not run, or needs too much time or memory.
     """
     data = model.SerializeToString()
     archive = io.BytesIO()
-    arrays: dict[str, Any] = {f"feed:{name}": array for name, array in feeds.items()}
+    arrays: dict[str, Any] = {f"input:{name}": array for name, array in inputs.items()}
     np.savez(archive, model=np.frombuffer(data, np.uint8), **arrays)
-    # -P: the current folder, where the user keeps files of any name, is no place to import from.
-    command = [sys.executable, "-P", str(_RUNNER), runtime, str(_BYTES + _COPIES * len(data))]
+    # -P keeps the current folder off the import path: a file there could shadow a module.
+    command = [sys.executable, "-P", str(_RUNNER), runtime, str(_RUNTIME_BYTES + _COPIES * len(data))]
     try:
-        # In an empty folder: what the graph may name there, it does not find.
+        # In an empty folder, the graph cannot refer to any existing file by a relative path.
         with tempfile.TemporaryDirectory() as empty:
             done = subprocess.run(
                 command, input=archive.getbuffer(), capture_output=True, timeout=_SECONDS, check=False, cwd=empty
@@ -56,23 +56,24 @@ def run_graph(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], *, runt
     return [outputs[name] for name in outputs.files]
 
 
-def choose_runtime(*, vouched: bool) -> str:
-    """Returns what can run a graph here.
+def choose_runtime(*, trusted: bool) -> str:
+    """Return the runtime to use on this machine.
 
     Args:
-        vouched: Whether the graph is known to be harmless; onnx's own evaluator, which is there always, runs no other.
+        trusted: Whether the graph is known to be harmless. Only then may it run in onnx.reference, which is always
+            installed.
 
     Raises:
         ConversionError: onnxruntime is needed and not installed.
     """
     if importlib.util.find_spec("onnxruntime"):
         return "onnxruntime"
-    if vouched:
+    if trusted:
         return "onnx.reference"
     raise ConversionError(
-        "its graph is run to prove the conversion, which takes onnxruntime; install minilm-jax[verify]."
+        "verifying the conversion of this file needs onnxruntime; run pip install 'minilm-jax[verify]'."
     )
 
 
 def _failed(reason: str) -> ConversionError:
-    return ConversionError(f"the graph does not run, so nothing can be proved ({reason}).")
+    return ConversionError(f"the graph does not run, so the conversion cannot be verified ({reason}).")

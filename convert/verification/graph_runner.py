@@ -1,7 +1,7 @@
-"""Runs one ONNX graph once. A program of its own, so that a graph can take down no more than this process.
+"""Runs one ONNX graph once, as a separate program, so that a graph that crashes ends only this process.
 
-Standard input: an .npz archive of the model's bytes as `model` and its inputs as `feed:NAME`. Standard output: an .npz
-archive of the outputs, in the graph's order. Arguments: the runtime, and how many bytes of memory the process may have.
+Standard input: an .npz archive with the bytes of the model as `model` and its inputs as `input:NAME`. Standard output:
+an .npz archive of the outputs in the order of the graph. Arguments: the runtime, and the memory limit in bytes.
 """
 
 import io
@@ -13,44 +13,44 @@ import numpy as np
 
 
 def main(runtime: str, memory_limit: int) -> None:
-    """Runs the graph on standard input, see above."""
+    """Run the graph on standard input; the module docstring describes the formats."""
     _limit_memory(memory_limit)
     archive = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
-    feeds = {name.removeprefix("feed:"): archive[name] for name in archive.files if name.startswith("feed:")}
+    inputs = {name.removeprefix("input:"): archive[name] for name in archive.files if name.startswith("input:")}
     run = {"onnxruntime": _onnxruntime, "onnx.reference": _reference}[runtime]
     outputs = io.BytesIO()
-    np.savez(outputs, *run(archive["model"].tobytes(), feeds))
+    np.savez(outputs, *run(archive["model"].tobytes(), inputs))
     sys.stdout.buffer.write(outputs.getbuffer())
 
 
 def _limit_memory(limit: int) -> None:
     try:
         import resource
-    except ImportError:  # Windows has no such limit.
+    except ImportError:  # Not available on Windows.
         return
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _onnxruntime(model: bytes, feeds: dict[str, Any]) -> Sequence[Any]:
+def _onnxruntime(model: bytes, inputs: dict[str, Any]) -> Sequence[Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # The graph as it stands: optimising it may round more, as when dequantised weights are multiplied in 8 bits.
+    # Optimizations are off because they may add roundings, such as multiplying dequantized weights in 8 bits.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    return session.run(None, inputs)
 
 
-def _reference(model: bytes, feeds: dict[str, Any]) -> Sequence[Any]:
+def _reference(model: bytes, inputs: dict[str, Any]) -> Sequence[Any]:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    return list(ReferenceEvaluator(onnx.load_from_string(model)).run(None, feeds))
+    return list(ReferenceEvaluator(onnx.load_from_string(model)).run(None, inputs))
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1], int(sys.argv[2]))
-    except Exception as error:  # Whatever the graph made the runtime raise: the caller shows it in one line.
+    except Exception as error:  # A graph can make the runtime raise any error; the caller shows it in one line.
         sys.exit(" ".join(str(error).split())[:500] or type(error).__name__)

@@ -1,1 +1,1 @@
-"""Converted models on disk, and params written back into an ONNX graph."""
+"""Writes converted model folders, and params back into an ONNX graph."""

@@ -1,4 +1,4 @@
-"""The folder that a conversion writes: params, config, tokenizer and a record; all that is needed to load the model."""
+"""Writes the model folder of a conversion: params, config, tokenizer files and the record `conversion.json`."""
 
 import dataclasses
 import importlib.metadata
@@ -12,6 +12,7 @@ from typing import Any, get_args
 from convert.known_files import KNOWN_FILES
 from convert.onnx_to_flax import Conversion
 from convert.reading.onnx_file import OnnxFile
+from convert.verification.verify import Agreement, Verification
 from minilm_jax import __version__
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.folder_config import read_config
@@ -37,30 +38,30 @@ def write_folder(
     params: Params,
     config: EncoderConfig,
     *,
-    companions: Path,
+    tokenizer_folder: Path,
     record: Mapping[str, Any],
     format: ParamsFormat,
 ) -> None:
-    """Writes a model folder in one step: it is there whole or not at all.
+    """Write a model folder atomically.
 
     Args:
         out: The folder; an earlier conversion in it is replaced.
         params: The parameter tree.
-        config: Its sizes.
-        companions: A folder with the model's tokenizer files, which are copied.
-        record: What to keep as `conversion.json`.
-        format: Of the params.
+        config: Sizes of the encoder.
+        tokenizer_folder: The folder from which the tokenizer files are copied.
+        record: The content of `conversion.json`.
+        format: File format of the params.
 
     Raises:
-        ConversionError: `out` exists and is no conversion's.
+        ConversionError: `out` exists and is not a conversion, or contains other files.
         OSError: The folder cannot be written.
     """
     if out.exists() and not (out / RECORD).is_file():
-        raise ConversionError(f"{out} exists and holds no conversion; choose another folder with --out.")
+        raise ConversionError(f"{out} exists and is not a converted model; choose another folder with --out.")
     own = {RECORD, "config.json", *_COPIED, *map(params_file, get_args(ParamsFormat))}
     if foreign := sorted({path.name for path in out.glob("*")} - own):
         raise ConversionError(
-            f"{out} also holds {foreign[0]!r}, which would be lost; choose another folder with --out."
+            f"{out} also contains {foreign[0]!r}, which would be lost; choose another folder with --out."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as new:
@@ -68,13 +69,13 @@ def write_folder(
         save_params(params, new / params_file(format))
         _write_json(new / "config.json", config.to_dict())
         for name in _COPIED:
-            if (companions / name).is_file():
-                shutil.copyfile(companions / name, new / name)
+            if (tokenizer_folder / name).is_file():
+                shutil.copyfile(tokenizer_folder / name, new / name)
         _write_json(new / RECORD, record)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Returns the record of the conversion that made a folder, or None where there is none."""
+    """Return the record in a converted folder, or None if there is none."""
     try:
         return json.loads((folder / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
@@ -82,8 +83,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
-    """Returns the record of a conversion: what was matched to what, and the proof."""
-    model, proof = source.model, conversion.proof
+    """Return the record of a conversion: the source, the origin of every weight, and the verification."""
+    model = source.model
     return {
         "source": {
             "file": source.path.name,
@@ -93,13 +94,13 @@ def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
             "producer": f"{model.producer_name} {model.producer_version}".strip(),
             "stored_as": sorted({weight.stored for weight in conversion.layout.weights.values()}),
         },
-        "proof": dataclasses.asdict(proof),
+        "proof": _verification_record(conversion.verification),
         "weights": {
             path: {
                 "source": weight.source,
                 "node": weight.node,
                 "stored": weight.stored,
-                "undone": list(weight.undone),
+                "undone": list(map(str, weight.undone)),
             }
             for path, weight in sorted(conversion.layout.weights.items())
         },
@@ -107,19 +108,32 @@ def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
     }
 
 
+def _verification_record(verification: Verification) -> dict[str, Any]:
+    return {
+        "outputs": {name: _agreement_record(found) for name, found in verification.outputs.items()},
+        "tolerance": verification.tolerance,
+        "as_stored": {name: _agreement_record(found) for name, found in verification.as_stored.items()},
+        "runtime": verification.runtime,
+    }
+
+
+def _agreement_record(agreement: Agreement) -> dict[str, Any]:
+    return dataclasses.asdict(agreement) | {"meaning": str(agreement.meaning)}
+
+
 def versions() -> dict[str, str]:
-    """Returns the versions of this project, of Python and of the packages that a conversion depends on."""
+    """Return the versions of minilm-jax, Python and the packages that a conversion depends on."""
     own = {"minilm-jax": __version__, "python": platform.python_version()}
     return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def companion_folder(model: Path) -> Path | None:
-    """Returns the folder of an ONNX file's tokenizer: its own, or the one above it as in hub repositories, or None."""
+def find_tokenizer_folder(model: Path) -> Path | None:
+    """Return the folder with the tokenizer of an ONNX file: its own or, as in hub repositories, its parent; or None."""
     return next((folder for folder in (model.parent, model.parent.parent) if (folder / TOKENIZER_FILE).is_file()), None)
 
 
 def with_pooling_of(config: EncoderConfig, folder: Path) -> EncoderConfig:
-    """Returns the config with the pooling and normalisation that a model folder states; its sizes stay."""
+    """Return the config with the pooling and normalization of a model folder and its own sizes."""
     try:
         stated = read_config(folder)
     except ModelFileError:

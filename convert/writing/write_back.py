@@ -1,4 +1,4 @@
-"""Params into the ONNX graph that they came from: the same nodes and names, other numbers."""
+"""Writes params into an existing ONNX graph: the nodes and names stay, the weights change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.graph.graph import Constant, Graph, owner
+from convert.graph.constant import Constant, owner
+from convert.graph.graph import Graph
 from convert.graph.lowering import plain_graph
 from convert.reading.tensors import TYPED_FIELDS, named_tensors
-from convert.recognition.bert_layout import recognise
+from convert.recognition.bert_layout import recognize
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import flatten
 
@@ -18,57 +19,57 @@ Array = NDArray[Any]
 
 
 def write_back(params: Mapping[str, Any], original: onnx.ModelProto) -> onnx.ModelProto:
-    """Writes params into a graph, undoing what was undone when they were read from it.
+    """Return a model with the weights of a graph replaced by params.
 
     Args:
-        params: Nested dict of float32 arrays; a pooler that the graph has no place for is left out.
-        original: A checked model that is not quantised, see `convert.reading.onnx_file`.
+        params: Nested dict of float32 arrays; a pooler that the graph does not have is ignored.
+        original: A checked model that is not quantized, see `convert.reading.onnx_file`.
 
     Returns:
-        A copy of the model with other weights; those in half precision are rounded to it.
+        A copy of the model with the new weights, rounded to the type in which the graph stores them.
 
     Raises:
-        ConversionError: The params have no place in the graph, or the graph has a weight that they lack.
+        ConversionError: A weight cannot be stored in the graph, or the graph has a weight that the params lack.
     """
     graph = plain_graph(original)
-    layout = recognise(graph)
+    layout = recognize(graph)
     leaves = {path: np.asarray(leaf) for path, leaf in flatten(params).items()}
     if missing := sorted(layout.weights.keys() - leaves.keys()):
-        raise ConversionError(f"the graph has the weight {missing[0]}, and the params do not.")
-    places = {path: (weight, leaves[path]) for path, weight in layout.weights.items()}
+        raise ConversionError(f"the params lack {missing[0]}, which the graph has.")
+    pairs = {path: (weight, leaves[path]) for path, weight in layout.weights.items()}
     copies = _Copies(graph)
-    for path, (weight, leaf) in places.items():
+    for path, (weight, leaf) in pairs.items():
         if copies.has(weight):
             _check_shape(path, weight, leaf)
             copies.view(weight)[...] = leaf / weight.factor
-        elif not np.array_equal(weight.numbers, leaf):
+        elif not np.array_equal(weight.weight, leaf):
             raise ConversionError(f"{path}: {copies.why_not(weight)}.")
-    for path, (weight, leaf) in places.items():
+    for path, (weight, leaf) in pairs.items():
         if copies.has(weight) and not np.array_equal(copies.view(weight), _rounded(leaf / weight.factor, weight)):
-            raise ConversionError(f"{path}: the graph keeps {weight.source!r} for several weights, which differ now.")
+            raise ConversionError(f"{path}: the graph stores {weight.source!r} for several weights, which now differ.")
     return copies.written_into(original)
 
 
 class _Copies:
-    """Writable copies of the constants in a file, made when first needed."""
+    """Writable copies of the initializers of a file, made when first needed."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._copies: dict[str, Array] = {}
 
     def has(self, weight: Constant) -> bool:
-        """Returns whether a weight is a rearranged view of one initialiser, so that it can be written there."""
+        """Return whether a weight is a view of one initializer, so that new values can be written there."""
         stored = self._graph.constant(weight.source)
         return stored is not None and owner(stored.value) is owner(weight.value)
 
     def why_not(self, weight: Constant) -> str:
-        """Returns why a weight has no place to be written to."""
+        """Return the reason why a weight cannot be written to the file."""
         if self._graph.constant(weight.source) is None:
-            return "the graph has no place for it, as it was all zeros"
-        return f"the graph holds it as {weight.stored} ({', '.join(weight.undone)}), which cannot be written back"
+            return "it was all zeros, so the graph does not store it"
+        return f"the graph stores it as {weight.stored} ({', '.join(map(str, weight.undone))}), which cannot be written"
 
     def view(self, weight: Constant) -> Array:
-        """Returns the weight's view of the copy."""
+        """Return a view of the copy with the shape and order of the weight."""
         stored = owner(weight.value)
         if weight.source not in self._copies:
             self._copies[weight.source] = stored.copy()
@@ -77,7 +78,7 @@ class _Copies:
         return np.ndarray(weight.value.shape, stored.dtype, copy, offset, weight.value.strides)
 
     def written_into(self, original: onnx.ModelProto) -> onnx.ModelProto:
-        """Returns the original with the copies in the place of what they are copies of."""
+        """Return the original model with its initializers replaced by the copies."""
         model = onnx.ModelProto()
         model.CopyFrom(original)
         for name, tensor in named_tensors(model):

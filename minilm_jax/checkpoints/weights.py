@@ -111,7 +111,7 @@ def _read(path: Path, config: EncoderConfig) -> Mapping[str, Any]:
     }
     if path.suffix == ".onnx":
         model = import_converter("reading.onnx_file").read_onnx(path).model
-        return flatten(import_converter("onnx_to_flax").convert(model).params)
+        return import_converter("onnx_to_flax").convert(model).leaves
     if path.suffix not in readers:
         raise ModelFileError("weights come as .safetensors, .msgpack, .orbax or .onnx.")
     try:

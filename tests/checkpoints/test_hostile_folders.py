@@ -9,7 +9,7 @@ import pytest
 import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.nn.params import Params
-from tests.convert.fuzz.limits import bounded
+from tests.helpers.limits import bounded
 from tests.helpers.tiny_model import TINY
 
 DEEP = b"[" * 10**5

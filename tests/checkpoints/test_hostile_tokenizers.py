@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 import minilm_jax as mj
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.tokenizer import TextTokenizer
-from tests.convert.fuzz.limits import bounded
+from tests.helpers.limits import bounded
 from tests.helpers.small_tokenizer import CLS, SEP, WORDS, write_tokenizer
 from tests.helpers.tiny_model import TINY
 

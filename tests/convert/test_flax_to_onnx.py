@@ -17,7 +17,7 @@ from convert.graph.lowering import plain_graph
 from convert.onnx_to_flax import convert
 from convert.pipeline import folder_to_onnx
 from convert.reading.onnx_file import read_onnx
-from convert.recognition.bert_layout import recognise
+from convert.recognition.bert_layout import recognize
 from convert.writing.write_back import write_back
 from minilm_jax.config import OnnxPrecision
 from minilm_jax.nn.params import Params, flatten, unflatten
@@ -123,13 +123,13 @@ def changed(params: Params) -> Params:
 @pytest.mark.parametrize("name", PLAIN)
 def test_changed_params_go_back_into_the_graph_that_they_came_from(name: str, tmp_path: Path) -> None:
     original = read_onnx(unpacked(name, ACCEPTED[name]["file"], tmp_path)).model
-    before = recognise(plain_graph(original))
-    wanted = changed(unflatten({path: weight.numbers for path, weight in before.weights.items()}))
+    before = recognize(plain_graph(original))
+    wanted = changed(unflatten({path: weight.weight for path, weight in before.weights.items()}))
     model = write_back(wanted, original)
-    after = recognise(plain_graph(model))
+    after = recognize(plain_graph(model))
     for path, leaf in flatten(wanted).items():
         factor = after.weights[path].factor
-        np.testing.assert_allclose(after.weights[path].numbers, leaf, rtol=0 if factor == 1 else 1e-6, err_msg=path)
+        np.testing.assert_allclose(after.weights[path].weight, leaf, rtol=0 if factor == 1 else 1e-6, err_msg=path)
     constants = {node.output[0] for node in original.graph.node if node.op_type == "Constant"}
     assert [node for node in model.graph.node if node.output[0] not in constants] == [
         node for node in original.graph.node if node.output[0] not in constants
@@ -154,7 +154,7 @@ def test_and_the_runtime_agrees(name: str, tmp_path: Path) -> None:
 
 def refusal(name: str, folder: Path, scale: float = 2.0) -> str:
     original = read_onnx(unpacked(name, ACCEPTED[name]["file"], folder)).model
-    leaves = {path: weight.numbers for path, weight in recognise(plain_graph(original)).weights.items()}
+    leaves = {path: weight.weight for path, weight in recognize(plain_graph(original)).weights.items()}
     with pytest.raises(mj.ConversionError) as caught:
         write_back(changed(unflatten(leaves)), original)
     return str(caught.value)
@@ -162,5 +162,5 @@ def refusal(name: str, folder: Path, scale: float = 2.0) -> str:
 
 def test_what_has_no_place_in_the_graph_is_said(tmp_path: Path) -> None:
     assert "several weights, which differ now" in refusal("shared-layers-ts14", tmp_path)
-    assert "as int8 (dequantised), which cannot be written back" in refusal("ts14-sdpa-dynamic-int8-matmul", tmp_path)
-    assert "as 4-bit blocks (dequantised), which cannot be written back" in refusal("ts14-sdpa-q4-sym-32", tmp_path)
+    assert "as int8 (dequantized), which cannot be written back" in refusal("ts14-sdpa-dynamic-int8-matmul", tmp_path)
+    assert "as 4-bit blocks (dequantized), which cannot be written back" in refusal("ts14-sdpa-q4-sym-32", tmp_path)

@@ -17,7 +17,7 @@ from convert.reading.onnx_file import read_onnx
 from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.nn.params import flatten
 from tests.helpers import conversion_table
-from tests.helpers.dequantised import QuantisedFile
+from tests.helpers.dequantized import QuantizedFile
 from tests.helpers.onnx_forms import ACCEPTED, REFUSED, STORED, unpacked
 from tests.helpers.paths import FORMS
 
@@ -59,14 +59,14 @@ def test_every_form_gives_the_tree(name: str, tmp_path: Path, table: list[tuple[
     form = ACCEPTED[name]
     path = unpacked(name, form["file"], tmp_path)
     conversion = convert(read_onnx(path).model)
-    assert conversion.proof.outputs.keys() == form["outputs"].keys()
-    check_leaves(conversion, form, QuantisedFile(path))
+    assert conversion.verification.outputs.keys() == form["outputs"].keys()
+    check_leaves(conversion, form, QuantizedFile(path))
     pooling = {"pooling": conversion.config.pooling, "normalize": conversion.config.normalize}
     assert form["expected"] == (pooling if conversion.pools else None)
     table.append(conversion_table.converted(name, form["producer"], form["opset"], conversion))
 
 
-def check_leaves(conversion: Conversion, form: Mapping[str, Any], file: QuantisedFile) -> None:
+def check_leaves(conversion: Conversion, form: Mapping[str, Any], file: QuantizedFile) -> None:
     wanted = flatten(from_hub(load_file(FORMS / form["weights"])))
     found = flatten(conversion.params)
     assert found.keys() ^ wanted.keys() <= {"pooler.dense.kernel", "pooler.dense.bias"}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.convert.fuzz.byte_mutations import varint
-from tests.convert.fuzz.limits import bounded
 from tests.convert.fuzz.mutations import mutate
 from tests.convert.fuzz.runner import attempt, failures
 from tests.convert.fuzz.seeds import CORPUS, seeds
+from tests.helpers.limits import bounded
 
 COUNT = 600
 

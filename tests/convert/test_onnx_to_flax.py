@@ -45,7 +45,7 @@ def same_bits(params: Params, weights: Weights) -> bool:
 
 
 def largest_difference(conversion: Conversion) -> float:
-    return max(output.largest_difference for output in conversion.proof.outputs.values())
+    return max(output.largest_difference for output in conversion.verification.outputs.values())
 
 
 @pytest.mark.parametrize("path", EXPORTED, ids=lambda path: path.name.removesuffix(".onnx.gz"))
@@ -98,8 +98,8 @@ def test_onnxs_own_evaluator_proves_it_where_onnxruntime_is_missing(
     tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    conversion = convert(to_onnx(tiny_params, TINY), vouched=True)
-    assert conversion.proof.runtime == "onnx.reference"
+    conversion = convert(to_onnx(tiny_params, TINY), trusted=True)
+    assert conversion.verification.runtime == "onnx.reference"
     assert largest_difference(conversion) < RUNTIMES_AGREE
     with pytest.raises(mj.ConversionError, match=r"minilm-jax\[verify\]"):
         convert(to_onnx(tiny_params, TINY))

@@ -24,7 +24,7 @@ from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.nn.params import flatten
 from tests.exports.hydrate import hydrate
 from tests.helpers import conversion_table
-from tests.helpers.dequantised import QuantisedFile
+from tests.helpers.dequantized import QuantizedFile
 from tests.helpers.paths import EXPORTS
 
 # onnxruntime's converter to float16 moves what is nearer to zero than 1e-7 there.
@@ -39,12 +39,12 @@ def exported(weights: Weights, folder: Path, name: str = "hub") -> Path:
     return path
 
 
-def optimised_by_a_session(path: Path) -> Path:
+def optimized_by_a_session(path: Path) -> Path:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path.with_name("optimised.onnx"))
+    options.optimized_model_filepath = str(path.with_name("optimized.onnx"))
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return path.with_name("optimised.onnx")
+    return path.with_name("optimized.onnx")
 
 
 def fused(path: Path, *, gelu_approximation: bool = False, half: bool = False) -> Path:
@@ -58,15 +58,15 @@ def fused(path: Path, *, gelu_approximation: bool = False, half: bool = False) -
 
 
 def dynamic(path: Path, weight_type: QuantType, *, per_channel: bool) -> Path:
-    quantize_dynamic(path, path.with_name("quantised.onnx"), weight_type=weight_type, per_channel=per_channel)
-    return path.with_name("quantised.onnx")
+    quantize_dynamic(path, path.with_name("quantized.onnx"), weight_type=weight_type, per_channel=per_channel)
+    return path.with_name("quantized.onnx")
 
 
 def four_bits(path: Path) -> Path:
-    quantiser = MatMulNBitsQuantizer(onnx.load(path), bits=4, block_size=32, is_symmetric=True)
-    quantiser.process()
-    quantised: Any = quantiser.model
-    quantised.save_model_to_file(str(path), use_external_data_format=False)
+    quantizer = MatMulNBitsQuantizer(onnx.load(path), bits=4, block_size=32, is_symmetric=True)
+    quantizer.process()
+    quantized: Any = quantizer.model
+    quantized.save_model_to_file(str(path), use_external_data_format=False)
     return path
 
 
@@ -81,7 +81,7 @@ def with_external_data(path: Path) -> Path:
 
 
 FORMS: dict[str, Callable[[Path], Path]] = {
-    "O1": optimised_by_a_session,
+    "O1": optimized_by_a_session,
     "O2": fused,
     "O3": lambda path: fused(path, gelu_approximation=True),
     "O4": lambda path: fused(path, gelu_approximation=True, half=True),
@@ -105,8 +105,8 @@ def test_the_real_model_comes_back(name: str, weights: Weights, tmp_path: Path, 
     conversion = convert(file.model)
     approximate = "gelu_new" if name in ("O3", "O4") else "gelu"
     assert conversion.config == dataclasses.replace(mj.ALL_MINILM_L6_V2, hidden_act=approximate)
-    assert conversion.proof.outputs.keys() == {"last_hidden_state"}
-    wanted, found, quantised = flatten(from_hub(weights)), flatten(conversion.params), QuantisedFile(path)
+    assert conversion.verification.outputs.keys() == {"last_hidden_state"}
+    wanted, found, quantized = flatten(from_hub(weights)), flatten(conversion.params), QuantizedFile(path)
     for leaf, weight in conversion.layout.weights.items():
         if weight.stored == "float32":
             np.testing.assert_array_equal(found[leaf], wanted[leaf])
@@ -114,15 +114,15 @@ def test_the_real_model_comes_back(name: str, weights: Weights, tmp_path: Path, 
             half = wanted[leaf].astype(np.float16).astype(np.float32)
             np.testing.assert_allclose(found[leaf], half, rtol=0, atol=SMALLEST_HALF)
         else:
-            np.testing.assert_array_equal(found[leaf], quantised.weight(weight))
+            np.testing.assert_array_equal(found[leaf], quantized.weight(weight))
     made_by = f"onnxruntime {onnxruntime.__version__}, from the published file"
     table.append(conversion_table.converted(f"real weights, {name}", made_by, file.opset, conversion))
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8"])
-def test_what_quantisation_costs_is_told(name: str, weights: Weights, tmp_path: Path) -> None:
+def test_what_quantization_costs_is_told(name: str, weights: Weights, tmp_path: Path) -> None:
     conversion = convert(read_onnx(FORMS[name](exported(weights, tmp_path))).model)
-    cost = conversion.proof.as_stored["last_hidden_state"]
-    # Of token vectors of random ids, which are harder to quantise than text: 0.9899 and 0.978 were measured.
+    cost = conversion.verification.as_stored["last_hidden_state"]
+    # Of token vectors of random ids, which are harder to quantize than text: 0.9899 and 0.978 were measured.
     assert 0.97 < cost.cosine < 0.999
     assert 0.95 < cost.smallest_cosine < cost.cosine

@@ -13,9 +13,9 @@ from convert.flax_to_onnx import to_onnx
 from convert.graph.lowering import plain_graph
 from convert.onnx_to_flax import convert
 from convert.reading.onnx_file import read_onnx
-from convert.recognition.bert_layout import recognise
+from convert.recognition.bert_layout import recognize
 from minilm_jax.nn.params import Params
-from tests.convert.fuzz.limits import bounded
+from tests.helpers.limits import bounded
 from tests.helpers.tiny_model import TINY
 
 LONGEST_MESSAGE = 1_000
@@ -84,7 +84,7 @@ def with_an_odd_input(model: onnx.ModelProto) -> None:
         (with_nan, "encoder.layer.1.output.dense.kernel.*not finite"),
         (without_residual, "encoder.layer.0.attention.output: "),
         (with_two_candidates_for_a_weight, "encoder.layer.0.intermediate.dense: 2 dense layers follow"),
-        (with_one_name_for_two_weights, "two of its initialisers have one name"),
+        (with_one_name_for_two_weights, "two of its initializers have one name"),
         (with_an_odd_input, "an input 'pixels'"),
     ],
 )
@@ -148,7 +148,7 @@ def with_training_information(model: onnx.ModelProto) -> None:
     model.training_info.add()
 
 
-def with_sparse_initialisers(model: onnx.ModelProto) -> None:
+def with_sparse_initializers(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.add()
 
 
@@ -187,7 +187,7 @@ def with_no_nodes(model: onnx.ModelProto) -> None:
         (with_a_sparse_constant, "sparse tensor"),
         (with_functions, "model-local functions"),
         (with_training_information, "training information"),
-        (with_sparse_initialisers, "sparse initialisers"),
+        (with_sparse_initializers, "sparse initializers"),
         (with_many_nodes, "the graph has 60,0.. nodes"),
         (with_texts, "holds no numbers"),
         (with_an_unknown_type, "holds no numbers"),
@@ -204,10 +204,10 @@ def test_unsafe_files_are_refused_before_anything_is_allocated(
 
 
 def refused(folder: Path, data: bytes, message: str) -> None:
-    """Reads bytes that must be refused, at a small cost."""
+    """Read bytes that must be refused, at a small cost."""
     (folder / "model.onnx").write_bytes(data)
     with bounded(), pytest.raises(mj.ConversionError, match=message) as refusal:
-        recognise(plain_graph(read_onnx(folder / "model.onnx").model))
+        recognize(plain_graph(read_onnx(folder / "model.onnx").model))
     assert len(str(refusal.value)) < LONGEST_MESSAGE
 
 
@@ -258,7 +258,7 @@ def test_a_size_of_minus_one_is_free(tiny_params: Params) -> None:
     for value in model.graph.input:
         for axis in value.type.tensor_type.shape.dim:
             axis.dim_value = -1
-    assert convert(model).proof.outputs
+    assert convert(model).verification.outputs
 
 
 def test_a_cyclic_graph_is_refused(tiny_params: Params) -> None:

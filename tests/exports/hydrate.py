@@ -14,7 +14,7 @@ WEIGHTS_KEY = "minilm_jax.weights"
 
 
 def named_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
-    """Yield every stored tensor of the main graph, whether initialiser or Constant node.
+    """Yield every stored tensor of the main graph, whether initializer or Constant node.
 
     Args:
         model: The graph to read.

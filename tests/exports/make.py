@@ -58,11 +58,11 @@ class Skeleton:
 
     Attributes:
         name: File name without its ending.
-        transformers: The transformers release whose modelling code is exported.
+        transformers: The transformers release whose modeling code is exported.
         opset: ONNX opset to ask for.
         attention: "eager" or "sdpa"; releases before 4.36 have eager only.
         pooler: Whether the graph ends in BERT's pooler as well.
-        sentence: Whether masked mean and L2 normalisation are part of the graph.
+        sentence: Whether masked mean and L2 normalization are part of the graph.
         fold: Constant folding, which is what makes linear weights anonymous and transposed.
         keep_inputs: Whether weights are listed as graph inputs too.
         inputs: Input names in the order of the graph.
@@ -86,7 +86,7 @@ class Skeleton:
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the graph's outputs."""
+        """Name of the graph's outputs."""
         if self.sentence:
             return ["token_embeddings", "sentence_embedding"]
         return ["last_hidden_state", "pooler_output"] if self.pooler else ["last_hidden_state"]

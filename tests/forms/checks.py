@@ -90,7 +90,7 @@ def is_dynamic(model: onnx.ModelProto) -> bool:
 
 
 def tensors(model: onnx.ModelProto) -> list[TensorProto]:
-    """Return every tensor a graph holds, in initialisers and attributes."""
+    """Return every tensor a graph holds, in initializers and attributes."""
     held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
     return [*model.graph.initializer, *held]
 

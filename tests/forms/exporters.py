@@ -53,7 +53,7 @@ class Export:
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the graph's outputs."""
+        """Name of the graph's outputs."""
         if self.pooling:
             return ["token_embeddings", "sentence_embedding"] if self.tokens else ["sentence_embedding"]
         return ["last_hidden_state", "pooler_output"] if self.pooler else ["last_hidden_state"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import exporters
 import onnx
-import optimisers
-import quantisers
+import optimizers
+import quantizers
 import rewrites
 import tiny
 from exporters import Export
@@ -169,11 +169,11 @@ def simplified() -> Iterator[Form]:
         ("ts17-sdpa", 21),
         ("dynamo18-sdpa", 21),
     ):
-        build = partial(optimisers.converted, opset=opset)
+        build = partial(optimizers.converted, opset=opset)
         yield derived(f"{source}-to{opset}", source, build, f"version_converter to {opset}", package="onnx")
     for source in ("ts11-eager", "ts14-sdpa", "ts14-sdpa-mean-unit", "ts17-sdpa-static", "dynamo18-sdpa"):
-        yield derived(f"{source}-onnxsim", source, optimisers.onnxsim, "simplify", package="onnxsim")
-        yield derived(f"{source}-onnxslim", source, optimisers.onnxslim, "slim", package="onnxslim")
+        yield derived(f"{source}-onnxsim", source, optimizers.onnxsim, "simplify", package="onnxsim")
+        yield derived(f"{source}-onnxslim", source, optimizers.onnxslim, "slim", package="onnxslim")
     for source, levels in (
         ("ts11-eager", ("basic", "all")),
         ("ts14-eager-pooler", ("extended", "all")),
@@ -187,7 +187,7 @@ def simplified() -> Iterator[Form]:
         ("gelu-new-ts14", ("extended",)),
     ):
         for level in levels:
-            build = partial(optimisers.saved_session, level=level)
+            build = partial(optimizers.saved_session, level=level)
             tool = f"optimized_model_filepath at ORT_ENABLE_{level.upper()}"
             yield derived(f"{source}-ort-{level}", source, build, tool)
 
@@ -203,7 +203,7 @@ def fused() -> Iterator[Form]:
     for source in ("ts11-eager", "ts14-sdpa", "dynamo18-sdpa", *others):
         wide = source not in others
         for level in ("O1", "O2", "O3", "O4") if wide else ("O2",):
-            build = partial(optimisers.optimum, level=level, name=source_model(source))
+            build = partial(optimizers.optimum, level=level, name=source_model(source))
             kind = "float16" if level == "O4" else "float32"
             special = {"O3": "FastGelu approximates GELU by tanh", "O4": "FastGelu; float16"}.get(level, "")
             yield derived(
@@ -236,7 +236,7 @@ def fused() -> Iterator[Form]:
     for source, names in chosen.items():
         for name in names:
             fusions = options[name]
-            build = partial(optimisers.fused, **fusions)
+            build = partial(optimizers.fused, **fusions)
             tool = f"transformers.optimizer.optimize_model({fusions})"
             yield derived(f"{source}-fused-{name}", source, build, tool)
 
@@ -281,14 +281,14 @@ def halves() -> Iterator[Form]:
         for keep in (True,) if "unit" in source else (True, False):
             name = f"{source}-fp16{'-io' * keep}"
             tool = f"convert_float_to_float16(keep_io_types={keep})"
-            build = partial(optimisers.halved, keep_io_types=keep)
+            build = partial(optimizers.halved, keep_io_types=keep)
             yield derived(name, source, build, f"transformers.float16.{tool}", kind=kind)
     for source, keep in (("ts11-eager-O2", True), ("ts14-sdpa-O2", False)):
         tool = f"float16.convert_float_to_float16(keep_io_types={keep})"
-        build = partial(optimisers.halved_common, keep_io_types=keep)
+        build = partial(optimizers.halved_common, keep_io_types=keep)
         package = "onnxconverter-common"
         yield derived(f"{source}-fp16-common{'-io' * keep}", source, build, tool, kind=kind, package=package)
-    build = partial(optimisers.halved, keep_io_types=True)
+    build = partial(optimizers.halved, keep_io_types=True)
     tool = "transformers.float16.convert_float_to_float16(keep_io_types=True)"
     yield derived("ts11-eager-fused-default-fp16", "ts11-eager-fused-default", build, tool, kind=kind)
     for dtype in ("float16", "bfloat16"):
@@ -298,7 +298,7 @@ def halves() -> Iterator[Form]:
         yield exported(f"dynamo20-sdpa-torch-{dtype}", 20, "sdpa", dynamo=True, dtype=dtype, special=special)
 
 
-def quantised() -> Iterator[Form]:
+def quantized() -> Iterator[Form]:
     """Weights and, mostly, activations of 8 bits."""
     kinds = {"QInt8": "int8", "QUInt8": "uint8"}
     matmul = {"op_types_to_quantize": ["MatMul"]}
@@ -311,16 +311,16 @@ def quantised() -> Iterator[Form]:
             **(reduced if weight == "QInt8" else {}),
         }.items():
             for source in ("ts14-sdpa",) if name else ("ts11-eager", "ts14-sdpa"):
-                build = partial(quantisers.dynamic, weight_type=weight, **options)
+                build = partial(quantizers.dynamic, weight_type=weight, **options)
                 tool = f"quantize_dynamic(weight_type={weight}{arguments(options)})"
                 yield derived(f"{source}-dynamic-{kind}{name}", source, build, tool, kind=kind)
         typed = {"extra_options": {"DefaultTensorType": onnx.TensorProto.FLOAT}}
         for source in ("dynamo18-sdpa", "ts14-eager-pooler-O2", "ts14-sdpa-O3", "ts11-eager-fused-default"):
-            build = partial(quantisers.dynamic, weight_type=weight, **typed)
+            build = partial(quantizers.dynamic, weight_type=weight, **typed)
             tool = f"quantize_dynamic(weight_type={weight}{arguments(typed)})"
             yield derived(f"{source}-dynamic-{kind}", source, build, tool, kind=kind)
     per_channel = typed | {"per_channel": True}
-    build = partial(quantisers.dynamic, weight_type="QInt8", **per_channel)
+    build = partial(quantizers.dynamic, weight_type="QInt8", **per_channel)
     tool = f"quantize_dynamic(weight_type=QInt8{arguments(per_channel)})"
     yield derived("ts14-sdpa-O3-dynamic-int8-channel", "ts14-sdpa-O3", build, tool, kind="int8")
     for target, kind, options in (
@@ -328,15 +328,15 @@ def quantised() -> Iterator[Form]:
         ("arm64", "int8", {"per_channel": True}),
         ("avx2", "uint8", {"per_channel": False}),
     ):
-        build = partial(quantisers.optimum_dynamic, target=target, **options)
+        build = partial(quantizers.optimum_dynamic, target=target, **options)
         tool = f"ORTQuantizer with {target}({arguments(options)[2:]})"
         yield derived(f"ts14-sdpa-{target}", "ts14-sdpa", build, tool, kind=kind, package="optimum-onnx")
     asymmetric = {"extra_options": {"WeightSymmetric": False}}
-    build = partial(quantisers.dynamic, weight_type="QInt8", **asymmetric)
+    build = partial(quantizers.dynamic, weight_type="QInt8", **asymmetric)
     tool = f"quantize_dynamic(weight_type=QInt8{arguments(asymmetric)})"
     yield derived("ts14-sdpa-dynamic-int8-asymmetric", "ts14-sdpa", build, tool, kind="int8")
     for source in ("ts11-eager-dynamic-int8", "ts14-sdpa-dynamic-int8-channel", "ts14-sdpa-dynamic-uint8"):
-        build = partial(optimisers.saved_session, level="all")
+        build = partial(optimizers.saved_session, level="all")
         kind = kinds["QUInt8" if "uint8" in source else "QInt8"]
         yield derived(f"{source}-ort-all", source, build, "optimized_model_filepath at ORT_ENABLE_ALL", kind=kind)
     for activation, weight, per_channel in (
@@ -344,19 +344,19 @@ def quantised() -> Iterator[Form]:
         ("QInt8", "QInt8", True),
         ("QUInt8", "QUInt8", False),
     ):
-        build = partial(quantisers.static, activation=activation, weight=weight, per_channel=per_channel)
+        build = partial(quantizers.static, activation=activation, weight=weight, per_channel=per_channel)
         name = f"ts14-sdpa-qdq-a{kinds[activation]}-w{kinds[weight]}{'-channel' * per_channel}"
         tool = f"quantize_static(QDQ, activation {activation}, weight {weight}, per_channel={per_channel})"
         yield derived(name, "ts14-sdpa", build, tool, kind=kinds[weight])
     for activation, per_channel in (("QUInt8", False), ("QInt8", True)):
         chosen = matmul | {"per_channel": per_channel}
-        build = partial(quantisers.static, activation=activation, weight="QInt8", **chosen)
+        build = partial(quantizers.static, activation=activation, weight="QInt8", **chosen)
         tool = f"quantize_static(QDQ, activation {activation}, weight QInt8{arguments(chosen)})"
         yield derived(f"ts14-sdpa-qdq-matmul{'-channel' * per_channel}", "ts14-sdpa", build, tool, kind="int8")
-    build = partial(quantisers.static, activation="QUInt8", weight="QInt8", form="QOperator")
+    build = partial(quantizers.static, activation="QUInt8", weight="QInt8", form="QOperator")
     tool = "quantize_static(QOperator, activation QUInt8, weight QInt8)"
     yield derived("ts14-sdpa-qoperator", "ts14-sdpa", build, tool, kind="int8")
-    build = partial(optimisers.saved_session, level="all")
+    build = partial(optimizers.saved_session, level="all")
     for source in ("ts14-sdpa-qdq-auint8-wint8", "ts14-sdpa-qdq-matmul"):
         tool = "optimized_model_filepath at ORT_ENABLE_ALL"
         yield derived(f"{source}-ort-all", source, build, tool, kind="int8")
@@ -394,10 +394,10 @@ def weight_only() -> Iterator[Form]:
     for source in ("ts17-sdpa-fp16", "ts14-sdpa-O4", "ts14-sdpa-O2"):
         kind = "4 bit" if source.endswith("O2") else "4 bit, float16"
         yield blocks("q4", source, {"block_size": 32, "is_symmetric": True}, kind)
-    build = partial(quantisers.hqq, block_size=32)
+    build = partial(quantizers.hqq, block_size=32)
     yield derived("ts14-sdpa-q4-hqq", "ts14-sdpa", build, "MatMulNBitsQuantizer(HQQ, block_size=32)", kind="4 bit")
     for kind, size in (("NF4", 64), ("FP4", 64), ("NF4", 16)):
-        build = partial(quantisers.bnb4, kind=kind, block_size=size)
+        build = partial(quantizers.bnb4, kind=kind, block_size=size)
         tool = f"MatMulBnb4Quantizer({kind}, {size})"
         yield derived(f"ts14-sdpa-bnb4-{kind.lower()}-{size}", "ts14-sdpa", build, tool, kind=f"4 bit {kind}")
 
@@ -406,14 +406,14 @@ def blocks(name: str, source: str, options: dict[str, Any], kind: str | None = N
     """Describe a graph with weights in blocks."""
     bits = {2: "2 bit", 8: "8 bit weight-only"}.get(options.get("bits", 4), "4 bit")
     tool = f"MatMulNBitsQuantizer({arguments(options)[2:]})"
-    return derived(f"{source}-{name}", source, partial(quantisers.nbits, **options), tool, kind=kind or bits)
+    return derived(f"{source}-{name}", source, partial(quantizers.nbits, **options), tool, kind=kind or bits)
 
 
 def all_forms() -> list[Form]:
     """Return every form, sources before what is made from them; these inherit what their sources compute."""
     families = (plain_exports, pooled_exports, members, optimum_exports, simplified, fused, rewritten, halves)
     forms: dict[str, Form] = {}
-    for form in (form for family in (*families, quantised, weight_only) for form in family()):
+    for form in (form for family in (*families, quantized, weight_only) for form in family()):
         if form.source is not None:
             source = forms[form.source]
             same = {key: getattr(source, key) for key in ("model", "pooler", "pooling", "normalize", "transformers")}

@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 import onnx.external_data_helper
 import onnx_ir
-import optimisers
+import optimizers
 import refused
 import rewrites
 import tiny
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    optimisers.silence()
+    optimizers.silence()
     index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
     built: dict[str, onnx.ModelProto] = {}
     for form in wanted(options.only):

@@ -40,7 +40,7 @@ class Refused(exporters.Export):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the graph's outputs."""
+        """Name of the graph's outputs."""
         return [self.output]
 
 
@@ -140,7 +140,7 @@ def run(stranger: Stranger) -> tuple[onnx.ModelProto, np.ndarray]:
         Its graph, and what torch computes on `feed`.
     """
     export = stranger.export
-    module = tiny.randomise(stranger.build(), stranger.name)
+    module = tiny.randomize(stranger.build(), stranger.name)
     plain = module.forward
 
     def forward(*values: torch.Tensor) -> torch.Tensor:

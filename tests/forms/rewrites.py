@@ -19,7 +19,7 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def arrays(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Return the initialisers by name."""
+    """Return the initializers by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
@@ -29,8 +29,8 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {node.output[0]: numpy_helper.to_array(node.attribute[0].t) for node in nodes}
 
 
-def set_initialisers(model: onnx.ModelProto, values: dict[str, np.ndarray]) -> None:
-    """Replace all initialisers."""
+def set_initializers(model: onnx.ModelProto, values: dict[str, np.ndarray]) -> None:
+    """Replace all initializers."""
     del model.graph.initializer[:]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
 
@@ -67,7 +67,7 @@ def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn every initialiser into a Constant node."""
+    """Turn every initializer into a Constant node."""
     model = copied(model)
     made = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer]
     set_nodes(model, [*made, *model.graph.node])
@@ -108,7 +108,7 @@ def behind(op: str) -> Rewrite:
             values, made = stored(name, held.pop(name))
             held |= values
             nodes += made
-        set_initialisers(model, held)
+        set_initializers(model, held)
         set_nodes(model, [*nodes, *model.graph.node])
         return model
 
@@ -129,7 +129,7 @@ def gemm(transposed: int) -> Rewrite:
                 dropped.add(add.output[0])
             elif node.output[0] not in dropped:
                 nodes.append(node)
-        set_initialisers(model, held)
+        set_initializers(model, held)
         set_nodes(model, nodes)
         return model
 
@@ -142,7 +142,7 @@ def flattened(node: NodeProto, add: NodeProto, held: dict[str, np.ndarray], tran
     Args:
         node: The MatMul.
         add: The Add of its bias.
-        held: Initialisers; shapes are added, and the kernel is turned where `transposed`.
+        held: Initializers; shapes are added, and the kernel is turned where `transposed`.
         transposed: Attribute `transB`.
     """
     kernel, out = node.input[1], add.output[0]
@@ -182,7 +182,7 @@ def duplicated(model: onnx.ModelProto) -> onnx.ModelProto:
             if name in held and held[name].ndim < 2:
                 node.input[place] = f"{name}_copy{index}"
                 copies[node.input[place]] = held[name]
-    set_initialisers(model, copies)
+    set_initializers(model, copies)
     return model
 
 
@@ -212,7 +212,7 @@ def folded_scale(model: onnx.ModelProto) -> onnx.ModelProto:
         bias = next(name for name in add.input if name != matmul.output[0])
         for name in (matmul.input[1], bias):
             held[name] = (held[name] * scale).astype(np.float32)
-    set_initialisers(model, held)
+    set_initializers(model, held)
     set_nodes(model, nodes)
     return model
 
@@ -237,7 +237,7 @@ def packed(model: onnx.ModelProto) -> onnx.ModelProto:
         ]
         dropped |= {node.name for node in found}
     nodes = [new for node in model.graph.node for new in made.get(node.name, [] if node.name in dropped else [node])]
-    set_initialisers(model, held)
+    set_initializers(model, held)
     set_nodes(model, nodes)
     return model
 

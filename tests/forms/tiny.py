@@ -47,7 +47,7 @@ def config(name: str, attention: str = "eager", **changes: Any) -> transformers.
     return found
 
 
-def randomise(module: torch.nn.Module, seed: str) -> torch.nn.Module:
+def randomize(module: torch.nn.Module, seed: str) -> torch.nn.Module:
     """Give every parameter random values that depend on the seed and the parameter's name alone.
 
     Matrices are multiples of 1/4 and vectors of 1/256, so that the files compress and float16 loses nothing. Two seeds
@@ -70,7 +70,7 @@ def randomise(module: torch.nn.Module, seed: str) -> torch.nn.Module:
 
 def bert(name: str = "bert", *, attention: str = "eager", pooler: bool = True) -> torch.nn.Module:
     """Build one of the encoders with its weights, in float32 and evaluation mode."""
-    return randomise(transformers.BertModel(config(name, attention), add_pooling_layer=pooler), name)
+    return randomize(transformers.BertModel(config(name, attention), add_pooling_layer=pooler), name)
 
 
 def weights(name: str) -> dict[str, np.ndarray]:

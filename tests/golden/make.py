@@ -59,8 +59,8 @@ class WithHiddenStates(torch.nn.Module):
         return (*output.hidden_states, output.pooler_output)
 
 
-def tokenise(folder: Path, texts: list[str]) -> list[np.ndarray]:
-    """Tokenise with transformers, cut at 256 tokens, without padding.
+def tokenize(folder: Path, texts: list[str]) -> list[np.ndarray]:
+    """Tokenize with transformers, cut at 256 tokens, without padding.
 
     Args:
         folder: Holds the tokenizer files.
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="hub-style folder")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
-    ids = tokenise(folder, json.loads((HERE / "texts.json").read_text("utf-8")))
+    ids = tokenize(folder, json.loads((HERE / "texts.json").read_text("utf-8")))
     lengths = np.array([one.size for one in ids], np.int32)
     bert = transformers.BertModel.from_pretrained(folder, attn_implementation="eager", use_cache=False)
     positions = sample_positions(lengths, bert.config.hidden_size)

@@ -22,21 +22,21 @@ them, nor do they depend on the batch or on the processor, as dynamic int8 graph
 
 
 def converted(name: str, made_by: str, opset: int, conversion: Conversion) -> tuple[str, ...]:
-    """Returns the row of a form that became params."""
+    """Return the row of a form that became params."""
     stored = ", ".join(sorted({weight.stored for weight in conversion.layout.weights.values()}))
-    outputs, as_stored = conversion.proof.outputs, conversion.proof.as_stored
+    outputs, as_stored = conversion.verification.outputs, conversion.verification.as_stored
     result = "; ".join(dict.fromkeys(agreement.meaning for agreement in outputs.values()))
     difference = max(agreement.largest_difference for agreement in outputs.values())
     return name, made_by, str(opset), stored, result, f"{difference:.0e}", _smallest_cosine(as_stored)
 
 
 def refused(name: str, made_by: str, reason: str) -> tuple[str, ...]:
-    """Returns the row of a form that is no BERT."""
+    """Return the row of a form that is no BERT."""
     return name, made_by, "", "", f"refused: {reason}", "", ""
 
 
 def render(rows: list[tuple[str, ...]]) -> str:
-    """Returns the whole page."""
+    """Return the whole page."""
     return _HEAD + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in rows)
 
 

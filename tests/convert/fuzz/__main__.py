@@ -12,7 +12,7 @@ import click
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Examine one file.")
 @click.option("--coverage", "seconds", type=int, help="Let atheris choose the mutations, for so many seconds.")
 def main(count: int, start: int, every: bool, path: Path | None, seconds: int | None) -> None:
-    """Chooses what to run; imports wait for that, because atheris must see them."""
+    """Choose what to run; imports wait for that, because atheris must see them."""
     if seconds is not None:
         from tests.convert.fuzz.coverage import fuzz
 

@@ -55,7 +55,7 @@ def _varint(data: bytearray, random: Random) -> None:
 
 
 def varint(value: int) -> bytes:
-    """Returns a number as protobuf writes it."""
+    """Return a number as protobuf writes it."""
     groups = [value & 127]
     while value := value >> 7:
         groups.append(value & 127)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def fuzz(seconds: int) -> None:
-    """Fuzzes until the time is over or something breaks, then ends the process; what broke it is saved.
+    """Fuzz until the time is over or something breaks, then ends the process; what broke it is saved.
 
     Args:
         seconds: For how long.

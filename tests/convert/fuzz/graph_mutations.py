@@ -10,7 +10,7 @@ GraphMutation = Callable[[onnx.ModelProto, Random], None]
 
 
 def tensor_names(model: onnx.ModelProto) -> list[str]:
-    """Returns the names of all tensors that a graph's nodes take or make, and of its initialisers."""
+    """Return the names of all tensors that a graph's nodes take or make, and of its initializers."""
     graph = model.graph
     used = (name for node in graph.node for name in (*node.input, *node.output))
     return sorted({*used, *(tensor.name for tensor in graph.initializer)}) or [""]

@@ -14,7 +14,7 @@ _BYTES_SHARE = 0.3
 
 
 def mutate(data: bytes, number: int) -> bytes:
-    """Damages a file.
+    """Damage a file.
 
     Args:
         data: A file, valid or not.

@@ -7,10 +7,10 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.convert.fuzz.limits import bounded
 from tests.convert.fuzz.mutations import mutate
 from tests.convert.fuzz.seeds import seeds
 from tests.convert.fuzz.target import examine
+from tests.helpers.limits import bounded
 
 _SECONDS = 2.0
 _MEGABYTES, _MEGABYTES_OF_SMALL = 256, 64
@@ -43,13 +43,13 @@ class Failure:
         return f"{type(self.error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}"
 
     def save(self) -> Path:
-        """Writes the bytes into a new temporary folder."""
+        """Write the bytes into a new temporary folder."""
         path = Path(tempfile.mkdtemp(prefix="fuzz-")) / f"{self.seed}-{self.number}.onnx"
         path.write_bytes(self.data)
         return path
 
     def report(self) -> str:
-        """Returns what happened and how to make it happen again."""
+        """Return what happened and how to make it happen again."""
         trace = "".join(traceback.format_exception(self.error, limit=-6))
         return (
             f"seed {self.seed}, mutation {self.number}: {self.place}\n{trace}"
@@ -58,7 +58,7 @@ class Failure:
 
 
 def failures(count: int, start: int = 0) -> Iterator[Failure]:
-    """Examines mutations of all seeds in turn.
+    """Examine mutations of all seeds in turn.
 
     Args:
         count: How many.
@@ -76,7 +76,7 @@ def failures(count: int, start: int = 0) -> Iterator[Failure]:
 
 
 def attempt(data: bytes) -> Exception | None:
-    """Examines one file within bounds on time and memory; returns what it raised, if that is none of our errors."""
+    """Examine one file within bounds on time and memory; returns what it raised, if that is none of our errors."""
     faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
     try:
         with bounded(_SECONDS, _MEGABYTES_OF_SMALL if len(data) <= _SMALL else _MEGABYTES):

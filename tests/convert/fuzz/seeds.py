@@ -13,7 +13,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def seeds() -> dict[str, bytes]:
-    """Returns small ONNX files by name: our own, other exporters' and quantisers', and the corpus."""
+    """Return small ONNX files by name: our own, other exporters' and quantizers', and the corpus."""
     forms = {path.name.removesuffix(".onnx.gz"): gzip.decompress(path.read_bytes()) for path in FORMS.glob("*.onnx.gz")}
     corpus = {path.stem: path.read_bytes() for path in CORPUS.glob("*.onnx")}
     return _own() | dict(sorted((forms | corpus).items()))

@@ -1,4 +1,4 @@
-"""What is fuzzed: the reader and the recogniser of ONNX files. The one place that names them."""
+"""What is fuzzed: the reader and the recognizer of ONNX files. The one place that names them."""
 
 import contextlib
 import tempfile
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from convert.graph.lowering import plain_graph
 from convert.reading.onnx_file import read_onnx
-from convert.recognition.bert_layout import recognise
+from convert.recognition.bert_layout import recognize
 from minilm_jax.errors import MinilmJaxError
 
 
 def examine(data: bytes) -> None:
-    """Reads bytes as an ONNX file and looks for the encoder in it; leaves nothing behind.
+    """Read bytes as an ONNX file and looks for the encoder in it; leaves nothing behind.
 
     Args:
         data: The contents of a file.
@@ -25,4 +25,4 @@ def examine(data: bytes) -> None:
         path = Path(folder) / "model.onnx"
         path.write_bytes(data)
         with contextlib.suppress(MinilmJaxError):
-            recognise(plain_graph(read_onnx(path).model))
+            recognize(plain_graph(read_onnx(path).model))

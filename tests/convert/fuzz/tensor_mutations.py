@@ -44,7 +44,7 @@ def _reshape(model: onnx.ModelProto, random: Random) -> None:
 
 
 def _cut(model: onnx.ModelProto, random: Random) -> None:
-    """Makes a tensor smaller, with as many numbers as it says."""
+    """Make a tensor smaller, with as many numbers as it says."""
     tensor = _some_tensor(model, random)
     if tensor.dims and tensor.dims[0] > 0:
         rows, wanted = tensor.dims[0], random.choice([0, 1, tensor.dims[0] - 1])
@@ -71,7 +71,7 @@ def _change_field(model: onnx.ModelProto, random: Random) -> None:
 
 
 def _spoil_numbers(model: onnx.ModelProto, random: Random) -> None:
-    """Puts a number that nobody expects into a weight, a scale, a shape, a list of axes."""
+    """Put a number that nobody expects into a weight, a scale, a shape, a list of axes."""
     tensor = _some_tensor(model, random)
     if is_external(tensor):
         return
@@ -82,8 +82,8 @@ def _spoil_numbers(model: onnx.ModelProto, random: Random) -> None:
     if array.size and array.dtype.kind in "fiub":
         values = _FLOATS if array.dtype.kind == "f" else _INTEGERS
         with np.errstate(all="ignore"):
-            spoilt = np.array(random.choice(values)).astype(array.dtype)
-        array.flat[random.randrange(array.size) if random.random() < 0.8 else slice(None)] = spoilt
+            spoiled = np.array(random.choice(values)).astype(array.dtype)
+        array.flat[random.randrange(array.size) if random.random() < 0.8 else slice(None)] = spoiled
         tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
 
 

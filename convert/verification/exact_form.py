@@ -1,8 +1,8 @@
-"""A model that rounds its activations, to 8 or to 16 bits, as the float32 model with the same weights.
+"""Rewrites a model that rounds its activations to 8 or 16 bits as the float32 model with the same weights.
 
-Its graph then runs on any CPU and shows whether a conversion is exact, which the roundings would hide. This works on
-the file's own operators and leaves all arithmetic on weights to the runtime, so that it shares nothing with what it
-checks.
+The rewritten graph runs on any CPU and shows whether a conversion is exact, which the roundings would hide. This module
+works on the operators of the file and leaves all arithmetic on weights to the runtime, so that it has no code in
+common with the conversion that it verifies.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,21 +15,21 @@ from convert.reading.tensors import all_tensors, to_array
 
 _HALF = {"bfloat16": onnx.TensorProto.BFLOAT16, "float16": onnx.TensorProto.FLOAT16}
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "stash_type")
-# Of onnxruntime's MatMulNBits and its like: how precise the activations have to be; its level 1 is float32.
+# The attribute of MatMulNBits for the precision of the activations, and its value for float32.
 _ACCURACY, _FLOAT32_LEVEL = "accuracy_level", 1
 
 Nodes = Iterator[onnx.NodeProto]
 
 
-def precision(model: onnx.ModelProto) -> str:
-    """Returns the least precise type of float that any constant of a model has: bfloat16, float16 or float32."""
+def narrowest_float(model: onnx.ModelProto) -> str:
+    """Return the least precise float type among the constants of a model: bfloat16, float16 or float32."""
     found = {tensor.data_type for tensor in all_tensors(model)}
     return next((name for name, data_type in _HALF.items() if data_type in found), "float32")
 
 
 def exact_form(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns the model itself if it rounds nothing, else a copy that does not."""
-    if precision(model) == "float32" and not any(map(_rounds, model.graph.node)):
+    """Return the model itself if it does not round activations, else a copy that does not."""
+    if narrowest_float(model) == "float32" and not any(map(_rounds, model.graph.node)):
         return model
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
@@ -60,12 +60,12 @@ def _widen(model: onnx.ModelProto) -> None:
 
 
 class _Rewriter:
-    """Goes through a graph once, in the order of computation."""
+    """Rewrites the nodes of a graph in the order of computation."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
         self.constant = {tensor.name for tensor in graph.initializer}
-        # Tensors that were quantised in the file and are plain floats now.
+        # Tensors that are quantized in the file and are floats in the rewritten graph.
         self.floats: set[str] = set()
 
     def nodes(self) -> Nodes:
@@ -76,7 +76,7 @@ class _Rewriter:
             elif node.op_type in _REWRITES:
                 yield from _REWRITES[node.op_type](self, node)
             else:
-                # Operations that only move elements work on quantised tensors, too.
+                # Operators that only move elements also accept quantized tensors.
                 if node.input and node.input[0] in self.floats:
                     self.floats.update(node.output)
                 yield node
@@ -86,8 +86,8 @@ class _Rewriter:
         yield helper.make_node("Identity", node.input[:1], node.output[:1])
 
     def dequantize(self, node: onnx.NodeProto) -> Nodes:
-        quantised = node.input[0] not in self.floats
-        yield node if quantised else helper.make_node("Identity", node.input[:1], node.output[:1])
+        quantized = node.input[0] not in self.floats
+        yield node if quantized else helper.make_node("Identity", node.input[:1], node.output[:1])
 
     def dynamic_quantize(self, node: onnx.NodeProto) -> Nodes:
         yield from self.quantize(node)
@@ -140,15 +140,15 @@ class _Rewriter:
 
 
 def _dequantized(weight: str, scale: str, zero_point: str, output: str) -> Nodes:
-    """Yields (weight - zero_point) · scale; per-channel scales belong to the last axis, where they broadcast."""
-    numbers = f"{output}/numbers"
-    yield helper.make_node("Cast", [weight], [numbers], to=onnx.TensorProto.FLOAT)
+    """Yield the nodes of (weight - zero_point) · scale; per-channel scales broadcast along the last axis."""
+    values = f"{output}/values"
+    yield helper.make_node("Cast", [weight], [values], to=onnx.TensorProto.FLOAT)
     if zero_point:
         yield helper.make_node("Cast", [zero_point], [f"{output}/zero"], to=onnx.TensorProto.FLOAT)
-        yield helper.make_node("Sub", [numbers, f"{output}/zero"], [f"{output}/shifted"])
-        numbers = f"{output}/shifted"
-    scaling = helper.make_node("Mul", [numbers, scale], [output])
-    yield scaling if scale else helper.make_node("Identity", [numbers], [output])
+        yield helper.make_node("Sub", [values, f"{output}/zero"], [f"{output}/shifted"])
+        values = f"{output}/shifted"
+    scaling = helper.make_node("Mul", [values, scale], [output])
+    yield scaling if scale else helper.make_node("Identity", [values], [output])
 
 
 def _input(node: onnx.NodeProto, index: int) -> str:

@@ -30,7 +30,7 @@ FORMATS = {"QDQ": QuantFormat.QDQ, "QOperator": QuantFormat.QOperator}
 
 
 def dynamic(model: onnx.ModelProto, weight_type: str = "QInt8", **options: Any) -> onnx.ModelProto:
-    """Quantise with `quantize_dynamic`.
+    """Quantize with `quantize_dynamic`.
 
     Args:
         model: The graph.
@@ -38,13 +38,13 @@ def dynamic(model: onnx.ModelProto, weight_type: str = "QInt8", **options: Any) 
         options: For `quantize_dynamic`.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "quantised.onnx"
+        path = Path(scratch) / "quantized.onnx"
         quantize_dynamic(rewrites.copied(model), path, weight_type=TYPES[weight_type], **options)
         return onnx.load(path)
 
 
 def optimum_dynamic(model: onnx.ModelProto, target: str, **options: Any) -> onnx.ModelProto:
-    """Quantise as `optimum-cli onnxruntime quantize` does.
+    """Quantize as `optimum-cli onnxruntime quantize` does.
 
     Args:
         model: The graph.
@@ -83,7 +83,7 @@ class Calibration(CalibrationDataReader):
 def static(
     model: onnx.ModelProto, activation: str, weight: str, *, form: str = "QDQ", **options: Any
 ) -> onnx.ModelProto:
-    """Quantise with `quantize_static`.
+    """Quantize with `quantize_static`.
 
     Args:
         model: The graph.
@@ -93,7 +93,7 @@ def static(
         options: For `quantize_static`.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "quantised.onnx"
+        path = Path(scratch) / "quantized.onnx"
         quantize_static(
             rewrites.copied(model),
             path,
@@ -107,7 +107,7 @@ def static(
 
 
 def nbits(model: onnx.ModelProto, *, form: str = "QOperator", **options: Any) -> onnx.ModelProto:
-    """Quantise weights block by block with `MatMulNBitsQuantizer`.
+    """Quantize weights block by block with `MatMulNBitsQuantizer`.
 
     Args:
         model: The graph.
@@ -121,14 +121,14 @@ def nbits(model: onnx.ModelProto, *, form: str = "QOperator", **options: Any) ->
 
 
 def hqq(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
-    """Quantise weights block by block with the HQQ algorithm of `MatMulNBitsQuantizer`."""
+    """Quantize weights block by block with the HQQ algorithm of `MatMulNBitsQuantizer`."""
     quantizer = MatMulNBitsQuantizer(rewrites.copied(model), algo_config=HQQWeightOnlyQuantConfig(**options))
     quantizer.process()
     return quantizer.model.model
 
 
 def bnb4(model: onnx.ModelProto, kind: str, block_size: int) -> onnx.ModelProto:
-    """Quantise weights with `MatMulBnb4Quantizer`.
+    """Quantize weights with `MatMulBnb4Quantizer`.
 
     Args:
         model: The graph.

@@ -1,4 +1,4 @@
-"""What the quantised weights in an ONNX file mean, by onnxruntime's own operators: the truth to compare with."""
+"""What the quantized weights in an ONNX file mean, by onnxruntime's own operators: the truth to compare with."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from convert.graph.graph import Constant
 
 _PRODUCTS = ("MatMulNBits", "MatMulBnb4")
-# Where an operation that multiplies with a quantised weight has its scale and its zero point.
+# Where an operation that multiplies with a quantized weight has its scale and its zero point.
 _SCALES = {
     "DynamicQuantizeMatMul": (2, 3),
     "MatMulIntegerToFloat": (3, 5),
@@ -25,7 +25,7 @@ _OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
 Array = NDArray[Any]
 
 
-class QuantisedFile:
+class QuantizedFile:
     """An ONNX file, its constants and its operations by their names."""
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class QuantisedFile:
         self.rows = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "Gather"}
 
     def weight(self, weight: Constant) -> Array:
-        """Returns the numbers of a weight that the file holds quantised."""
+        """Return the numbers of a weight that the file holds quantized."""
         node = self.nodes.get(weight.node)
         if node is not None and node.op_type in _PRODUCTS:
             columns = next(attribute.i for attribute in node.attribute if attribute.name == "K")
@@ -96,7 +96,7 @@ class QuantisedFile:
         return [numpy_helper.to_array(self.constants[name]) if name in self.constants else None for name in names]
 
     def run(self, node: onnx.NodeProto, inputs: list[Array | None]) -> Array:
-        """Runs one operation in float32."""
+        """Run one operation in float32."""
         names = [f"x{index}" if array is not None else "" for index, array in enumerate(inputs)]
         tensors = [
             numpy_helper.from_array(array.astype(np.float32) if array.dtype == np.float16 else array, name)

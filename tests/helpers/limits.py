@@ -14,7 +14,7 @@ _STATM = Path("/proc/self/statm")
 
 @contextlib.contextmanager
 def bounded(seconds: float = 2.0, megabytes: int = 64) -> Iterator[None]:
-    """Lets the block take so much more memory and so much processor time, that of all threads.
+    """Let the block take so much more memory and so much processor time, that of all threads.
 
     Args:
         seconds: Processor time, so that a busy machine fails nothing.

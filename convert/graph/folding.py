@@ -1,4 +1,4 @@
-"""Constants that a graph rearranges, casts or dequantises before it uses them."""
+"""Folds the operations that rearrange, cast or dequantize a constant."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,25 +9,27 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from convert.graph import dequantize
-from convert.graph.graph import Constant, Graph, Node
+from convert.graph.constant import Constant, is_float
+from convert.graph.graph import Graph
+from convert.graph.node import Node
 from convert.reading.tensors import to_array
 
 Array = NDArray[Any]
 
 
 def fold(graph: Graph, node: Node) -> Constant | None:
-    """Returns what a node computes if that is constant and no arithmetic on weights.
+    """Return the output of a node that only rearranges, casts or dequantizes constants.
 
     Args:
-        graph: What came before the node.
+        graph: The graph up to the node.
         node: The node.
 
     Returns:
-        The constant, a view of the one that it was made of where possible; or None.
+        The constant, as a view of its operand where possible; None for any other node.
 
     Raises:
-        ConversionError: The constant is too large, or its parts do not fit each other.
-        ValueError, TypeError, IndexError, KeyError, OverflowError: The node's settings do not fit the constant.
+        ConversionError: The constant is too large, or the shapes of its parts do not match.
+        ValueError, TypeError, IndexError, KeyError, OverflowError: The settings of the node do not match the constant.
     """
     if node.op_type == "Constant":
         return _constant_node(node)
@@ -36,14 +38,9 @@ def fold(graph: Graph, node: Node) -> Constant | None:
         return None
     first, *rest = [o for o in operands if o is not None]
     if node.op_type == "Concat":
-        graph.afford(sum(o.value.nbytes for o in operands if o is not None), node)
+        graph.check_memory(sum(o.value.nbytes for o in operands if o is not None), node)
     value = _FOLDERS[node.op_type](first.value, node, *(o.value for o in rest))
     return first.then(_LABELS.get(node.op_type, node.op_type), value)
-
-
-def is_float(array: Array) -> bool:
-    """Returns whether an array holds floating-point numbers, bfloat16 included."""
-    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
 
 
 def _constant_node(node: Node) -> Constant | None:
@@ -62,7 +59,7 @@ def _transpose(value: Array, node: Node) -> Array:
 
 
 def _unsqueeze(value: Array, node: Node, axes: Array | None = None) -> Array:
-    # Before opset 13 the axes are an attribute, since then an input.
+    # Up to opset 12 the axes are an attribute, later an input.
     return np.expand_dims(value, _axes(node.attribute("axes", []) if axes is None else axes))
 
 
@@ -76,7 +73,7 @@ def _axes(values: Any) -> tuple[int, ...]:
 
 
 def _reshape(value: Array, node: Node, shape: Array) -> Array:
-    # A size of 0 keeps the one in that place.
+    # In an ONNX Reshape, a size of 0 keeps the size at that axis.
     sizes = [int(size) for size in shape.reshape(-1)[:64]]
     return value.reshape([value.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
 
@@ -89,7 +86,7 @@ def _cast(value: Array, node: Node) -> Array:
     dtype = helper.tensor_dtype_to_np_dtype(node.attribute("to", 0))
     if dtype.kind not in "biufV":
         raise ValueError(f"it casts to {dtype}")
-    # Floats keep all the digits that the file has; every weight becomes float32 in the end.
+    # Casts between float types are ignored: every weight becomes float32 at the end, with the precision of the file.
     return value if is_float(value) and is_float(np.empty(0, dtype)) else value.astype(dtype)
 
 
@@ -113,4 +110,4 @@ _FOLDERS: dict[str, Callable[..., Array]] = {
     "DequantizeLinear": _dequantize,
     "QuantizeLinear": _quantize,
 }
-_LABELS = {"DequantizeLinear": "dequantised", "QuantizeLinear": "quantised"}
+_LABELS = {"DequantizeLinear": "dequantized", "QuantizeLinear": "quantized"}

@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 
 import minilm_jax as mj
 from minilm_jax.nn.params import Params, flatten, unflatten
-from tests.convert.fuzz.limits import bounded
+from tests.helpers.limits import bounded
 from tests.helpers.tiny_model import TINY
 
 KERNEL = "encoder.layer.0.output.dense.kernel"
@@ -23,7 +23,7 @@ LONGEST_MESSAGE = 10_000
 
 
 def refused(path: Path) -> str:
-    """Loads a file that must be refused, and returns the one message that a user gets."""
+    """Load a file that must be refused, and returns the one message that a user gets."""
     with bounded(), pytest.raises(mj.ModelFileError) as caught:
         mj.load_params(path, TINY)
     message = str(caught.value)

@@ -46,14 +46,14 @@ def onnxslim(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def saved_session(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
-    """Return the graph that an onnxruntime session runs after its own optimisation.
+    """Return the graph that an onnxruntime session runs after its own optimization.
 
     Args:
         model: The graph.
         level: A key of `LEVELS`.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "optimised.onnx"
+        path = Path(scratch) / "optimized.onnx"
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = LEVELS[level]
         options.optimized_model_filepath = str(path)
@@ -96,7 +96,7 @@ def fused(model: onnx.ModelProto, level: int = 0, name: str = "bert", **fusions:
 
 
 def optimum(model: onnx.ModelProto, level: str, name: str = "bert") -> onnx.ModelProto:
-    """Optimise as `optimum-cli onnxruntime optimize` does.
+    """Optimize as `optimum-cli onnxruntime optimize` does.
 
     Args:
         model: The graph.
