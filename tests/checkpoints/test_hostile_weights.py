@@ -1,4 +1,4 @@
-"""Weights that nobody vouches for: whatever is in a file, an error of our own comes of it, at a small cost."""
+"""Untrusted weight files: any damaged content raises a `ModelFileError`, within small limits of time and memory."""
 
 import json
 import struct
@@ -19,17 +19,17 @@ from tests.helpers.limits import bounded
 from tests.helpers.tiny_model import TINY
 
 KERNEL = "encoder.layer.0.output.dense.kernel"
-LONGEST_MESSAGE = 10_000
+MAX_MESSAGE = 10_000
 
 
-def refused(path: Path) -> str:
-    """Load a file that must be refused, and returns the one message that a user gets."""
+def rejection(path: Path) -> str:
+    """Check that loading a file raises a `ModelFileError`, and return its message."""
     with bounded(), pytest.raises(mj.ModelFileError) as caught:
         mj.load_params(path, TINY)
     message = str(caught.value)
     assert path.name in message
     assert "MemoryError" not in message
-    assert len(message) < LONGEST_MESSAGE
+    assert len(message) < MAX_MESSAGE
     return message
 
 
@@ -43,22 +43,22 @@ def tensor(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
-def test_truncated_anywhere(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
+def test_file_truncated_anywhere_is_rejected(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"params.{suffix}"
     mj.save_params(tiny_params, path)
     whole = path.read_bytes()
     for kept in {0, 1, 7, 8, 9, len(whole) - 1, *range(0, len(whole), 1024)}:
         path.write_bytes(whole[:kept])
-        refused(path)
+        rejection(path)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
 @given(st.binary(max_size=2_000))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_bytes_of_any_kind(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes) -> None:
+def test_file_of_random_bytes_is_rejected(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
     path.write_bytes(data)
-    refused(path)
+    rejection(path)
 
 
 SAFETENSORS = {
@@ -68,12 +68,12 @@ SAFETENSORS = {
     "shape beyond 2^64": safetensors({"a": tensor(shape=[2**32, 2**32, 4])}),
     "empty but huge": safetensors({"a": tensor(shape=[0, 2**62], data_offsets=[0, 0])}, b""),
     "negative size": safetensors({"a": tensor(shape=[-2])}),
-    "dtype that lies": safetensors({"a": tensor(dtype="F64")}),
+    "dtype that does not match the data": safetensors({"a": tensor(dtype="F64")}),
     "unknown dtype": safetensors({"a": tensor(dtype="x" * 10**6)}),
     "overlapping": safetensors({"a": tensor(), "b": tensor(data_offsets=[4, 12])}, bytes(12)),
     "out of range": safetensors({"a": tensor(data_offsets=[100, 108])}),
     "backwards": safetensors({"a": tensor(data_offsets=[8, 0])}),
-    "bytes that nobody owns": safetensors({"a": tensor()}, bytes(800)),
+    "bytes that belong to no tensor": safetensors({"a": tensor()}, bytes(800)),
     "one name twice": safetensors(b'{"a":%s,"a":%s}' % ((json.dumps(tensor()).encode(),) * 2)),
     "name of a megabyte": safetensors({"a" * 10**6: tensor()}),
     "name of many parts": safetensors({"a." * 10**3 + "kernel": tensor()}),
@@ -85,9 +85,9 @@ SAFETENSORS = {
 
 
 @pytest.mark.parametrize("name", SAFETENSORS)
-def test_safetensors(tmp_path: Path, name: str) -> None:
+def test_malformed_safetensors_file_is_rejected(tmp_path: Path, name: str) -> None:
     (tmp_path / "params.safetensors").write_bytes(SAFETENSORS[name])
-    refused(tmp_path / "params.safetensors")
+    rejection(tmp_path / "params.safetensors")
 
 
 def array(shape: Any, dtype: Any, data: Any = bytes(8)) -> msgpack.ExtType:
@@ -108,31 +108,31 @@ MSGPACK = {
     **{f"maps {depth} deep": b"\x81\xa1a" * depth + b"\xc0" for depth in (450, 900, 950, 970, 980, 990, 1_000, 1_020)},
     "a list": msgpack.packb([1, 2]),
     "a list of pairs": msgpack.packb([["a", array([2], "f4")]]),
-    "a text": msgpack.packb("ab"),
+    "a string": msgpack.packb("ab"),
     "an empty map": msgpack.packb({}),
-    "keys that are no texts": msgpack.packb({1: array([2], "f4"), None: 3, b"\xff": 4}),
+    "keys that are not strings": msgpack.packb({1: array([2], "f4"), None: 3, b"\xff": 4}),
     "name of a megabyte": msgpack.packb({"a" * 10**6: array([2], "f4")}),
     "leaf inside a leaf": msgpack.packb({"a": array([2], "f4"), "a.b": array([2], "f4")}),
 }
 LEAVES = {
-    "text": "text",
-    "long text": "x" * 10**6,
-    "nothing": None,
+    "string": "text",
+    "long string": "x" * 10**6,
+    "None": None,
     "number": 1.5,
     "large number": 2**63,
     "complex number": msgpack.ExtType(2, msgpack.packb((1.0, 2.0))),
     "list": [1.0, 2.0],
     "uneven list": [[1.0], [1.0, 2.0]],
-    "list with a long text": ["x" * 10**5, *[""] * 10**5],
+    "list with a long string": ["x" * 10**5, *[""] * 10**5],
     "unknown extension": msgpack.ExtType(5, b"abc"),
     "time": msgpack.Timestamp(1, 2),
     "objects": array([1], "O"),
     "pickle": array([1], "O", b"cos\nsystem\n(S'false'\ntR."),
     "records": array([2], "f2,f2"),
     "void": array([2], "V4"),
-    "nothing wide": array([2], "V0", b""),
+    "void of width 0": array([2], "V0", b""),
     "bytes": array([2], "S4"),
-    "no characters": array([2], "U1", b"\xff" * 8),
+    "invalid characters": array([2], "U1", b"\xff" * 8),
     "dates": array([1], "M8[s]"),
     "complex": array([1], "c8"),
     "float64": array([1], "f8"),
@@ -155,9 +155,9 @@ LEAVES = {
 @pytest.mark.parametrize(
     "content", [*MSGPACK.values(), *(msgpack.packb({"a": leaf}) for leaf in LEAVES.values())], ids=[*MSGPACK, *LEAVES]
 )
-def test_msgpack(tmp_path: Path, content: bytes) -> None:
+def test_malformed_msgpack_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "params.msgpack").write_bytes(content)
-    refused(tmp_path / "params.msgpack")
+    rejection(tmp_path / "params.msgpack")
 
 
 def changed(params: Params, change: Callable[[Any], Any]) -> Params:
@@ -167,7 +167,9 @@ def changed(params: Params, change: Callable[[Any], Any]) -> Params:
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack", "orbax"])
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite(tiny_params: Params, tmp_path: Path, suffix: str, number: float) -> None:
+def test_weights_that_are_not_finite_are_rejected(
+    tiny_params: Params, tmp_path: Path, suffix: str, number: float
+) -> None:
     path = tmp_path / f"params.{suffix}"
     mj.save_params(changed(tiny_params, lambda leaf: np.where(np.arange(24) == 5, np.float32(number), leaf)), path)
     with pytest.raises(mj.ModelFileError, match=f"{path.name}: {KERNEL} holds values that are not finite"):
@@ -175,20 +177,20 @@ def test_weights_that_are_not_finite(tiny_params: Params, tmp_path: Path, suffix
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int8", "bool", "complex64", "float64"])
-def test_weights_that_are_no_floats(tiny_params: Params, tmp_path: Path, dtype: str) -> None:
+def test_weights_of_another_dtype_are_rejected(tiny_params: Params, tmp_path: Path, dtype: str) -> None:
     mj.save_params(changed(tiny_params, lambda leaf: leaf.astype(dtype)), tmp_path / "params.msgpack")
-    assert f"{KERNEL} is {dtype}" in refused(tmp_path / "params.msgpack")
+    assert f"{KERNEL} is {dtype}" in rejection(tmp_path / "params.msgpack")
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "msgpack", "orbax"])
-def test_arrays_of_foreign_byte_order_are_saved_right(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
-    # flax itself writes such arrays wrong, without a word.
+def test_arrays_of_the_other_byte_order_are_saved_correctly(tiny_params: Params, tmp_path: Path, suffix: str) -> None:
+    # flax writes such arrays incorrectly, without an error.
     path = tmp_path / f"params.{suffix}"
     mj.save_params(jax.tree.map(lambda leaf: np.asarray(leaf).astype(">f4"), tiny_params), path)
     assert jax.tree.all(jax.tree.map(np.array_equal, mj.load_params(path, TINY), tiny_params))
 
 
-def test_a_text_where_a_leaf_should_be(tiny_params: Params, tmp_path: Path) -> None:
+def test_string_in_place_of_a_leaf_is_rejected(tiny_params: Params, tmp_path: Path) -> None:
     path = tmp_path / "params.msgpack"
     path.write_bytes(msgpack_serialize(changed(tiny_params, lambda leaf: "text")))
-    assert f"{KERNEL} is str" in refused(path)
+    assert f"{KERNEL} is str" in rejection(path)

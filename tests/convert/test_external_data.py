@@ -1,4 +1,4 @@
-"""Tensors in files beside the ONNX file: read where they may be, refused wherever else they point."""
+"""External data of an ONNX file is read from its own folder only; any other location is rejected."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.helpers.tiny_model import TINY
 
 @pytest.fixture
 def external(tiny_params: Params, tmp_path: Path) -> Path:
-    """A model folder with the weights in `weights.bin`, and a secret outside of it."""
+    """A model folder with the weights in `weights.bin`, and a secret file outside the folder."""
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(bytes(2**20))
@@ -43,12 +43,12 @@ def point_at(path: Path, **entries: str) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def test_it_is_read_from_the_models_own_folder(external: Path, tiny_params: Params) -> None:
+def test_data_in_the_folder_of_the_model_is_read(external: Path, tiny_params: Params) -> None:
     conversion = convert(read_onnx(external).model)
     assert jax.tree.all(jax.tree.map(np.array_equal, conversion.params, tiny_params))
 
 
-def test_and_from_a_folder_in_it(external: Path, tiny_params: Params) -> None:
+def test_data_in_a_subfolder_is_read(external: Path, tiny_params: Params) -> None:
     (external.parent / "data").mkdir()
     (external.parent / "weights.bin").rename(external.parent / "data" / "weights.bin")
     model = onnx.load(external, load_external_data=False)
@@ -63,18 +63,18 @@ def test_and_from_a_folder_in_it(external: Path, tiny_params: Params) -> None:
 @pytest.mark.parametrize(
     ("location", "reason"),
     [
-        ("/etc/passwd", "leads out of the folder"),
-        ("../secret", "leads out of the folder"),
-        ("data/../../secret", "leads out of the folder"),
-        ("..\\secret", "leads out of the folder"),
-        ("", "leads out of the folder"),
-        (".", "leads out of the folder"),
-        ("weights.bin\0.png", "leads out of the folder"),
+        ("/etc/passwd", "the path is outside the folder"),
+        ("../secret", "the path is outside the folder"),
+        ("data/../../secret", "the path is outside the folder"),
+        ("..\\secret", "the path is outside the folder"),
+        ("", "the path is outside the folder"),
+        (".", "the path is outside the folder"),
+        ("weights.bin\0.png", "the path is outside the folder"),
         ("missing.bin", "No such file"),
         ("x" * 5_000, "File name too long"),
     ],
 )
-def test_other_places_are_refused(external: Path, location: str, reason: str) -> None:
+def test_location_outside_the_folder_is_rejected(external: Path, location: str, reason: str) -> None:
     point_at(external, location=location)
     with pytest.raises(mj.ConversionError, match=rf"model\.onnx: .*word_embeddings.*{reason}"):
         read_onnx(external)
@@ -105,7 +105,7 @@ def folder(weights: Path) -> None:
     weights.mkdir()
 
 
-def cut_off(weights: Path) -> None:
+def truncated(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
 
 
@@ -115,51 +115,53 @@ def cut_off(weights: Path) -> None:
         (symlink, "symbolic link"),
         (symlink_to_nothing, "symbolic link"),
         (hard_link, "hard link"),
-        (pipe, "no regular file"),
-        (folder, "no regular file"),
-        (cut_off, "the file has 100 bytes, and the tensor would end at"),
+        (pipe, "not a regular file"),
+        (folder, "not a regular file"),
+        (truncated, "the file has 100 bytes, and the tensor would end at"),
     ],
 )
-def test_what_is_no_plain_file_is_refused(external: Path, spoil: Callable[[Path], None], reason: str) -> None:
+def test_location_that_is_not_a_complete_regular_file_is_rejected(
+    external: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
     spoil(external.parent / "weights.bin")
     with pytest.raises(mj.ConversionError, match=reason):
         read_onnx(external)
 
 
-def test_a_link_in_the_middle_of_the_way_is_refused(external: Path) -> None:
+def test_symbolic_link_in_the_middle_of_the_path_is_rejected(external: Path) -> None:
     (external.parent / "data").symlink_to("..")
     point_at(external, location="data/secret")
     with pytest.raises(mj.ConversionError, match="symbolic link"):
         read_onnx(external)
 
 
-def test_one_files_bytes_are_not_everybodys(tmp_path: Path) -> None:
+def test_bytes_used_by_too_many_tensors_are_rejected(tmp_path: Path) -> None:
     model = onnx.ModelProto()
     model.graph.node.add(op_type="Identity", input=["0"], output=["y"])
     for index in range(10):
         tensor = model.graph.initializer.add(name=str(index), data_type=onnx.TensorProto.FLOAT, dims=[2**20])
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        # The last of two locations counts, for the limit too.
+        # Of two locations the last one is used, for the limit too.
         tensor.external_data.add(key="location", value="missing.bin")
         tensor.external_data.add(key="location", value="shared.bin")
     (tmp_path / "shared.bin").write_bytes(bytes(2**22))
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(mj.ConversionError, match=r"claim the bytes of 'shared\.bin'"):
+    with pytest.raises(mj.ConversionError, match=r"take more than 2 times the bytes that 'shared\.bin' has"):
         read_onnx(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(
     ("entry", "value", "reason"),
     [
-        ("offset", "-1", "'-1' is no number of bytes"),
-        ("offset", "1_0", "'1_0' is no number of bytes"),
+        ("offset", "-1", "'-1' is not a number of bytes"),
+        ("offset", "1_0", "'1_0' is not a number of bytes"),
         ("offset", "9" * 15, "the tensor would end at"),
-        ("offset", "9" * 10_000, "is no number of bytes"),
-        ("length", "8", "it should have .* bytes there, not 8"),
-        ("length", str(2**40), "it should have .* bytes there, not"),
+        ("offset", "9" * 10_000, "is not a number of bytes"),
+        ("length", "8", "its length must be .* bytes, not 8"),
+        ("length", str(2**40), "its length must be .* bytes, not"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(external: Path, entry: str, value: str, reason: str) -> None:
+def test_offset_or_length_that_does_not_match_is_rejected(external: Path, entry: str, value: str, reason: str) -> None:
     point_at(external, **{entry: value})
     with pytest.raises(mj.ConversionError, match=reason):
         read_onnx(external)

@@ -1,4 +1,4 @@
-"""Params to ONNX: a clean graph in three precisions, or the graph that they came from with other numbers."""
+"""Params to ONNX: a new graph in three precisions, or an existing graph with new weights."""
 
 import json
 from pathlib import Path
@@ -23,12 +23,11 @@ from minilm_jax.config import OnnxPrecision
 from minilm_jax.nn.params import Params, flatten, unflatten
 from tests.helpers.onnx_forms import ACCEPTED, STORED, unpacked
 from tests.helpers.tiny_model import TINY, random_params
+from tests.helpers.tolerances import FLOAT16_GRAPH, ROUND_TRIP_RTOL, RUNTIMES_AGREE
 
-# Two float32 runtimes on the real weights.
-RUNTIMES_AGREE = 1e-5
 SENTENCES = ["Hello world", "A man is playing a guitar on the stage.", "The stock market fell sharply on Monday."]
 SEVERAL = ("shared-layers", "zero-bias", "by-concat")
-# Graphs whose weights are float and each in a place of its own.
+# Graphs that store each weight in floats and in its own initializer.
 PLAIN = [
     name for name, form in ACCEPTED.items() if form["kind"] in STORED and not any(part in name for part in SEVERAL)
 ]
@@ -42,7 +41,7 @@ def run(model: onnx.ModelProto, batch: mj.Batch) -> list[NDArray[Any]]:
     return [np.asarray(array) for array in session.run(["last_hidden_state", "pooler_output"], feeds)]
 
 
-def test_it_runs_in_onnxruntime(params: Params) -> None:
+def test_graph_matches_encode_in_onnxruntime(params: Params) -> None:
     model = to_onnx(params, mj.ALL_MINILM_L6_V2)
     assert [opset.version for opset in model.opset_import] == [17]
     assert {tensor.name for tensor in model.graph.initializer} >= flatten(params).keys()
@@ -58,7 +57,7 @@ def test_it_runs_in_onnxruntime(params: Params) -> None:
 
 @pytest.mark.parametrize("pooler", [True, False])
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
-def test_there_and_back_is_bit_identical(pooler: bool, activation: str) -> None:
+def test_round_trip_is_bit_identical(pooler: bool, activation: str) -> None:
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "hidden_act": activation, "layer_norm_eps": 1e-7})
     params = random_params(config, seed=1, pooler=pooler)
     model = to_onnx(params, config)
@@ -72,18 +71,20 @@ def test_there_and_back_is_bit_identical(pooler: bool, activation: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
-def test_back_from_what_a_session_of_onnxruntime_saves(level: str, tmp_path: Path) -> None:
+def test_graph_optimized_by_onnxruntime_converts_back(level: str, tmp_path: Path) -> None:
     params, options = random_params(TINY, seed=1), onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(tmp_path / "saved.onnx")
-    options.log_severity_level = 3  # It warns that such a file is for this machine.
+    options.log_severity_level = 3  # onnxruntime warns that the file is specific to this machine.
     onnxruntime.InferenceSession(to_onnx(params, TINY).SerializeToString(), options, ["CPUExecutionProvider"])
     back = convert(read_onnx(tmp_path / "saved.onnx").model)
     assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
 
 
 @pytest.mark.parametrize(("precision", "size", "cosine"), [("float16", 0.51, 0.99999), ("int8", 0.27, 0.98)])
-def test_smaller_precisions_agree(params: Params, precision: OnnxPrecision, size: float, cosine: float) -> None:
+def test_reduced_precision_gives_similar_embeddings(
+    params: Params, precision: OnnxPrecision, size: float, cosine: float
+) -> None:
     config = mj.ALL_MINILM_L6_V2
     model = to_onnx(params, config, precision=precision)
     assert model.ByteSize() < size * to_onnx(params, config).ByteSize()
@@ -97,20 +98,20 @@ def test_smaller_precisions_agree(params: Params, precision: OnnxPrecision, size
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_smaller_precisions_come_back_as_what_they_hold(precision: OnnxPrecision) -> None:
+def test_reduced_precision_converts_back_to_the_rounded_weights(precision: OnnxPrecision) -> None:
     params = random_params(TINY, seed=3)
     conversion = convert(to_onnx(params, TINY, precision=precision))
     for path, leaf in flatten(params).items():
         found = flatten(conversion.params)[path]
         stored = conversion.layout.weights[path].stored
         assert stored in (("float16",) if precision == "float16" else ("int8", "float32"))
-        # Half a step of 127 up to the largest of a column, or of float16's 11 bits.
+        # Half a step: 127 steps up to the largest value in int8, 11 bits in float16.
         step = np.abs(leaf).max() / 254 if stored == "int8" else np.abs(leaf).max() * 2.0**-11
-        np.testing.assert_allclose(found, leaf, rtol=1e-6, atol=0 if stored == "float32" else step * 1.001)
+        np.testing.assert_allclose(found, leaf, rtol=ROUND_TRIP_RTOL, atol=0 if stored == "float32" else step * 1.001)
 
 
 def changed(params: Params) -> Params:
-    """Every weight of every leaf becomes another one, which float16 holds exactly."""
+    """Return params with other values, all of which float16 represents exactly."""
     random = np.random.default_rng(0)
     return unflatten(
         {
@@ -121,15 +122,15 @@ def changed(params: Params) -> Params:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_changed_params_go_back_into_the_graph_that_they_came_from(name: str, tmp_path: Path) -> None:
+def test_changed_params_are_written_back_into_their_graph(name: str, tmp_path: Path) -> None:
     original = read_onnx(unpacked(name, ACCEPTED[name]["file"], tmp_path)).model
     before = recognize(plain_graph(original))
     wanted = changed(unflatten({path: weight.weight for path, weight in before.weights.items()}))
     model = write_back(wanted, original)
     after = recognize(plain_graph(model))
     for path, leaf in flatten(wanted).items():
-        factor = after.weights[path].factor
-        np.testing.assert_allclose(after.weights[path].weight, leaf, rtol=0 if factor == 1 else 1e-6, err_msg=path)
+        found = after.weights[path]
+        np.testing.assert_allclose(found.weight, leaf, rtol=0 if found.factor == 1 else ROUND_TRIP_RTOL, err_msg=path)
     constants = {node.output[0] for node in original.graph.node if node.op_type == "Constant"}
     assert [node for node in model.graph.node if node.output[0] not in constants] == [
         node for node in original.graph.node if node.output[0] not in constants
@@ -139,7 +140,7 @@ def test_changed_params_go_back_into_the_graph_that_they_came_from(name: str, tm
 
 
 @pytest.mark.parametrize("name", ["ts11-eager", "ts14-sdpa-O2", "dynamo20-eager", "ts11-eager-fp16-io"])
-def test_and_the_runtime_agrees(name: str, tmp_path: Path) -> None:
+def test_written_back_params_match_the_graph_in_the_runtime(name: str, tmp_path: Path) -> None:
     path = unpacked(name, ACCEPTED[name]["file"], tmp_path)
     conversion = convert(read_onnx(path).model)
     halved = jax.tree.map(lambda leaf: leaf / 2, conversion.params)
@@ -148,7 +149,7 @@ def test_and_the_runtime_agrees(name: str, tmp_path: Path) -> None:
     mj.save_params(halved, folder / "params.safetensors")
     (folder / "config.json").write_text(json.dumps(conversion.config.to_dict()))
     agreements = folder_to_onnx(folder, tmp_path / "new.onnx", like=path)
-    assert agreements["last_hidden_state"].largest_difference < (1e-2 if "fp16" in name else 1e-5)
+    assert agreements["last_hidden_state"].largest_difference < (FLOAT16_GRAPH if "fp16" in name else RUNTIMES_AGREE)
     assert jax.tree.all(jax.tree.map(np.array_equal, convert(read_onnx(tmp_path / "new.onnx").model).params, halved))
 
 
@@ -160,7 +161,7 @@ def refusal(name: str, folder: Path, scale: float = 2.0) -> str:
     return str(caught.value)
 
 
-def test_what_has_no_place_in_the_graph_is_said(tmp_path: Path) -> None:
-    assert "several weights, which differ now" in refusal("shared-layers-ts14", tmp_path)
-    assert "as int8 (dequantized), which cannot be written back" in refusal("ts14-sdpa-dynamic-int8-matmul", tmp_path)
-    assert "as 4-bit blocks (dequantized), which cannot be written back" in refusal("ts14-sdpa-q4-sym-32", tmp_path)
+def test_error_names_the_reason_why_params_cannot_be_written_back(tmp_path: Path) -> None:
+    assert "several weights, which now differ" in refusal("shared-layers-ts14", tmp_path)
+    assert "as int8 (dequantized), which cannot be written" in refusal("ts14-sdpa-dynamic-int8-matmul", tmp_path)
+    assert "as 4-bit blocks (dequantized), which cannot be written" in refusal("ts14-sdpa-q4-sym-32", tmp_path)

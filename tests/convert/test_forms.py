@@ -1,6 +1,6 @@
-"""One tiny BERT in every form of ONNX file: each gives the same tree, proved, and what is no BERT is refused.
+"""One tiny BERT in every form of ONNX file: each converts to the same tree, and other models are rejected.
 
-The forms are real tools' output, see `tests/forms/README.md`.
+The files were written by real tools, see `tests/forms/README.md`.
 """
 
 from collections.abc import Mapping
@@ -20,42 +20,40 @@ from tests.helpers import conversion_table
 from tests.helpers.dequantized import QuantizedFile
 from tests.helpers.onnx_forms import ACCEPTED, REFUSED, STORED, unpacked
 from tests.helpers.paths import FORMS
+from tests.helpers.tolerances import FLOAT_ZERO_POINT, FOLDED_SCALE_RTOL
 
-# Where a tool has folded arithmetic into weights, undoing it rounds once.
-FOLDED = 1e-6
-# onnxruntime multiplies before it subtracts where a zero point is no integer.
-FLOAT_ZERO_POINT = 2e-7
 POSITIONS = "embeddings.position_embeddings.embedding"
+RELATIVE = "the table .*distance_embedding.* is not part of BERT; does the model use relative positions"
 REASONS = {
-    "roberta": r"\(CumSum\) counts positions from the padding id on",
-    "mpnet": r"\(CumSum\) counts positions from the padding id on",
-    "prenorm": r"\(CumSum\) counts positions from the padding id on",
-    "albert": "query: the dense layer .* does not take the output of the LayerNorm before",
-    "electra": "query: the dense layer .* does not take the output of the LayerNorm before",
-    "gpt2": "query: 0 dense layers make what attention takes",
-    "deberta": "query: 0 dense layers make what attention takes",
-    "t5-encoder": "there is no LayerNorm with a scale and a bias",
-    "modernbert": "there is no LayerNorm with a scale and a bias",
-    "vit": "no rows of a table are looked up by what the graph takes, 'pixel_values'",
-    "convolution": "no rows of a table are looked up by what the graph takes, 'pixel_values'",
+    "roberta": r"\(CumSum\) counts positions from the padding id",
+    "mpnet": r"\(CumSum\) counts positions from the padding id",
+    "prenorm": r"\(CumSum\) counts positions from the padding id",
+    "albert": "query: the dense layer .* does not take the output of the previous LayerNorm",
+    "electra": "query: the dense layer .* does not take the output of the previous LayerNorm",
+    "gpt2": "query: 0 dense layers compute this input of attention",
+    "deberta": "query: 0 dense layers compute this input of attention",
+    "t5-encoder": "the graph has no LayerNorm with a scale and a bias",
+    "modernbert": "the graph has no LayerNorm with a scale and a bias",
+    "vit": "no embedding table is indexed by the inputs 'pixel_values'",
+    "convolution": "no embedding table is indexed by the inputs 'pixel_values'",
     "bert-relu": "the activation is Relu",
     "bert-silu": "the activation is Sigmoid",
-    "bert-classifier": r"the dense layer 'classifier.weight' \[32, 2\] has no place in BERT",
-    "bert-masked-lm": "the dense layer .* has no place in BERT",
-    "bert-relative": "the table .*distance_embedding.* has no place in BERT; are the positions relative",
-    "bert-relative-query": "the table .*distance_embedding.* has no place in BERT; are the positions relative",
+    "bert-classifier": r"the dense layer 'classifier.weight' \[32, 2\] is not part of BERT",
+    "bert-masked-lm": "the dense layer .* is not part of BERT",
+    "bert-relative": RELATIVE,
+    "bert-relative-query": RELATIVE,
     "bert-decoder": "output 'last_hidden_state' of the converted encoder differs from the graph's",
     "bert-no-residual": "encoder.layer.0.output: the layer's input is not added before the LayerNorm",
 }
-# Other models on paper that a BERT tree computes exactly, and what of them had to be undone or filled in.
-BERT_AFTER_ALL = {
-    "distilbert": "none in the graph, so zeros",
+# Models of other kinds that BERT params represent exactly, and the change that makes them BERT.
+EQUIVALENT_TO_BERT = {
+    "distilbert": "not in the graph (all zeros)",
     "bert-other-scale": "multiplied by 0.353553, so that the scale is 1/√8",
 }
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_every_form_gives_the_tree(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+def test_every_form_converts_to_the_same_tree(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
     form = ACCEPTED[name]
     path = unpacked(name, form["file"], tmp_path)
     conversion = convert(read_onnx(path).model)
@@ -77,38 +75,38 @@ def check_leaves(conversion: Conversion, form: Mapping[str, Any], file: Quantize
             truth = wanted[path].astype(STORED[weight.stored]).astype(np.float32)
         else:
             truth = file.weight(weight)
-        if path == POSITIONS:  # A graph for one length keeps the positions of that length only.
+        if path == POSITIONS:  # A graph for a fixed length has only the positions of that length.
             truth = truth[: len(found[path])]
         np.testing.assert_allclose(
-            found[path], truth, rtol=FOLDED if weight.factor != 1 else 0, atol=atol, err_msg=path
+            found[path], truth, rtol=FOLDED_SCALE_RTOL if weight.factor != 1 else 0, atol=atol, err_msg=path
         )
     assert (stored <= STORED.keys()) == (form["kind"] in STORED)
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_what_is_no_bert_is_refused_by_the_first_thing_that_does_not_fit(
+def test_other_model_is_rejected_with_the_first_mismatch(
     name: str, tmp_path: Path, table: list[tuple[str, ...]]
 ) -> None:
     path = unpacked(name, REFUSED[name]["file"], tmp_path)
     with pytest.raises(mj.ConversionError, match=REASONS[name]) as refusal:
         convert(read_onnx(path).model)
-    table.append(conversion_table.refused(name, REFUSED[name]["special"], str(refusal.value)))
+    table.append(conversion_table.rejected(name, REFUSED[name]["special"], str(refusal.value)))
 
 
-def test_every_other_model_has_its_reason() -> None:
-    assert REFUSED.keys() == REASONS.keys() | BERT_AFTER_ALL.keys()
+def test_every_other_model_has_an_expected_result() -> None:
+    assert REFUSED.keys() == REASONS.keys() | EQUIVALENT_TO_BERT.keys()
 
 
-@pytest.mark.parametrize("name", BERT_AFTER_ALL)
-def test_what_bert_can_compute_is_taken(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("name", EQUIVALENT_TO_BERT)
+def test_model_equivalent_to_bert_converts(name: str, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
     file = read_onnx(unpacked(name, REFUSED[name]["file"], tmp_path))
     conversion = convert(file.model)
     undone = {operation for weight in conversion.layout.weights.values() for operation in weight.undone}
     sources = {weight.source for weight in conversion.layout.weights.values()}
-    assert BERT_AFTER_ALL[name] in undone | sources
+    assert EQUIVALENT_TO_BERT[name] in undone | sources
     table.append(conversion_table.converted(name, REFUSED[name]["special"], file.opset, conversion))
 
 
-def test_the_table_has_every_form() -> None:
+def test_table_in_the_docs_lists_every_form() -> None:
     text = conversion_table.PATH.read_text("utf-8")
     assert [name for name in (*ACCEPTED, *REFUSED) if f"\n| {name} | " not in text] == []

@@ -1,4 +1,4 @@
-"""Graphs that cost more than their size lets one think: they run apart, with bounded time and memory."""
+"""Graphs that need more time or memory than their size suggests run in a separate process with limits."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 import minilm_jax as mj
-from convert.verification import graph_process as runtime
+from convert.verification import graph_process
 from convert.verification.graph_process import run_graph
 
 
 def bomb() -> onnx.ModelProto:
-    """A graph of one input that is no encoder and costs more than its size lets one think."""
+    """Return a small graph that allocates 4 TiB."""
     size = numpy_helper.from_array(np.array([2**40]), "size")
     nodes = [helper.make_node("ConstantOfShape", ["size"], ["y"]), helper.make_node("Identity", ["x"], ["z"])]
     inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [1])]
@@ -23,13 +23,13 @@ def bomb() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def test_a_graph_that_takes_too_much_memory_does_no_harm() -> None:
-    with pytest.raises(mj.ConversionError, match="the graph does not run, so nothing can be proved"):
+def test_graph_that_needs_too_much_memory_raises_an_error() -> None:
+    with pytest.raises(mj.ConversionError, match="the graph does not run, so the conversion cannot be verified"):
         run_graph(bomb(), {"x": np.zeros(1, np.int64)}, runtime="onnxruntime")
 
 
 def endless() -> onnx.ModelProto:
-    """A loop of 2^62 turns."""
+    """Return a graph with a loop of 2^62 iterations."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["v"], ["w"])],
         "body",
@@ -50,14 +50,14 @@ def endless() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def test_a_graph_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_SECONDS", 3)
+def test_graph_that_runs_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_process, "_SECONDS", 3)
     with pytest.raises(mj.ConversionError, match="still running after 3 seconds"):
         run_graph(endless(), {"x": np.zeros(1, np.int64)}, runtime="onnxruntime")
 
 
-def test_a_graph_runs_apart_from_the_files_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A module of that name in the current folder would be imported in the place of the real one.
+def test_graph_process_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A module of this name in the current folder would shadow the real one.
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the current folder')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(mj.ConversionError, match="does not run") as refusal:

@@ -1,4 +1,4 @@
-"""The forms of the real model that people have most, made by the real tools: each gives its own numbers back."""
+"""The most common forms of the real model, written by the real tools: each converts to the weights it stores."""
 
 import dataclasses
 import logging
@@ -26,9 +26,7 @@ from tests.exports.hydrate import hydrate
 from tests.helpers import conversion_table
 from tests.helpers.dequantized import QuantizedFile
 from tests.helpers.paths import EXPORTS
-
-# onnxruntime's converter to float16 moves what is nearer to zero than 1e-7 there.
-SMALLEST_HALF = 1.2e-7
+from tests.helpers.tolerances import FLOAT16_CONVERTER
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -99,7 +97,9 @@ def _quiet_tools(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_the_real_model_comes_back(name: str, weights: Weights, tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+def test_form_of_the_real_model_converts_to_its_weights(
+    name: str, weights: Weights, tmp_path: Path, table: list[tuple[str, ...]]
+) -> None:
     path = FORMS[name](exported(weights, tmp_path))
     file = read_onnx(path)
     conversion = convert(file.model)
@@ -112,7 +112,7 @@ def test_the_real_model_comes_back(name: str, weights: Weights, tmp_path: Path, 
             np.testing.assert_array_equal(found[leaf], wanted[leaf])
         elif weight.stored == "float16":
             half = wanted[leaf].astype(np.float16).astype(np.float32)
-            np.testing.assert_allclose(found[leaf], half, rtol=0, atol=SMALLEST_HALF)
+            np.testing.assert_allclose(found[leaf], half, rtol=0, atol=FLOAT16_CONVERTER)
         else:
             np.testing.assert_array_equal(found[leaf], quantized.weight(weight))
     made_by = f"onnxruntime {onnxruntime.__version__}, from the published file"
@@ -120,9 +120,9 @@ def test_the_real_model_comes_back(name: str, weights: Weights, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8"])
-def test_what_quantization_costs_is_told(name: str, weights: Weights, tmp_path: Path) -> None:
+def test_verification_reports_the_cost_of_quantization(name: str, weights: Weights, tmp_path: Path) -> None:
     conversion = convert(read_onnx(FORMS[name](exported(weights, tmp_path))).model)
     cost = conversion.verification.as_stored["last_hidden_state"]
-    # Of token vectors of random ids, which are harder to quantize than text: 0.9899 and 0.978 were measured.
+    # Token vectors of random ids are harder to quantize than those of text; 0.9899 and 0.978 were measured.
     assert 0.97 < cost.cosine < 0.999
     assert 0.95 < cost.smallest_cosine < cost.cosine

@@ -1,4 +1,4 @@
-"""The table in `docs/onnx-forms.md`: every form of ONNX file, what made it, and what came of it."""
+"""Writes the table in `docs/onnx-forms.md`: every form of ONNX file, its tool, and the result of converting it."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,16 @@ from tests.helpers.paths import DOCS
 
 PATH = DOCS / "onnx-forms.md"
 
-_HEAD = """# Forms of ONNX files, and what comes of them
+_HEAD = """# Supported forms of ONNX files
 
-Written by `make table`. Every row is a file that a real tool made of one tiny BERT (`tests/forms/README.md` has the
-tools and their versions) or, where it says so, of the real weights. *Difference* is the largest from the graph's own
-result in float32, with roundings of activations taken out of the graph; *as stored* is the smallest cosine of a token's
-vector between the params and the graph with its own roundings: what they cost. The params are float32 and do not have
-them, nor do they depend on the batch or on the processor, as dynamic int8 graphs do.
+This table is written by `make table`. Each row is a file that a real tool wrote for a tiny BERT or, if the row says so,
+for the real model; `tests/forms/README.md` lists the tools and their versions. The columns:
+
+- *difference*: the largest absolute difference between the outputs of the params and of the graph in float32, with
+  all roundings of activations removed from the graph.
+- *as stored*: for graphs that round activations, the smallest cosine between a token vector of the params and of the
+  graph with its roundings. The params have no such roundings, and their results do not depend on the batch or on the
+  processor, unlike those of dynamic int8 graphs.
 
 | form | made by | opset | stored as | result | difference | as stored |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -22,21 +25,21 @@ them, nor do they depend on the batch or on the processor, as dynamic int8 graph
 
 
 def converted(name: str, made_by: str, opset: int, conversion: Conversion) -> tuple[str, ...]:
-    """Return the row of a form that became params."""
+    """Return the row of a form that converts."""
     stored = ", ".join(sorted({weight.stored for weight in conversion.layout.weights.values()}))
     outputs, as_stored = conversion.verification.outputs, conversion.verification.as_stored
-    result = "; ".join(dict.fromkeys(agreement.meaning for agreement in outputs.values()))
+    result = "; ".join(dict.fromkeys(str(agreement.meaning) for agreement in outputs.values()))
     difference = max(agreement.largest_difference for agreement in outputs.values())
     return name, made_by, str(opset), stored, result, f"{difference:.0e}", _smallest_cosine(as_stored)
 
 
-def refused(name: str, made_by: str, reason: str) -> tuple[str, ...]:
-    """Return the row of a form that is no BERT."""
-    return name, made_by, "", "", f"refused: {reason}", "", ""
+def rejected(name: str, made_by: str, reason: str) -> tuple[str, ...]:
+    """Return the row of a form that is rejected."""
+    return name, made_by, "", "", f"rejected: {reason}", "", ""
 
 
 def render(rows: list[tuple[str, ...]]) -> str:
-    """Return the whole page."""
+    """Return the text of the page."""
     return _HEAD + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in rows)
 
 

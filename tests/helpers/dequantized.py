@@ -1,4 +1,4 @@
-"""What the quantized weights in an ONNX file mean, by onnxruntime's own operators: the truth to compare with."""
+"""Dequantizes the weights of an ONNX file with the operators of onnxruntime, as a reference for the converter."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,10 +10,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from convert.graph.graph import Constant
+from convert.graph.constant import Columns, Constant
 
 _PRODUCTS = ("MatMulNBits", "MatMulBnb4")
-# Where an operation that multiplies with a quantized weight has its scale and its zero point.
+# The inputs with the scale and the zero point of the quantized weight, by operator.
 _SCALES = {
     "DynamicQuantizeMatMul": (2, 3),
     "MatMulIntegerToFloat": (3, 5),
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 class QuantizedFile:
-    """An ONNX file, its constants and its operations by their names."""
+    """An ONNX file, with its constants and operations by name."""
 
     def __init__(self, path: Path) -> None:
         model = onnx.load(path)
@@ -48,7 +48,7 @@ class QuantizedFile:
         self.rows = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "Gather"}
 
     def weight(self, weight: Constant) -> Array:
-        """Return the numbers of a weight that the file holds quantized."""
+        """Return the dequantized values of a weight."""
         node = self.nodes.get(weight.node)
         if node is not None and node.op_type in _PRODUCTS:
             columns = next(attribute.i for attribute in node.attribute if attribute.name == "K")
@@ -57,7 +57,7 @@ class QuantizedFile:
             table, _, *rest = self.inputs(node.input)
             assert table is not None
             return self.run(node, [table, np.arange(table.shape[0]), *rest])
-        return self.last_columns(self.dequantize_linear(weight), weight)
+        return self.rearranged(self.dequantize_linear(weight), weight)
 
     def dequantize_linear(self, weight: Constant) -> Array:
         own, source = self.nodes.get(weight.node), weight.source
@@ -77,26 +77,25 @@ class QuantizedFile:
         return self.run(node, self.inputs(names))
 
     def scale_after(self, product: onnx.NodeProto) -> str:
-        # The product of integers is cast, then multiplied with (scale of the activations · scale of the weight).
+        # The integer product is cast, then multiplied by (scale of the activations · scale of the weight).
         cast = self.takers[product.output[0]]
         scaled = self.takers[cast.output[0]]
         scales = next(name for name in scaled.input if name != cast.output[0])
         return next(name for name in self.makers[scales].input if name in self.constants)
 
-    def last_columns(self, packed: Array, weight: Constant) -> Array:
+    def rearranged(self, merged: Array, weight: Constant) -> Array:
         for operation in weight.undone:
-            if operation.startswith("columns "):
-                start, stop = map(int, operation.removeprefix("columns ").split(":"))
-                packed = packed[..., start:stop]
+            if isinstance(operation, Columns):
+                merged = merged[..., slice(*operation)]
             elif operation == "Transpose":
-                packed = packed.T
-        return packed
+                merged = merged.T
+        return merged
 
     def inputs(self, names: Iterable[str]) -> list[Array | None]:
         return [numpy_helper.to_array(self.constants[name]) if name in self.constants else None for name in names]
 
     def run(self, node: onnx.NodeProto, inputs: list[Array | None]) -> Array:
-        """Run one operation in float32."""
+        """Run a single operation in float32 and return its output."""
         names = [f"x{index}" if array is not None else "" for index, array in enumerate(inputs)]
         tensors = [
             numpy_helper.from_array(array.astype(np.float32) if array.dtype == np.float16 else array, name)

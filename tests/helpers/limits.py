@@ -1,4 +1,4 @@
-"""Bounds on what one file may cost, so that a bomb is an error and not the end of the machine."""
+"""Limits on time and memory, so that a hostile file causes an error and does not exhaust the machine."""
 
 import contextlib
 import resource
@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-# Where the system tells no size of the address space, only time is bounded.
+# On systems without this file the memory is not limited.
 _STATM = Path("/proc/self/statm")
 
 
 @contextlib.contextmanager
 def bounded(seconds: float = 2.0, megabytes: int = 64) -> Iterator[None]:
-    """Let the block take so much more memory and so much processor time, that of all threads.
+    """Limit the processor time of a block and the memory that it allocates.
 
     Args:
-        seconds: Processor time, so that a busy machine fails nothing.
-        megabytes: On top of what the process has when the block begins.
+        seconds: Processor time of all threads, which does not depend on the load of the machine.
+        megabytes: Memory in addition to that of the process at the start of the block.
 
     Raises:
-        MemoryError: From inside the block, where it asks for more.
-        TimeoutError: From inside the block or, where that swallowed it, at its end.
+        MemoryError: Inside the block, when it allocates more.
+        TimeoutError: Inside the block, or at its end if the block caught the error.
     """
     before, started = signal.signal(signal.SIGPROF, _too_slow), time.process_time()
     signal.setitimer(signal.ITIMER_PROF, seconds)

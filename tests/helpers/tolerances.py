@@ -87,3 +87,16 @@ TORCH_MANHATTAN = 2e-5
 TOKEN_VECTORS = 1e-5
 # Fraction of int8 levels that can be off by one, because the float32 vectors differ by 1e-7.
 INT8_LEVELS_OFF_BY_ONE = 1e-3
+
+# Outputs of the real model in two float32 runtimes; about 3e-6 was measured.
+RUNTIMES_AGREE = 1e-5
+# Relative error of a weight from which a scale that a tool had folded into it was divided out: one rounding each way.
+FOLDED_SCALE_RTOL = 1e-6
+# Relative error of a value that was divided and multiplied by the same scale.
+ROUND_TRIP_RTOL = 1e-6
+# Weights with a zero point that is not an integer: onnxruntime multiplies before it subtracts.
+FLOAT_ZERO_POINT = 2e-7
+# Weights in float16: the converter of onnxruntime replaces values closer to zero than 1e-7 by 1e-7.
+FLOAT16_CONVERTER = 1.2e-7
+# Outputs of a graph that computes in float16, compared with those of the float32 params.
+FLOAT16_GRAPH = 1e-2

@@ -1,1 +1,1 @@
-"""Damaged and hostile ONNX files, made by the thousand: none may bring anything but an error of our own."""
+"""Generates damaged ONNX files by the thousand; the converter may raise only errors of minilm_jax for them."""

@@ -1,4 +1,4 @@
-"""`python -m tests.convert.fuzz`: thousands of damaged ONNX files, none of which may do harm."""
+"""Try thousands of damaged ONNX files; the converter may raise only errors of minilm_jax for them."""
 
 from pathlib import Path
 
@@ -6,13 +6,15 @@ import click
 
 
 @click.command(help=__doc__)
-@click.option("--count", default=10_000, show_default=True, help="Mutations to try.")
-@click.option("--start", default=0, show_default=True, help="Number of the first.")
-@click.option("--all", "every", is_flag=True, help="Go on after a failure; show one for each line that raises.")
-@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Examine one file.")
-@click.option("--coverage", "seconds", type=int, help="Let atheris choose the mutations, for so many seconds.")
+@click.option("--count", default=10_000, show_default=True, help="Number of mutations.")
+@click.option("--start", default=0, show_default=True, help="Number of the first mutation.")
+@click.option("--all", "every", is_flag=True, help="Continue after a failure; show one per line of code.")
+@click.option(
+    "--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Examine a single file."
+)
+@click.option("--coverage", "seconds", type=int, help="Let atheris choose the mutations for this many seconds.")
 def main(count: int, start: int, every: bool, path: Path | None, seconds: int | None) -> None:
-    """Choose what to run; imports wait for that, because atheris must see them."""
+    """Run one mode of the fuzzer; its modules are imported here, because atheris must instrument them."""
     if seconds is not None:
         from tests.convert.fuzz.coverage import fuzz
 

@@ -1,23 +1,23 @@
-"""Damage to the bytes of a file, whatever they mean."""
+"""Mutations of the bytes of a file, without regard to their meaning."""
 
 from collections.abc import Callable
 from random import Random
 
 ByteMutation = Callable[[bytearray, Random], None]
 
-# As a protobuf varint: sizes, enumerations and lengths that nobody expects.
+# Unusual values for protobuf varints, which encode sizes, enumerations and lengths.
 _VARINTS = (0, 1, 127, 128, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
-_LONGEST_SPAN = 200
+_MAX_SPAN = 200
 
 
 def _place(data: bytearray, random: Random) -> int:
-    # Nodes come before the weights and are what matters, so the beginning is hit more often.
+    # Favors the beginning of the file: it holds the nodes, which matter more than the weights after them.
     return int(len(data) * random.random() ** 3)
 
 
 def _span(data: bytearray, random: Random) -> slice:
     start = _place(data, random)
-    return slice(start, start + random.randint(1, _LONGEST_SPAN))
+    return slice(start, start + random.randint(1, _MAX_SPAN))
 
 
 def _flip(data: bytearray, random: Random) -> None:
@@ -32,7 +32,7 @@ def _delete(data: bytearray, random: Random) -> None:
 
 def _insert(data: bytearray, random: Random) -> None:
     place = _place(data, random)
-    data[place:place] = random.randbytes(random.randint(1, _LONGEST_SPAN))
+    data[place:place] = random.randbytes(random.randint(1, _MAX_SPAN))
 
 
 def _overwrite(data: bytearray, random: Random) -> None:
@@ -55,7 +55,7 @@ def _varint(data: bytearray, random: Random) -> None:
 
 
 def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it."""
+    """Return an integer encoded as a protobuf varint."""
     groups = [value & 127]
     while value := value >> 7:
         groups.append(value & 127)

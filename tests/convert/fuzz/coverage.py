@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing by atheris: keeps the mutations that reach new lines of the converter."""
+"""Coverage-guided fuzzing with atheris, which keeps the mutations that reach new lines of the converter."""
 
 import importlib
 import sys
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def fuzz(seconds: int) -> None:
-    """Fuzz until the time is over or something breaks, then ends the process; what broke it is saved.
+    """Fuzz until the time is over or a file fails, then end the process; a failing file is saved.
 
     Args:
-        seconds: For how long.
+        seconds: Time limit in seconds.
 
     Raises:
         ModuleNotFoundError: atheris is not installed.
@@ -29,7 +29,7 @@ def fuzz(seconds: int) -> None:
     def damage(data: bytes, longest: int, number: int) -> bytes:
         try:
             return mutate(data, number)[:longest]
-        except Exception:  # What is damaged already may be no model to change any more.
+        except Exception:  # A file that is already damaged may not parse as a model.
             return data[: longest // 2]
 
     limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=4096", "-max_len=4000000"]

@@ -1,4 +1,4 @@
-"""Damage to the wiring of a graph: a file that parses, and means something else or nothing."""
+"""Mutations of the structure of a graph: the file still parses, but its meaning changes."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -10,7 +10,7 @@ GraphMutation = Callable[[onnx.ModelProto, Random], None]
 
 
 def tensor_names(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all tensors that a graph's nodes take or make, and of its initializers."""
+    """Return the names of all inputs and outputs of nodes and of all initializers."""
     graph = model.graph
     used = (name for node in graph.node for name in (*node.input, *node.output))
     return sorted({*used, *(tensor.name for tensor in graph.initializer)}) or [""]
@@ -45,7 +45,7 @@ def _swap_inputs(model: onnx.ModelProto, random: Random) -> None:
     names[:] = random.sample(list(names), len(names))
 
 
-def _lose_inputs(model: onnx.ModelProto, random: Random) -> None:
+def _drop_inputs(model: onnx.ModelProto, random: Random) -> None:
     node = _some_node(model, random)
     names = random.choice([node.input, node.output])
     del names[random.randint(0, len(names)) :]
@@ -115,7 +115,7 @@ def _change_opset(model: onnx.ModelProto, random: Random) -> None:
         opset.domain = random.choice([opset.domain, "", "ai.onnx", "com.microsoft"])
 
 
-def _add_what_is_refused(model: onnx.ModelProto, random: Random) -> None:
+def _add_unsupported_feature(model: onnx.ModelProto, random: Random) -> None:
     def subgraph() -> None:
         attribute = _some_node(model, random).attribute.add(name="body", type=onnx.AttributeProto.GRAPH)
         attribute.g.CopyFrom(onnx.GraphProto(name="inner"))
@@ -137,7 +137,7 @@ GRAPH_MUTATIONS: tuple[GraphMutation, ...] = (
     _rename_everywhere,
     _rewire,
     _swap_inputs,
-    _lose_inputs,
+    _drop_inputs,
     _add_inputs,
     _drop_node,
     _duplicate_node,
@@ -148,5 +148,5 @@ GRAPH_MUTATIONS: tuple[GraphMutation, ...] = (
     _drop_value,
     _duplicate_value,
     _change_opset,
-    _add_what_is_refused,
+    _add_unsupported_feature,
 )

@@ -1,4 +1,4 @@
-"""From a valid file and a number to a damaged file, always the same one."""
+"""Derives a damaged file from a valid file and a number, deterministically."""
 
 from random import Random
 
@@ -9,34 +9,34 @@ from tests.convert.fuzz.byte_mutations import BYTE_MUTATIONS
 from tests.convert.fuzz.graph_mutations import GRAPH_MUTATIONS
 from tests.convert.fuzz.tensor_mutations import TENSOR_MUTATIONS
 
-_MOST_MUTATIONS = 4
-_BYTES_SHARE = 0.3
+_MAX_MUTATIONS = 4
+_BYTE_MUTATION_PROBABILITY = 0.3
 
 
 def mutate(data: bytes, number: int) -> bytes:
-    """Damage a file.
+    """Return a damaged copy of a file.
 
     Args:
-        data: A file, valid or not.
-        number: Chooses the damage.
+        data: The contents of a file, valid or not.
+        number: The seed that selects the mutations.
 
     Returns:
-        The damaged file.
+        The contents of the damaged file.
     """
     random = Random(number)
     damaged = bytearray(data)
-    if random.random() >= _BYTES_SHARE:
+    if random.random() >= _BYTE_MUTATION_PROBABILITY:
         try:
             return _mutate_graph(onnx.ModelProto.FromString(data), random)
         except DecodeError:
             pass
-    for _ in range(random.randint(1, _MOST_MUTATIONS)):
+    for _ in range(random.randint(1, _MAX_MUTATIONS)):
         random.choice(BYTE_MUTATIONS)(damaged, random)
     return bytes(damaged)
 
 
 def _mutate_graph(model: onnx.ModelProto, random: Random) -> bytes:
-    for _ in range(random.randint(1, _MOST_MUTATIONS)):
+    for _ in range(random.randint(1, _MAX_MUTATIONS)):
         if model.graph.node:
             random.choice(random.choice([GRAPH_MUTATIONS, TENSOR_MUTATIONS]))(model, random)
     return model.SerializeToString(deterministic=True)

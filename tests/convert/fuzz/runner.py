@@ -1,4 +1,4 @@
-"""Runs mutations one after the other and tells what broke."""
+"""Runs mutations one after the other and reports the failures."""
 
 import dataclasses
 import faulthandler
@@ -13,21 +13,21 @@ from tests.convert.fuzz.target import examine
 from tests.helpers.limits import bounded
 
 _SECONDS = 2.0
-_MEGABYTES, _MEGABYTES_OF_SMALL = 256, 64
+_MEGABYTES, _MEGABYTES_FOR_SMALL = 256, 64
 _SMALL = 2_000
-# A case that neither ends nor answers to a signal, inside compiled code, ends the process with a traceback.
-_HANGS_SECONDS = 60
+# A case that hangs in compiled code ignores signals; after this time the process exits with a traceback.
+_HANG_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A file that brought something else than an error of our own.
+    """A file that raised anything but an error of minilm_jax.
 
     Attributes:
         seed: Name of the valid file.
-        number: What `mutate` made the damaged one from.
-        data: Its bytes.
-        error: What was raised.
+        number: The number given to `mutate`.
+        data: The bytes of the damaged file.
+        error: The exception.
     """
 
     seed: str
@@ -37,23 +37,23 @@ class Failure:
 
     @property
     def place(self) -> str:
-        """The line that raised; one bug has one."""
+        """The line that raised, which identifies the bug."""
         frames = traceback.extract_tb(self.error.__traceback__)
         own = [frame for frame in frames if "convert" in Path(frame.filename).parts] or list(frames)
         return f"{type(self.error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}"
 
     def save(self) -> Path:
-        """Write the bytes into a new temporary folder."""
+        """Write the bytes to a new temporary folder and return the path."""
         path = Path(tempfile.mkdtemp(prefix="fuzz-")) / f"{self.seed}-{self.number}.onnx"
         path.write_bytes(self.data)
         return path
 
     def report(self) -> str:
-        """Return what happened and how to make it happen again."""
+        """Return a description of the failure and the command that reproduces it."""
         trace = "".join(traceback.format_exception(self.error, limit=-6))
         return (
             f"seed {self.seed}, mutation {self.number}: {self.place}\n{trace}"
-            f"again: python -m tests.convert.fuzz --file {self.save()}\n"
+            f"to reproduce: python -m tests.convert.fuzz --file {self.save()}\n"
         )
 
 
@@ -61,11 +61,11 @@ def failures(count: int, start: int = 0) -> Iterator[Failure]:
     """Examine mutations of all seeds in turn.
 
     Args:
-        count: How many.
-        start: Number of the first.
+        count: Number of mutations.
+        start: Number of the first mutation.
 
     Yields:
-        Those that failed.
+        The mutations that failed.
     """
     valid = list(seeds().items())
     for number in range(start, start + count):
@@ -76,12 +76,12 @@ def failures(count: int, start: int = 0) -> Iterator[Failure]:
 
 
 def attempt(data: bytes) -> Exception | None:
-    """Examine one file within bounds on time and memory; returns what it raised, if that is none of our errors."""
-    faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
+    """Examine a file within limits on time and memory; return any exception that is not an error of minilm_jax."""
+    faulthandler.dump_traceback_later(_HANG_SECONDS, exit=True)
     try:
-        with bounded(_SECONDS, _MEGABYTES_OF_SMALL if len(data) <= _SMALL else _MEGABYTES):
+        with bounded(_SECONDS, _MEGABYTES_FOR_SMALL if len(data) <= _SMALL else _MEGABYTES):
             examine(data)
-    except Exception as error:  # Whatever it is, it is what the fuzzer looks for.
+    except Exception as error:  # Any other exception is a bug, which the fuzzer reports.
         return error
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -1,4 +1,4 @@
-"""The valid files that mutations start from."""
+"""Provides the files that mutations start from."""
 
 import dataclasses
 import gzip
@@ -8,12 +8,12 @@ from convert.flax_to_onnx import to_onnx
 from tests.helpers.paths import FORMS
 from tests.helpers.tiny_model import TINY, random_params
 
-# Files that broke something once, kept so that they never do again.
+# Files that failed in the past, kept as regression tests.
 CORPUS = Path(__file__).parent / "corpus"
 
 
 def seeds() -> dict[str, bytes]:
-    """Return small ONNX files by name: our own, other exporters' and quantizers', and the corpus."""
+    """Return small ONNX files by name: from `to_onnx`, from other exporters and quantizers, and from the corpus."""
     forms = {path.name.removesuffix(".onnx.gz"): gzip.decompress(path.read_bytes()) for path in FORMS.glob("*.onnx.gz")}
     corpus = {path.stem: path.read_bytes() for path in CORPUS.glob("*.onnx")}
     return _own() | dict(sorted((forms | corpus).items()))

@@ -1,4 +1,4 @@
-"""What is fuzzed: the reader and the recognizer of ONNX files. The one place that names them."""
+"""The fuzz target: reading an ONNX file and recognizing the encoder in it."""
 
 import contextlib
 import tempfile
@@ -12,13 +12,13 @@ from minilm_jax.errors import MinilmJaxError
 
 
 def examine(data: bytes) -> None:
-    """Read bytes as an ONNX file and looks for the encoder in it; leaves nothing behind.
+    """Read bytes as an ONNX file and recognize the encoder in it.
 
     Args:
         data: The contents of a file.
 
     Raises:
-        Exception: Whatever was raised, or warned of, that is no error of our own.
+        Exception: Any exception or warning that is not an error of minilm_jax.
     """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Damage to the numbers of a graph: tensors, shapes, axes and attributes that lie."""
+"""Mutations of tensors, shapes, axes and attributes, so that they contradict each other."""
 
 import math
 from random import Random
@@ -43,8 +43,8 @@ def _reshape(model: onnx.ModelProto, random: Random) -> None:
     dims[:] = random.choice([list(dims)[::-1], [*dims, 1], [1, *dims], [math.prod(dims)]])
 
 
-def _cut(model: onnx.ModelProto, random: Random) -> None:
-    """Make a tensor smaller, with as many numbers as it says."""
+def _remove_rows(model: onnx.ModelProto, random: Random) -> None:
+    """Remove rows of a tensor, so that its data still matches its shape."""
     tensor = _some_tensor(model, random)
     if tensor.dims and tensor.dims[0] > 0:
         rows, wanted = tensor.dims[0], random.choice([0, 1, tensor.dims[0] - 1])
@@ -70,20 +70,20 @@ def _change_field(model: onnx.ModelProto, random: Random) -> None:
     getattr(tensor, field).extend([value] * random.choice([1, len(tensor.dims), 1000]))
 
 
-def _spoil_numbers(model: onnx.ModelProto, random: Random) -> None:
-    """Put a number that nobody expects into a weight, a scale, a shape, a list of axes."""
+def _change_values(model: onnx.ModelProto, random: Random) -> None:
+    """Put an unusual value into a weight, a scale, a shape or a list of axes."""
     tensor = _some_tensor(model, random)
     if is_external(tensor):
         return
     try:
         array = np.array(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError, KeyError):  # Another mutation has been here.
+    except (ValueError, TypeError, KeyError):  # Another mutation made the tensor invalid.
         return
     if array.size and array.dtype.kind in "fiub":
         values = _FLOATS if array.dtype.kind == "f" else _INTEGERS
         with np.errstate(all="ignore"):
-            spoiled = np.array(random.choice(values)).astype(array.dtype)
-        array.flat[random.randrange(array.size) if random.random() < 0.8 else slice(None)] = spoiled
+            unusual = np.array(random.choice(values)).astype(array.dtype)
+        array.flat[random.randrange(array.size) if random.random() < 0.8 else slice(None)] = unusual
         tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
 
 
@@ -106,7 +106,7 @@ def _change_attribute(model: onnx.ModelProto, random: Random) -> None:
     attribute.CopyFrom(helper.make_attribute(attribute.name, value))
 
 
-def _lie_about_attribute(model: onnx.ModelProto, random: Random) -> None:
+def _change_attribute_kind(model: onnx.ModelProto, random: Random) -> None:
     attributes = [a for node in model.graph.node for a in node.attribute]
     if attributes:
         attribute = random.choice(attributes)
@@ -114,7 +114,7 @@ def _lie_about_attribute(model: onnx.ModelProto, random: Random) -> None:
         attribute.name = random.choice([attribute.name, attribute.name, "", "axis", "perm", "to", "value"])
 
 
-def _lose_attributes(model: onnx.ModelProto, random: Random) -> None:
+def _drop_attributes(model: onnx.ModelProto, random: Random) -> None:
     nodes = [node for node in model.graph.node if node.attribute]
     if nodes:
         node = random.choice(nodes)
@@ -123,21 +123,21 @@ def _lose_attributes(model: onnx.ModelProto, random: Random) -> None:
 
 def _swap_attributes(model: onnx.ModelProto, random: Random) -> None:
     source, target = random.choice(model.graph.node), random.choice(model.graph.node)
-    target.attribute.extend(list(source.attribute))  # A list of its own, as both nodes may be one.
+    target.attribute.extend(list(source.attribute))  # A copy of the list, since both nodes may be the same.
 
 
 TENSOR_MUTATIONS: tuple[GraphMutation, ...] = (
     _change_dims,
     _reshape,
-    _cut,
+    _remove_rows,
     _change_type,
     _change_size,
     _change_field,
-    _spoil_numbers,
-    _spoil_numbers,
+    _change_values,
+    _change_values,
     _make_external,
     _change_attribute,
-    _lie_about_attribute,
-    _lose_attributes,
+    _change_attribute_kind,
+    _drop_attributes,
     _swap_attributes,
 )
