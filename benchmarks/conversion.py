@@ -48,7 +48,7 @@ def _load_and_read(path: Path) -> object:
 
 
 def _convert(path: Path) -> Params:
-    return unflatten(to_leaves(recognize(plain_graph(read_onnx(path).model)))))
+    return unflatten(to_leaves(recognize(plain_graph(read_onnx(path).model))))
 
 
 def _convert_and_save(path: Path) -> None:
