@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minilm_jax.nn.params import flatten
-
-if TYPE_CHECKING:
-    from minilm_jax.pretrained import PretrainedModel
+from minilm_jax.pretrained import PretrainedModel
 
 
-def fingerprint(model: "PretrainedModel") -> str:
+def fingerprint(model: PretrainedModel) -> str:
     """Return a hash of everything that determines the vector of a text.
 
     Models with equal fingerprints give equal vectors. The location of the model, its pooler and the implementation of
@@ -33,7 +30,7 @@ def fingerprint(model: "PretrainedModel") -> str:
     return digest.hexdigest()
 
 
-def _settings(model: "PretrainedModel") -> str:
+def _settings(model: PretrainedModel) -> str:
     settings = {
         "config": model.config.to_dict(),
         "max_seq_length": model.max_seq_length,

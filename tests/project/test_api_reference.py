@@ -1,10 +1,8 @@
-"""The API reference lists every public name."""
+"""Completeness of the API reference."""
 
 import inspect
 import re
 from types import ModuleType
-
-import pytest
 
 import minilm_jax as mj
 from minilm_jax import explain, export, plot, search
@@ -29,7 +27,8 @@ PUBLIC_NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES - {"search", "__version__"}))
-def test_api_reference_lists_the_public_name(name: str) -> None:
+def test_api_reference_lists_every_public_name() -> None:
     reference = "\n".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
-    assert re.search(rf"^(\.\. (auto|py:)\w+:: |   :members: ).*\b{name}\b", reference, re.MULTILINE)
+    directives = re.findall(r"^(?:\.\. (?:auto|py:)\w+:: |   :members: )(.*)", reference, re.MULTILINE)
+    listed = {name for directive in directives for name in re.findall(r"\w+", directive)}
+    assert PUBLIC_NAMES - {"search", "__version__"} <= listed
