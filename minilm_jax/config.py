@@ -32,6 +32,7 @@ CorpusEngine = Literal["local", "ray"]
 Shell = Literal["bash", "zsh", "fish"]
 PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
+SearchBackend = Literal["exact", "usearch"]
 
 # Far above any real model; a number beyond them is a damaged file, and not worth building a tree for.
 _MOST_LAYERS = 1_000

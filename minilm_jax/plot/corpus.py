@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-# In characters.
+# Maximum length of a label, in characters.
 _MAX_LABEL_LENGTH = 40
 # Up to this number of points, a map has room for larger labels and wider margins.
 _FEW_POINTS = 40

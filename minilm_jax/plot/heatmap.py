@@ -11,7 +11,7 @@ from minilm_jax.plot import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# In characters; labels of columns are rotated and have less room.
+# Maximum lengths of labels, in characters; those of columns are rotated and have less room.
 _MAX_ROW_LABEL, _MAX_COLUMN_LABEL = 48, 36
 # With more rows or columns, values in the cells, or texts at the rows, would overlap.
 _MAX_ROWS_WITH_VALUES, _MAX_ROWS_WITH_TEXTS = 15, 60

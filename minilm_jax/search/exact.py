@@ -52,7 +52,7 @@ def nearest(
     query_chunk_size: int = QUERIES_PER_TILE,
     corpus_chunk_size: int | None = None,
 ) -> Iterator[Nearest]:
-    """Find the corpus rows with the highest scores, as arrays.
+    """Find the corpus rows with the highest scores and yield them as arrays.
 
     Compiled programs depend on sizes rounded up to powers of two, so that few programs serve all sizes.
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, get_args, overload
 
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.config import SearchBackend
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.fingerprint import fingerprint
 from minilm_jax.search.approximate import UsearchGraph
@@ -37,7 +38,7 @@ class SearchIndex:
         texts: The texts, in the order in which they were added.
     """
 
-    def __init__(self, encoder: SentenceEncoder, backend: str = "exact") -> None:
+    def __init__(self, encoder: SentenceEncoder, backend: SearchBackend = "exact") -> None:
         """Create an empty index; `build` and `load` create one with texts.
 
         Args:
@@ -48,10 +49,11 @@ class SearchIndex:
         Raises:
             InputError: The backend is unknown or not installed.
         """
-        if backend not in ("exact", "usearch"):
-            raise InputError(f"backend is {backend!r}; it must be exact or usearch.")
+        if backend not in get_args(SearchBackend):
+            raise InputError(f"backend is {backend!r}; it must be {' or '.join(get_args(SearchBackend))}.")
         self.texts: list[str] = []
-        self._encoder, self._backend = encoder, backend
+        self._encoder = encoder
+        self._backend: SearchBackend = backend
         # A jax array is stored on the device that searches it; on CPU no copy is needed to read it from NumPy.
         self._vectors = jnp.empty((0, encoder.get_embedding_dimension()), jnp.float32)
         self._graph = UsearchGraph(self._vectors.shape[1]) if backend == "usearch" else None
@@ -61,7 +63,7 @@ class SearchIndex:
         cls,
         encoder: SentenceEncoder,
         texts: Iterable[str],
-        backend: str = "exact",
+        backend: SearchBackend = "exact",
         show_progress_bar: bool | None = None,
     ) -> Self:
         """Create an index of texts.

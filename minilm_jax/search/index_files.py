@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.weights import write_safetensors
+from minilm_jax.config import SearchBackend
 from minilm_jax.errors import InputError, SearchIndexError
 
 GRAPH_FILE = "graph.usearch"
@@ -30,7 +31,7 @@ class StoredIndex(NamedTuple):
     """
 
     model: str
-    backend: str
+    backend: SearchBackend
     texts: list[str]
     vectors: NDArray[np.float32]
 
@@ -88,7 +89,7 @@ def _read(path: Path) -> StoredIndex:
     if about["format"] != _VERSION:
         raise ValueError(f"its format is {about['format']!r:.20}, not {_VERSION}")
     vectors = load_file(path / _VECTORS_FILE)["vectors"]
-    stored = StoredIndex(str(about["model"]), str(about["backend"]), list(map(str, about["texts"])), vectors)
+    stored = StoredIndex(str(about["model"]), about["backend"], list(map(str, about["texts"])), vectors)
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(stored.texts):
         raise ValueError(f"{len(stored.texts)} texts have vectors {vectors.dtype}{list(vectors.shape)}")
     return stored

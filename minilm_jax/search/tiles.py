@@ -13,7 +13,7 @@ from minilm_jax.errors import InputError
 
 Rows: TypeAlias = NDArray | Array
 
-# Measured: on a CPU a tile should fit into the cache; an accelerator would wait for the next call if tiles were small.
+# Measured: on a CPU, a tile must fit into the cache to be fast; an accelerator would be idle between small tiles.
 _ROWS_PER_TILE_ON_CPU, _ROWS_PER_TILE = 4_096, 65_536
 
 
@@ -51,7 +51,7 @@ def as_rows(vectors: ArrayLike) -> Rows:
 
 def tiles(vectors: Rows, size: int) -> Iterator[Tile]:
     """Split rows into tiles of one size, at most `size` rows each."""
-    # The size of few rows is rounded up to a power of two, so that many different numbers of rows share one program.
+    # For few rows, the size is a power of two, so that inputs with similar numbers of rows share one program.
     size = min(size, next_power_of_two(len(vectors)))
     for start in range(0, len(vectors), size):
         valid = min(size, len(vectors) - start)
