@@ -17,7 +17,7 @@ _ACCELERATORS = (
     ("an NVIDIA GPU", "nvidia[0-9]*", "gpu", "jax[cuda12]"),
     ("a TPU", "accel[0-9]*", "tpu", "jax[tpu]"),
 )
-# A download from the package index stores the model twice for a moment: in the wheel, and unpacked.
+# A download from the package index temporarily stores the model twice: in the wheel, and unpacked.
 _BYTES_TO_DOWNLOAD = 180_000_000
 
 

@@ -73,6 +73,6 @@ def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> No
 
     figure = style.figure(similarity_heatmap(matrix, texts))
     with atomic_write(path) as written, warnings.catch_warnings():
-        # Characters that no installed font has are drawn as boxes, which is good enough.
+        # matplotlib warns of characters that no installed font has, and draws boxes in their place.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(written, dpi=_DOTS_PER_INCH, bbox_inches="tight")

@@ -20,7 +20,8 @@ SENTENCE_EMBEDDING = [
 
 def test_demo_prints_pooler_output_and_the_sentence_embedding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The conversion is tested elsewhere; the demo continues with the published weights.
-    demo = importlib.import_module("minilm_jax.cli.demo")  # The attribute of the package is the command.
+    # The package attribute of this name is the command, not the module.
+    demo = importlib.import_module("minilm_jax.cli.demo")
     monkeypatch.setattr(demo, "import_converter", lambda _: types.SimpleNamespace(default_onnx_file=lambda: folder))
     monkeypatch.setattr(demo, "_converted", lambda model: model)
     result = run_command("--no-compilation-cache", "demo")
