@@ -1,4 +1,4 @@
-"""Put the real weights back into an exported graph that was stored without them."""
+"""Fills the real weights into an exported graph that was stored without them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ WEIGHTS_KEY = "minilm_jax.weights"
 
 
 def named_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
-    """Yield every stored tensor of the main graph, whether initializer or Constant node.
+    """Yield every tensor of the main graph, in initializers and Constant nodes.
 
     Args:
-        model: The graph to read.
+        model: The graph.
 
     Yields:
-        The name under which the graph's nodes read the tensor, and the tensor itself.
+        The name of the tensor in the graph, and the tensor.
     """
     for tensor in model.graph.initializer:
         yield tensor.name, tensor
@@ -31,13 +31,13 @@ def named_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProt
 
 
 def pop_record(model: onnx.ModelProto) -> dict[str, tuple[str, bool]]:
-    """Remove and return the record of what was taken out of a skeleton.
+    """Remove the record of the missing weights from a skeleton and return it.
 
     Args:
         model: A skeleton, changed in place.
 
     Returns:
-        Tensor name in the graph -> (name in the state dict, whether the graph holds it transposed).
+        Tensor name in the graph -> (name in the state dict, whether the graph stores it transposed).
     """
     index = next(i for i, entry in enumerate(model.metadata_props) if entry.key == WEIGHTS_KEY)
     record = json.loads(model.metadata_props[index].value)
@@ -46,14 +46,14 @@ def pop_record(model: onnx.ModelProto) -> dict[str, tuple[str, bool]]:
 
 
 def hydrate(path: Path, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Read a skeleton and fill in its weights, which gives the model that the exporter wrote.
+    """Read a skeleton and fill in its weights, which gives the model as the exporter wrote it.
 
     Args:
         path: A skeleton file of this folder, `.onnx.gz`.
-        weights: Float32 arrays by their name in the BertModel state dict (the names of model.safetensors).
+        weights: Float32 arrays by their name in `model.safetensors`, the state dict of BertModel.
 
     Returns:
-        The complete model, with all tensor data inside the file.
+        The complete model.
     """
     model = onnx.load_from_string(gzip.decompress(path.read_bytes()))
     record = pop_record(model)

@@ -1,11 +1,11 @@
 """Export the real BertModel in many ways and store each graph without its weights.
 
-Run by hand, once in an environment for each transformers release named in ``SKELETONS`` (torch, transformers,
-safetensors, onnx, onnxruntime and, for the ``dynamo`` ones, onnxscript; README.md has the versions)::
+Run manually, once for each transformers release in ``SKELETONS``, in an environment with torch, transformers,
+safetensors, onnx, onnxruntime and, for the ``dynamo`` exports, onnxscript (README.md lists the versions)::
 
     python tests/exports/make.py FOLDER_WITH_MODEL_SAFETENSORS_AND_CONFIG
 
-Each run writes the skeletons of the transformers release it finds and leaves the other files alone.
+Each run writes the skeletons of the installed transformers release and leaves the other files unchanged.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ TOLERANCE = 2e-5
 
 @dataclass(frozen=True)
 class Published:
-    """A published file whose graph differs from today's export in anonymous numbers and the producer only.
+    """A published file whose graph differs from our export only in generated names and in the producer.
 
     Attributes:
-        shift: What to add to every number in a name such as ``onnx::MatMul_975``.
+        shift: The number to add to those in names such as ``onnx::MatMul_975``.
         producer: The torch release that wrote it.
-        sha256: Of the whole published file.
+        sha256: SHA-256 of the published file.
     """
 
     shift: int
@@ -57,17 +57,17 @@ class Skeleton:
     """One way of exporting the model.
 
     Attributes:
-        name: File name without its ending.
+        name: File name without its extension.
         transformers: The transformers release whose modeling code is exported.
-        opset: ONNX opset to ask for.
+        opset: The ONNX opset to request.
         attention: "eager" or "sdpa"; releases before 4.36 have eager only.
-        pooler: Whether the graph ends in BERT's pooler as well.
+        pooler: Whether the graph contains BERT's pooler.
         sentence: Whether masked mean and L2 normalization are part of the graph.
-        fold: Constant folding, which is what makes linear weights anonymous and transposed.
-        keep_inputs: Whether weights are listed as graph inputs too.
+        fold: Whether to fold constants, which makes the weights of linear layers anonymous and transposed.
+        keep_inputs: Whether weights are also listed as graph inputs.
         inputs: Input names in the order of the graph.
         integer: Type of the inputs.
-        dynamo: Whether torch's newer exporter is used.
+        dynamo: Whether to use the newer exporter of torch.
         published: The published file to reproduce, if any.
     """
 
@@ -116,16 +116,16 @@ SKELETONS = (
 
 
 class Exported(torch.nn.Module):
-    """The encoder with the inputs and outputs that one skeleton asks for."""
+    """The encoder with the inputs and outputs of a skeleton."""
 
     def __init__(self, bert: torch.nn.Module, skeleton: Skeleton) -> None:
-        """Wrap an encoder; its weights keep their own names unless sentence pooling surrounds it."""
+        """Wrap an encoder."""
         super().__init__()
         self.auto_model = bert
         self.skeleton = skeleton
 
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Run the encoder on inputs given in the skeleton's order and return its outputs."""
+        """Run the encoder on inputs in the order of the skeleton and return its outputs."""
         named = dict(zip(self.skeleton.inputs, values, strict=True))
         output = self.auto_model(**named, return_dict=True)
         if self.skeleton.sentence:
@@ -134,7 +134,7 @@ class Exported(torch.nn.Module):
 
 
 def sentence_embedding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Pool as sentence-transformers does: masked mean, then unit length.
+    """Pool token vectors as sentence-transformers does: masked mean, then unit length.
 
     Args:
         hidden: Float [B, T, D].
@@ -149,11 +149,11 @@ def sentence_embedding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
 
 
 def load_bert(folder: Path, skeleton: Skeleton) -> torch.nn.Module:
-    """Build the encoder from a hub-style folder.
+    """Load the encoder from a Hugging Face folder.
 
     Args:
-        folder: Holds config.json and model.safetensors.
-        skeleton: Decides on pooler and attention form.
+        folder: A folder with config.json and model.safetensors.
+        skeleton: The skeleton, for its pooler and attention.
 
     Returns:
         The model in evaluation mode.
@@ -164,13 +164,13 @@ def load_bert(folder: Path, skeleton: Skeleton) -> torch.nn.Module:
 
 
 def sample(skeleton: Skeleton) -> tuple[torch.Tensor, ...]:
-    """Return one small padded batch in the skeleton's input order.
+    """Return a small padded batch in the input order of a skeleton.
 
     Args:
-        skeleton: Decides on names, order and integer type.
+        skeleton: The skeleton, for the names, order and type of its inputs.
 
     Returns:
-        One tensor [2, 7] for each input.
+        One tensor [2, 7] per input.
     """
     ids = torch.tensor([[101, 7592, 2088, 102, 0, 0, 0], [101, 2023, 2003, 1037, 7099, 6251, 102]])
     every = {"input_ids": ids, "attention_mask": (ids != 0).long(), "token_type_ids": torch.zeros_like(ids)}
@@ -178,11 +178,11 @@ def sample(skeleton: Skeleton) -> tuple[torch.Tensor, ...]:
 
 
 def patched(bert: torch.nn.Module, skeleton: Skeleton) -> torch.nn.Module:
-    """Give the module itself the skeleton's signature, so that parameter names carry no prefix.
+    """Give the module itself the signature of a skeleton, so that parameter names have no prefix.
 
     Args:
         bert: The encoder.
-        skeleton: Decides on inputs and outputs.
+        skeleton: The skeleton, for its inputs and outputs.
 
     Returns:
         The module to trace.
@@ -200,11 +200,11 @@ def patched(bert: torch.nn.Module, skeleton: Skeleton) -> torch.nn.Module:
 
 
 def export_torchscript(bert: torch.nn.Module, skeleton: Skeleton) -> onnx.ModelProto:
-    """Export with torch's tracing exporter.
+    """Export with the tracing exporter of torch.
 
     Args:
         bert: The encoder.
-        skeleton: What to export.
+        skeleton: The skeleton to export.
 
     Returns:
         The graph with all weights.
@@ -229,11 +229,11 @@ def export_torchscript(bert: torch.nn.Module, skeleton: Skeleton) -> onnx.ModelP
 
 
 def export_dynamo(bert: torch.nn.Module, skeleton: Skeleton) -> onnx.ModelProto:
-    """Export with torch's graph-capturing exporter.
+    """Export with the newer exporter of torch, which captures the graph.
 
     Args:
         bert: The encoder.
-        skeleton: What to export; inputs in the order of the model's own signature.
+        skeleton: The skeleton to export; its inputs must be in the order of the model's signature.
 
     Returns:
         The graph with all weights.
@@ -248,12 +248,12 @@ def export_dynamo(bert: torch.nn.Module, skeleton: Skeleton) -> onnx.ModelProto:
         dynamo=True,
     )
     if program is None:
-        raise RuntimeError("torch.onnx.export returned nothing although dynamo=True was asked for")
+        raise RuntimeError("torch.onnx.export(dynamo=True) returned None")
     return program.model_proto
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop doc strings and per-node metadata, which hold stack traces with paths of this machine.
+    """Remove doc strings and node metadata, which contain stack traces with paths of this machine.
 
     Args:
         model: The graph, changed in place.
@@ -269,11 +269,11 @@ def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def renumbered(model: onnx.ModelProto, published: Published) -> onnx.ModelProto:
-    """Turn today's export into the published file that has the same graph.
+    """Change names and producer of an export to those of the published file with the same graph.
 
     Args:
         model: The graph, changed in place.
-        published: What to change.
+        published: The published file.
 
     Returns:
         The same graph.
@@ -292,13 +292,13 @@ def renumbered(model: onnx.ModelProto, published: Published) -> onnx.ModelProto:
 
 
 def fingerprints(weights: Mapping[str, np.ndarray]) -> dict[tuple[tuple[int, ...], bytes], tuple[str, bool]]:
-    """Index every weight, as stored and transposed, by its shape and bytes.
+    """Return an index of all weights, as stored and transposed, by shape and bytes.
 
     Args:
         weights: Arrays by state dict name.
 
     Returns:
-        (shape, bytes) -> (name, transposed); as stored wins where both agree.
+        (shape, bytes) -> (name, transposed); not transposed if both match.
     """
     index: dict[tuple[tuple[int, ...], bytes], tuple[str, bool]] = {}
     for transposed in (False, True):
@@ -310,10 +310,10 @@ def fingerprints(weights: Mapping[str, np.ndarray]) -> dict[tuple[tuple[int, ...
 
 
 def emptied(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Return a copy of a graph without its weight bytes, with the record of what was taken out.
+    """Return a copy of a graph without the bytes of its weights, with a record of the missing weights.
 
     Args:
-        model: The complete graph, all data inside.
+        model: The complete graph.
         weights: Arrays by state dict name.
 
     Returns:
@@ -328,19 +328,19 @@ def emptied(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> onnx.M
             record[name] = found
             tensor.ClearField("raw_data")
         elif array.nbytes > LARGEST_LEFTOVER_BYTES:
-            raise ValueError(f"{name} {array.shape} is large and equals no weight")
+            raise ValueError(f"{name} {array.shape} is large but does not equal any weight")
     skeleton.metadata_props.add(key=WEIGHTS_KEY, value=json.dumps(record, separators=(",", ":")))
     return skeleton
 
 
 def largest_difference(model: onnx.ModelProto, bert: torch.nn.Module, skeleton: Skeleton) -> float:
-    """Run a graph in onnxruntime, and torch in float64, on one padded batch and compare all outputs.
+    """Return the largest difference between a graph in onnxruntime and torch in float64 on a padded batch.
 
     Args:
         model: The complete graph.
-        bert: The encoder as loaded; left in float64, since torch's own float32 is off by up to 4e-5 here
-            (dimension 99 of padded positions, values near 5.7) and so cannot judge the graph.
-        skeleton: Decides on inputs and outputs.
+        bert: The encoder as loaded, converted to float64 in place: torch in float32 has errors of up to 4e-5 here
+            (dimension 99 of padded positions, values near 5.7), too large for this comparison.
+        skeleton: The skeleton, for its inputs and outputs.
 
     Returns:
         The largest absolute difference.
@@ -355,7 +355,7 @@ def largest_difference(model: onnx.ModelProto, bert: torch.nn.Module, skeleton: 
 
 
 def quiet() -> onnxruntime.SessionOptions:
-    """Return session options for one thread and errors only."""
+    """Return session options for one thread and for error messages only."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -363,7 +363,7 @@ def quiet() -> onnxruntime.SessionOptions:
 
 
 def check_no_paths(path: Path) -> None:
-    """Refuse a file that names a folder of the machine it was made on.
+    """Raise an error if a file contains a path of the machine that made it.
 
     Args:
         path: A skeleton file.
@@ -374,17 +374,17 @@ def check_no_paths(path: Path) -> None:
     pattern = rb"/(?:tmp|root|home|work|usr|opt|Users)/[ -~]*|site-packages[ -~]*"
     found = re.search(pattern, gzip.decompress(path.read_bytes()))
     if found:
-        raise ValueError(f"{path.name} holds {found.group()!r}")
+        raise ValueError(f"{path.name} contains the path {found.group()!r}")
 
 
 def check(path: Path, original: onnx.ModelProto, folder: Path, skeleton: Skeleton) -> float:
-    """Prove that a written skeleton gives back the export, and that the export computes the model.
+    """Check that a skeleton restores the export, and that the export computes the model.
 
     Args:
         path: The skeleton file.
-        original: The complete graph it came from.
+        original: The complete graph.
         folder: The model folder.
-        skeleton: What was exported.
+        skeleton: The skeleton.
 
     Returns:
         The largest absolute difference between onnxruntime in float32 and torch in float64.
@@ -395,7 +395,7 @@ def check(path: Path, original: onnx.ModelProto, folder: Path, skeleton: Skeleto
     check_no_paths(path)
     filled = hydrate(path, load_file(folder / "model.safetensors"))
     if filled.SerializeToString(deterministic=True) != original.SerializeToString(deterministic=True):
-        raise ValueError(f"{path.name} does not give back the exported bytes")
+        raise ValueError(f"{path.name} does not restore the exported bytes")
     digest = hashlib.sha256(filled.SerializeToString()).hexdigest()
     if skeleton.published is not None and digest != skeleton.published.sha256:
         raise ValueError(f"{path.name} is not the published file: sha256 {digest}")
@@ -410,11 +410,11 @@ def write(skeleton: Skeleton, folder: Path) -> str:
     """Export, store and check one skeleton.
 
     Args:
-        skeleton: What to export.
+        skeleton: The skeleton to export.
         folder: The model folder.
 
     Returns:
-        A line about the file written.
+        A line of text about the file.
     """
     bert = load_bert(folder, skeleton)
     export = export_dynamo if skeleton.dynamo else export_torchscript
@@ -430,9 +430,9 @@ def write(skeleton: Skeleton, folder: Path) -> str:
 
 
 def main() -> None:
-    """Write every skeleton that belongs to the installed transformers release."""
+    """Write the skeletons of the installed transformers release."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="hub-style folder with config.json and model.safetensors")
+    parser.add_argument("folder", type=Path, help="Hugging Face folder with config.json and model.safetensors")
     parser.add_argument("--only", nargs="*", help="names of skeletons")
     options = parser.parse_args()
     torch.set_num_threads(1)

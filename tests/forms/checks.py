@@ -1,4 +1,4 @@
-"""Runs a form in onnxruntime against torch, and describes what is in it."""
+"""Compares a form in onnxruntime with torch, and reads properties of its graph."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FAST_GELU_TOLERANCE = 5e-3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well one output agrees with torch's.
+    """The agreement of one output with torch.
 
     Attributes:
         gap: The largest absolute difference.
-        cosine: The smallest cosine between two vectors.
+        cosine: The smallest cosine between a vector and the one of torch.
     """
 
     gap: float
@@ -37,15 +37,15 @@ def compare(
     """Compare a graph in onnxruntime with torch in float64 on two padded batches.
 
     Args:
-        model: The graph, all data inside unless `folder` has it.
-        name: Which encoder it is, a key of `tiny.SIZES`.
-        meanings: For each output, its key in `tiny.reference`.
-        folder: Where the file with its external data lies.
+        model: The graph, with all data unless `folder` is given.
+        name: The name of the encoder, a key of `tiny.SIZES`.
+        meanings: The key in `tiny.reference` of each output.
+        folder: The folder of `model.onnx` and its external data.
 
     Returns:
-        How well each output agrees; of token embeddings only those of real tokens count.
+        The agreement of each output; token embeddings at padding are ignored.
     """
-    runnable = widened(model) if holds_bfloat16(model) else model
+    runnable = widened(model) if has_bfloat16(model) else model
     session = open_session(runnable if folder is None else f"{folder}/model.onnx")
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {output: [] for output in meanings}
     for tokens in (12, 7) if is_dynamic(model) else (12,):
@@ -59,13 +59,13 @@ def compare(
 
 
 def agreement(got: np.ndarray, expected: np.ndarray) -> Agreement:
-    """Compare vectors [N, D]."""
+    """Return the agreement of two arrays of vectors [N, D]."""
     lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(expected, axis=1)
     return Agreement(float(np.abs(got - expected).max()), float(((got * expected).sum(1) / lengths).min()))
 
 
 def open_session(model: onnx.ModelProto | str) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU, one thread."""
+    """Open a session on the CPU with one thread."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -75,8 +75,8 @@ def open_session(model: onnx.ModelProto | str) -> onnxruntime.InferenceSession:
 
 def real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the graph inputs that are not weights."""
-    held = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in held]
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
 
 
 def dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
@@ -85,23 +85,25 @@ def dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
 
 
 def is_dynamic(model: onnx.ModelProto) -> bool:
-    """Tell whether the length of the token axis is open."""
+    """Return whether the token axis has a dynamic length."""
     return not real_inputs(model)[0].type.tensor_type.shape.dim[1].HasField("dim_value")
 
 
 def tensors(model: onnx.ModelProto) -> list[TensorProto]:
-    """Return every tensor a graph holds, in initializers and attributes."""
-    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    return [*model.graph.initializer, *held]
+    """Return all tensors of a graph, in initializers and attributes."""
+    in_attributes = [
+        attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")
+    ]
+    return [*model.graph.initializer, *in_attributes]
 
 
-def holds_bfloat16(model: onnx.ModelProto) -> bool:
-    """Tell whether any weight is bfloat16, for which onnxruntime has few kernels on the CPU."""
+def has_bfloat16(model: onnx.ModelProto) -> bool:
+    """Return whether any weight is bfloat16, which few CPU kernels of onnxruntime support."""
     return any(tensor.data_type == TensorProto.BFLOAT16 for tensor in tensors(model))
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph with every bfloat16 made float32."""
+    """Return a copy of a graph in which every bfloat16 is a float32."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     del wide.graph.value_info[:]
@@ -120,13 +122,13 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def tolerance(kind: str, model: onnx.ModelProto) -> float | None:
-    """Say how far a graph may be from torch; graphs with weights of 8 bits and less have no bound."""
+    """Return the largest accepted difference from torch, or None for weights of 8 bits and fewer."""
     approximate = any(node.op_type == "FastGelu" for node in model.graph.node)
     return FAST_GELU_TOLERANCE if approximate and kind == "float32" else TOLERANCES.get(kind)
 
 
 def foreign_ops(model: onnx.ModelProto) -> dict[str, int]:
-    """Count the ops that are not in the default domain."""
+    """Return the number of operators outside the default domain, by name."""
     names = [f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in DEFAULT_DOMAINS]
     return dict(sorted(Counter(names).items()))
 
@@ -137,7 +139,7 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop doc strings and per-node metadata, which hold stack traces with paths of the machine."""
+    """Remove doc strings and node metadata, which contain stack traces with paths of the machine."""
     parts = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
     for part in [*parts, *model.graph.input, *model.graph.output, *model.functions]:
         part.ClearField("doc_string")

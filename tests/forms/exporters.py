@@ -1,4 +1,4 @@
-"""Float graphs straight from the exporters: torch's two, and optimum's around the first."""
+"""Exports float graphs with both exporters of torch and with optimum."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Export:
     """One way of exporting an encoder.
 
     Attributes:
-        opset: ONNX opset to ask for.
+        opset: The ONNX opset to request.
         attention: "eager" or "sdpa".
-        dynamo: Whether torch's newer exporter is used.
-        pooler: Whether BERT's pooler is in the graph.
+        dynamo: Whether to use the newer exporter of torch.
+        pooler: Whether the graph contains BERT's pooler.
         inputs: Input names in the order of the graph.
         integer: Type of the inputs.
-        pooling: "mean" or "cls" where the graph pools.
-        normalize: Whether it scales to unit length, too.
-        tokens: Whether token embeddings are an output beside the sentence's.
+        pooling: "mean" or "cls" if the graph pools, else None.
+        normalize: Whether the graph scales sentence vectors to unit length.
+        tokens: Whether a graph that pools also returns token embeddings.
         axes: Dynamic axes: "both", "batch" or "none".
-        fold: Constant folding, which is what makes linear weights anonymous and transposed.
-        keep_inputs: Whether weights are listed as graph inputs too.
+        fold: Whether to fold constants, which makes the weights of linear layers anonymous and transposed.
+        keep_inputs: Whether weights are also listed as graph inputs.
         dtype: Type of the weights.
-        model: Which encoder, a key of `tiny.SIZES`.
+        model: The name of the encoder, a key of `tiny.SIZES`.
     """
 
     opset: int
@@ -60,7 +60,7 @@ class Export:
 
 
 class Encoder(torch.nn.Module):
-    """An encoder with the inputs and outputs that one export asks for."""
+    """An encoder with the inputs and outputs of an export."""
 
     def __init__(self, export: Export) -> None:
         """Build the encoder."""
@@ -76,7 +76,7 @@ class Encoder(torch.nn.Module):
         token_type_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Run the encoder on the inputs that are given and return the export's outputs."""
+        """Run the encoder on the given inputs and return the outputs of the export."""
         given = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
@@ -86,7 +86,7 @@ class Encoder(torch.nn.Module):
         return self.outputs(self.auto_model, {key: value for key, value in given.items() if value is not None})
 
     def outputs(self, run: Any, named: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Run an encoder and return the export's outputs."""
+        """Run an encoder and return the outputs of the export."""
         export = self.export
         output = run(**named, return_dict=True)
         if export.pooling is None:
@@ -97,7 +97,7 @@ class Encoder(torch.nn.Module):
 
 
 def sample(export: Export) -> dict[str, torch.Tensor]:
-    """Return example inputs in the export's order."""
+    """Return example inputs in the order of the export."""
     every = tiny.batch(export.model, 7 if export.axes == "both" else 12)
     return {name: torch.from_numpy(every[name]).to(getattr(torch, export.integer)) for name in export.inputs}
 
@@ -106,7 +106,7 @@ def run(export: Export) -> onnx.ModelProto:
     """Export an encoder.
 
     Args:
-        export: How.
+        export: The way to export it.
 
     Returns:
         The graph with all weights.
@@ -117,7 +117,7 @@ def run(export: Export) -> onnx.ModelProto:
 
 
 def torchscript(export: Export) -> onnx.ModelProto:
-    """Export with torch's tracing exporter."""
+    """Export with the tracing exporter of torch."""
     encoder = Encoder(export)
     module: torch.nn.Module = encoder if export.pooling else encoder.auto_model
     plain = encoder.auto_model.forward
@@ -125,12 +125,12 @@ def torchscript(export: Export) -> onnx.ModelProto:
     def forward(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return encoder.outputs(plain, dict(zip(export.inputs, values, strict=True)))
 
-    module.forward = forward  # so that parameter names carry no prefix where there is no pooling
+    module.forward = forward  # Parameter names have no prefix if the encoder itself is the module.
     return traced(module, tuple(sample(export).values()), export)
 
 
 def traced(module: torch.nn.Module, values: tuple[torch.Tensor, ...], export: Export) -> onnx.ModelProto:
-    """Trace any module into a graph."""
+    """Return the graph of any module, by tracing."""
     dynamic = {"both": {0: "batch_size", 1: "sequence_length"}, "batch": {0: "batch_size"}, "none": {}}[export.axes]
     first = {0: "batch_size"} if dynamic else {}
     flat = ("pooler_output", "sentence_embedding", "logits")
@@ -153,7 +153,7 @@ def traced(module: torch.nn.Module, values: tuple[torch.Tensor, ...], export: Ex
 
 
 def dynamo(export: Export) -> onnx.ModelProto:
-    """Export with torch's graph-capturing exporter."""
+    """Export with the newer exporter of torch, which captures the graph."""
     encoder = Encoder(export)
     rows, tokens = torch.export.Dim("batch_size"), torch.export.Dim("sequence_length", max=24)
     shape = {"both": {0: rows, 1: tokens}, "batch": {0: rows}, "none": {}}[export.axes]
@@ -168,7 +168,7 @@ def dynamo(export: Export) -> onnx.ModelProto:
         verbose=False,
     )
     if program is None:
-        raise RuntimeError("torch.onnx.export returned nothing although dynamo=True was asked for")
+        raise RuntimeError("torch.onnx.export(dynamo=True) returned None")
     return program.model_proto
 
 
@@ -176,9 +176,9 @@ def optimum(opset: int, module: torch.nn.Module | None = None, **options: Any) -
     """Export a saved model folder with optimum's `main_export`.
 
     Args:
-        opset: ONNX opset to ask for; 14 or more, since optimum asks for SDPA.
-        module: A model of transformers; by default the usual encoder.
-        options: For `main_export`.
+        opset: The ONNX opset to request; at least 14, since optimum uses SDPA.
+        module: A transformers model; default: the usual encoder.
+        options: Arguments of `main_export`.
 
     Returns:
         The graph with all weights.
@@ -197,9 +197,9 @@ def optimum_sentence(opset: int, pooling: str, *, normalize: bool) -> onnx.Model
     """Export a sentence-transformers folder with optimum, pooling included.
 
     Args:
-        opset: ONNX opset to ask for.
+        opset: The ONNX opset to request.
         pooling: "mean" or "cls".
-        normalize: Whether vectors get unit length.
+        normalize: Whether to scale vectors to unit length.
     """
     from optimum.exporters.onnx import main_export
 
@@ -213,7 +213,7 @@ def optimum_sentence(opset: int, pooling: str, *, normalize: bool) -> onnx.Model
 
 
 def save_sentence_model(folder: Path, pooling: str, *, normalize: bool) -> None:
-    """Write the encoder as a sentence-transformers folder with a tokenizer of numbers."""
+    """Write the encoder as a sentence-transformers folder; its tokenizer has one token per number."""
     from sentence_transformers import SentenceTransformer, models
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel

@@ -1,4 +1,4 @@
-"""The table of all forms of the encoder: how each is made, and from which other."""
+"""Lists all forms of the encoder, with the way to make each and the form that it is made from."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Form:
     """One file.
 
     Attributes:
-        name: File name without its ending.
-        build: Makes the graph, from the graph of `source` where there is one.
-        tool: What is called, and ...
-        package: ... which package it belongs to.
-        source: The form it is made from.
-        special: What is special about it.
-        kind: What numbers the weights are stored as.
-        model: Which encoder, a key of `tiny.SIZES`.
-        pooler: Whether the pooler's output is one of the graph's.
-        pooling: "mean" or "cls" where the graph pools.
-        normalize: Whether it scales to unit length, too.
-        external: "one", "each" or the tool's "own": how weights are stored beside the graph, if they are.
-        transformers: The release to make it with.
+        name: File name without its extension.
+        build: Function that makes the graph, from the graph of `source` if there is one.
+        tool: The function or option of the tool.
+        package: The package of the tool.
+        source: The form that it is made from, or None.
+        special: Properties that distinguish it.
+        kind: Type in which the weights are stored.
+        model: The name of the encoder, a key of `tiny.SIZES`.
+        pooler: Whether the graph returns the output of the pooler.
+        pooling: "mean" or "cls" if the graph pools, else None.
+        normalize: Whether the graph scales sentence vectors to unit length.
+        external: Storage of external data: "one" file, "each" tensor in a file, the tool's "own" way, or None.
+        transformers: The release of transformers to make it with.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Form:
 
     @property
     def producer(self) -> str:
-        """Tool and version."""
+        """The package, its version and the tool."""
         return f"{self.package} {version(self.package)}: {self.tool}"
 
     def meanings(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Say which of the reference's results each output is."""
+        """Return the key in `tiny.reference` of each output."""
         known = {"pooler_output": "pooler_output"}
         if self.pooling:
             known["sentence_embedding"] = tiny.pooling_key(self.pooling, normalize=self.normalize)
@@ -69,7 +69,7 @@ class Form:
 
 
 def exported(name: str, opset: int, attention: str = "eager", special: str = "", **changes: Any) -> Form:
-    """Describe a graph by one of torch's exporters; changes are attributes of `Export`, or `transformers`."""
+    """Return a form exported by torch; changes are attributes of `Export`, or `transformers`."""
     release = changes.pop("transformers", OLD)
     export = Export(opset, attention, **changes)
     return Form(
@@ -88,7 +88,7 @@ def exported(name: str, opset: int, attention: str = "eager", special: str = "",
 
 
 def plain_exports() -> Iterator[Form]:
-    """All opsets, attention forms, poolers and inputs."""
+    """Yield exports of all opsets, attention implementations, poolers and inputs."""
     for opset in (11, 12, 13, 14, 16, 17, 18, 20):
         yield exported(f"ts{opset}-eager", opset)
     for opset in (14, 17, 18):
@@ -124,7 +124,7 @@ def plain_exports() -> Iterator[Form]:
 
 
 def pooled_exports() -> Iterator[Form]:
-    """Pooling inside the graph."""
+    """Yield exports with pooling in the graph."""
     for pooling in ("mean", "cls"):
         for normalize in (False, True):
             name = f"{pooling}-unit" if normalize else pooling
@@ -140,13 +140,13 @@ def pooled_exports() -> Iterator[Form]:
 
 
 def derived(name: str, source: str, build: Callable[..., onnx.ModelProto], tool: str, **changes: Any) -> Form:
-    """Describe a graph made from another; changes are attributes of `Form`."""
+    """Return a form made from another; changes are attributes of `Form`."""
     package = changes.pop("package", "onnxruntime")
     return Form(name, build, tool, package, source=source, **changes)
 
 
 def optimum_exports() -> Iterator[Form]:
-    """What optimum exports."""
+    """Yield exports of optimum."""
     for opset in (14, 18):
         build = partial(exporters.optimum, opset)
         tool = f"main_export(task='feature-extraction', opset={opset})"
@@ -161,7 +161,7 @@ def optimum_exports() -> Iterator[Form]:
 
 
 def simplified() -> Iterator[Form]:
-    """Converted to other opsets, simplified, and saved by a session."""
+    """Yield graphs that were converted to other opsets, simplified, or saved by a session."""
     for source, opset in (
         ("ts11-eager", 16),
         ("ts11-eager-pooler", 16),
@@ -193,12 +193,12 @@ def simplified() -> Iterator[Form]:
 
 
 def source_model(source: str) -> str:
-    """Return the encoder that a form's name begins with."""
+    """Return the encoder whose name is the start of the name of a form."""
     return next((name for name in tiny.SIZES if source.startswith(name)), "bert")
 
 
 def fused() -> Iterator[Form]:
-    """What optimum's levels and onnxruntime.transformers make of a graph."""
+    """Yield graphs fused by the levels of optimum and by onnxruntime.transformers."""
     others = ("ts14-eager-pooler", "three-layers-ts14", "gelu-new-ts14", "zero-bias-ts14")
     for source in ("ts11-eager", "ts14-sdpa", "dynamo18-sdpa", *others):
         wide = source not in others
@@ -242,7 +242,7 @@ def fused() -> Iterator[Form]:
 
 
 def members() -> Iterator[Form]:
-    """Other sizes and activations."""
+    """Yield exports of encoders with other sizes and activations."""
     for model in [name for name in tiny.SIZES if name != "bert"]:
         yield exported(f"{model}-ts14", 14, "sdpa", model=model)
     for model in ("gelu-new", "shared-layers", "zero-bias"):
@@ -251,7 +251,7 @@ def members() -> Iterator[Form]:
 
 
 def rewritten() -> Iterator[Form]:
-    """Rewrites by hand, and weights beside the graph."""
+    """Yield manually rewritten graphs, and graphs with external data."""
     shapes = ("Transpose", "TransposeTwice", "Cast", "Identity", "Reshape", "Concat")
     source = "ts14-eager-pooler"
     for name, build, special in (
@@ -263,7 +263,7 @@ def rewritten() -> Iterator[Form]:
         ("swapped", rewrites.swapped_adds, "operands of Add and Mul swapped"),
         ("duplicated", rewrites.duplicated, "every use has its own copy of a vector; the first is unused"),
         ("folded-scale", rewrites.folded_scale, "1/sqrt(8) is in the query's weights; no Div"),
-        ("packed", rewrites.packed, "one MatMul for query, key and value, then Split"),
+        ("packed", rewrites.merged, "one MatMul for query, key and value, then Split"),
     ):
         yield derived(f"{source}-{name}", source, build, "helper, by hand", package="onnx", special=special)
     for source, external in (("ts14-sdpa", "one"), ("ts14-sdpa", "each"), ("dynamo18-sdpa", "one")):
@@ -275,7 +275,7 @@ def rewritten() -> Iterator[Form]:
 
 
 def halves() -> Iterator[Form]:
-    """Weights of 16 bits."""
+    """Yield graphs with 16-bit weights."""
     kind = "float16"
     for source in ("ts11-eager", "ts17-sdpa", "ts14-sdpa-mean-unit"):
         for keep in (True,) if "unit" in source else (True, False):
@@ -299,7 +299,7 @@ def halves() -> Iterator[Form]:
 
 
 def quantized() -> Iterator[Form]:
-    """Weights and, mostly, activations of 8 bits."""
+    """Yield graphs with 8-bit weights, most of them with 8-bit activations."""
     kinds = {"QInt8": "int8", "QUInt8": "uint8"}
     matmul = {"op_types_to_quantize": ["MatMul"]}
     for weight, kind in kinds.items():
@@ -363,12 +363,12 @@ def quantized() -> Iterator[Form]:
 
 
 def arguments(options: dict[str, Any]) -> str:
-    """Write options as further arguments of a call."""
+    """Return options in the form of further arguments of a call."""
     return "".join(f", {name}={value}" for name, value in options.items())
 
 
 def weight_only() -> Iterator[Form]:
-    """Weights of 4 and 8 bits in blocks, floating-point activations."""
+    """Yield graphs with 2-, 4- and 8-bit weights in blocks and floating-point activations."""
     gather = {"op_types_to_quantize": ("MatMul", "Gather")}
     for name, options in {
         "q4-sym-16": {"block_size": 16, "is_symmetric": True},
@@ -403,14 +403,14 @@ def weight_only() -> Iterator[Form]:
 
 
 def blocks(name: str, source: str, options: dict[str, Any], kind: str | None = None) -> Form:
-    """Describe a graph with weights in blocks."""
+    """Return a form with weights quantized in blocks."""
     bits = {2: "2 bit", 8: "8 bit weight-only"}.get(options.get("bits", 4), "4 bit")
     tool = f"MatMulNBitsQuantizer({arguments(options)[2:]})"
     return derived(f"{source}-{name}", source, partial(quantizers.nbits, **options), tool, kind=kind or bits)
 
 
 def all_forms() -> list[Form]:
-    """Return every form, sources before what is made from them; these inherit what their sources compute."""
+    """Return all forms, each after its source, from which it takes the encoder and the outputs."""
     families = (plain_exports, pooled_exports, members, optimum_exports, simplified, fused, rewritten, halves)
     forms: dict[str, Form] = {}
     for form in (form for family in (*families, quantized, weight_only) for form in family()):
@@ -419,6 +419,6 @@ def all_forms() -> list[Form]:
             same = {key: getattr(source, key) for key in ("model", "pooler", "pooling", "normalize", "transformers")}
             form = dataclasses.replace(form, **same)
         if form.name in forms:
-            raise ValueError(f"two forms are called {form.name}")
+            raise ValueError(f"two forms have the name {form.name}")
         forms[form.name] = form
     return list(forms.values())

@@ -1,10 +1,10 @@
-"""Write one tiny random BERT in every form that tools give such files, and prove each against torch.
+"""Write a tiny random BERT in all forms of ONNX file that tools produce, and verify each against torch.
 
-Run by hand, once in an environment for each transformers release that `forms.py` names (requirements.txt has both)::
+Run manually, once for each transformers release in `forms.py`, in its own environment (see requirements.txt)::
 
     python tests/forms/make.py
 
-Each run writes the forms of the transformers release it finds and leaves the other files alone.
+Each run writes the forms of the installed transformers release and leaves the other files unchanged.
 """
 
 from __future__ import annotations
@@ -41,46 +41,46 @@ SMALLEST_OUTSIDE = 256
 
 
 def compressed(data: bytes) -> bytes:
-    """Compress bytes to the same bytes every time."""
+    """Compress bytes deterministically."""
     return gzip.compress(data, compresslevel=9, mtime=0)
 
 
 def archive(folder: Path) -> bytes:
-    """Pack the files of a folder to the same bytes every time."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
+    """Return a compressed archive of the files of a folder, deterministically."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
         for path in sorted(folder.iterdir()):
             entry = tarfile.TarInfo(path.name)
             entry.size = path.stat().st_size
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
-    return compressed(packed.getvalue())
+    return compressed(data.getvalue())
 
 
 def check_no_paths(name: str, data: bytes) -> None:
-    """Refuse bytes that name a folder of the machine they were made on.
+    """Raise an error if a file contains a path of the machine that made it.
 
     Args:
-        name: For the message.
-        data: The file, not compressed.
+        name: Name of the form, for the message.
+        data: The uncompressed file.
 
     Raises:
         ValueError: A path was found.
     """
     found = re.search(rb"/(?:tmp|root|home|work|usr|opt|Users)/[ -~]*|site-packages[ -~]*", data)
     if found:
-        raise ValueError(f"{name} holds {found.group()!r}")
+        raise ValueError(f"{name} contains the path {found.group()!r}")
 
 
 def store(form: Form, model: onnx.ModelProto, out: Path) -> tuple[str, dict[str, checks.Agreement]]:
     """Write one form and compare it with torch.
 
     Args:
-        form: What it is.
+        form: The form.
         model: Its graph.
         out: The folder to write to.
 
     Returns:
-        The file's name, and how well each output agrees.
+        The name of the file, and the agreement of each output.
     """
     meanings = form.meanings(model)
     if form.external is None:
@@ -98,12 +98,12 @@ def store(form: Form, model: onnx.ModelProto, out: Path) -> tuple[str, dict[str,
 
 
 def save_outside(model: onnx.ModelProto, path: Path, external: str) -> None:
-    """Write a graph with its weights beside it.
+    """Write a graph with external data.
 
     Args:
         model: The graph.
-        path: The file; weights go into the same folder.
-        external: "one" or "each" of onnx, or the "own" way of torch's newer exporter.
+        path: The file; the weights are written to the same folder.
+        external: "one" or "each", by onnx, or "own", by the newer exporter of torch.
     """
     copy = rewrites.copied(model)
     if external == "own":
@@ -115,12 +115,14 @@ def save_outside(model: onnx.ModelProto, path: Path, external: str) -> None:
     for tensor in copy.graph.initializer:
         for entry in tensor.external_data:
             if external == "each" and entry.key == "location" and entry.value != tensor.name:
-                entry.value = str(uuid.uuid5(uuid.NAMESPACE_OID, tensor.name))  # onnx's own are random
+                entry.value = str(
+                    uuid.uuid5(uuid.NAMESPACE_OID, tensor.name)
+                )  # The names that onnx chooses are random.
     onnx.save(copy, path)
 
 
 def describe(form: Form, model: onnx.ModelProto, file: str, found: dict[str, checks.Agreement]) -> dict[str, Any]:
-    """Return what forms.json says about one form."""
+    """Return the entry of a form in forms.json."""
     return {
         "file": file,
         "producer": form.producer,
@@ -141,7 +143,7 @@ def describe(form: Form, model: onnx.ModelProto, file: str, found: dict[str, che
 
 
 def weights_file(model: str) -> str:
-    """Return the file name of an encoder's weights."""
+    """Return the file name of the weights of an encoder."""
     return "weights.safetensors" if model == "bert" else f"weights-{model}.safetensors"
 
 
@@ -149,17 +151,17 @@ def write(form: Form, built: dict[str, onnx.ModelProto], out: Path) -> dict[str,
     """Make, store and check one form.
 
     Args:
-        form: What to make.
-        built: The graphs so far, by name; this one is added.
+        form: The form to make.
+        built: The graphs made so far, by name; this one is added.
         out: The folder to write to.
 
     Returns:
         Its entry in forms.json.
 
     Raises:
-        ValueError: It computes something else.
+        ValueError: Its outputs differ from those of torch.
     """
-    # Some tools change the graph that they are given.
+    # A copy, since some tools modify their input.
     model = checks.cleaned(form.build(rewrites.copied(built[form.source])) if form.source else form.build())
     built[form.name] = model
     file, found = store(form, model, out)
@@ -174,36 +176,36 @@ def write(form: Form, built: dict[str, onnx.ModelProto], out: Path) -> dict[str,
     return describe(form, model, file, found)
 
 
-def write_refused(stranger: refused.Stranger, out: Path) -> dict[str, Any]:
-    """Make, store and check one graph that is not BERT's.
+def write_other(other: refused.OtherModel, out: Path) -> dict[str, Any]:
+    """Make, store and check one graph of a model that is not BERT.
 
     Args:
-        stranger: What to make.
+        other: The model.
         out: The folder to write to.
 
     Returns:
         Its entry in refused.json.
 
     Raises:
-        ValueError: It computes something else than torch does, or, rewritten, the same.
+        ValueError: Its output differs from that of torch, or, for a rewritten graph, does not differ.
     """
-    model, expected = refused.run(stranger)
+    model, expected = refused.run(other)
     data = checks.cleaned(model).SerializeToString(deterministic=True)
-    path = out / "refused" / f"{stranger.name}.onnx.gz"
-    check_no_paths(stranger.name, data)
+    path = out / "refused" / f"{other.name}.onnx.gz"
+    check_no_paths(other.name, data)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(compressed(data))
     names = [value.name for value in checks.real_inputs(model)]
     got = np.asarray(checks.open_session(model).run(None, refused.feed(tuple(names)))[0])
     gap = float(np.abs(got - expected).max())
     sys.stdout.write(f"refused/{path.name}: {path.stat().st_size:,} bytes, {len(model.graph.node)} nodes, {gap:.1e}\n")
-    if (gap > checks.TOLERANCES["float32"]) != (stranger.rewrite is not None):
-        raise ValueError(f"{stranger.name} differs from torch by {gap}")
-    return {"file": f"refused/{path.name}", "special": stranger.special, "inputs": names}
+    if (gap > checks.TOLERANCES["float32"]) != (other.rewrite is not None):
+        raise ValueError(f"{other.name} differs from torch by {gap}")
+    return {"file": f"refused/{path.name}", "special": other.special, "inputs": names}
 
 
 def wanted(names: list[str] | None) -> list[Form]:
-    """Return the forms to make with this transformers release: those named with all they are made from, or all."""
+    """Return the forms to make with this transformers release: the given ones with their sources, or all."""
     forms = [form for form in all_forms() if form.transformers == transformers.__version__]
     if not names:
         return forms
@@ -232,12 +234,12 @@ def main() -> None:
     for model in sorted({form.model for form in known.values()}):
         (options.out / weights_file(model)).write_bytes(save(tiny.weights(model)))
     if not options.only and transformers.__version__ == OLD:
-        strangers = {stranger.name: write_refused(stranger, options.out) for stranger in refused.strangers()}
-        write_json(options.out / "refused.json", strangers)
+        others = {other.name: write_other(other, options.out) for other in refused.other_models()}
+        write_json(options.out / "refused.json", others)
 
 
 def write_json(path: Path, entries: dict[str, dict[str, Any]]) -> None:
-    """Write one line for each entry."""
+    """Write entries as JSON, one per line."""
     lines = [f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in entries.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 

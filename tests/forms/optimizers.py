@@ -1,4 +1,4 @@
-"""Rewrites of a graph by the tools that people run on exported files; the function of the graph stays the same."""
+"""Rewrites a graph with the tools that people run on exported files; its outputs stay the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEVELS = {
 
 
 def converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """Raise the opset with onnx's own converter."""
+    """Convert to another opset with the version converter of onnx."""
     return version_converter.convert_version(model, opset)
 
 
@@ -34,7 +34,7 @@ def onnxsim(model: onnx.ModelProto) -> onnx.ModelProto:
 
     simplified, same = tool.simplify(model)
     if not same:
-        raise ValueError("onnxsim says that its result computes something else")
+        raise ValueError("onnxsim reports that its result computes something else")
     return simplified
 
 
@@ -46,7 +46,7 @@ def onnxslim(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def saved_session(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
-    """Return the graph that an onnxruntime session runs after its own optimization.
+    """Return the graph that an onnxruntime session runs after its optimization.
 
     Args:
         model: The graph.
@@ -68,8 +68,8 @@ def fused(model: onnx.ModelProto, level: int = 0, name: str = "bert", **fusions:
 
     Args:
         model: The graph.
-        level: `opt_level`; 0 is Python's fusions alone.
-        name: Which encoder, for its heads and width.
+        level: The `opt_level`; 0 runs only the fusions that are written in Python.
+        name: The name of the encoder, for its number of heads and its width.
         fusions: Attributes of `FusionOptions` to change; `raw_mask` calls its method.
     """
     options = FusionOptions("bert")
@@ -77,7 +77,7 @@ def fused(model: onnx.ModelProto, level: int = 0, name: str = "bert", **fusions:
         options.use_raw_attention_mask(True)
     for key, value in fusions.items():
         if not hasattr(options, key):
-            raise AttributeError(f"FusionOptions has no {key}")
+            raise AttributeError(f"FusionOptions has no attribute {key!r}")
         setattr(options, key, value)
     sizes = tiny.SIZES[name]
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,9 +100,8 @@ def optimum(model: onnx.ModelProto, level: str, name: str = "bert") -> onnx.Mode
 
     Args:
         model: The graph.
-        level: "O1" to "O4". O4 asks for a GPU; without one the fusions of the session itself are left out, with a
-            warning, and the rest is done.
-        name: Which encoder.
+        level: "O1" to "O4". O4 requires a GPU; without one, optimum warns and omits the fusions of the session.
+        name: The name of the encoder.
     """
     from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
 
@@ -133,6 +132,6 @@ def halved_common(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
 
 
 def silence() -> None:
-    """Keep the tools from logging every fusion."""
+    """Suppress the log messages about every fusion."""
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(3)

@@ -1,4 +1,4 @@
-"""Graphs with fewer bits per weight, by onnxruntime's own tools."""
+"""Quantizes graphs with the tools of onnxruntime."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dynamic(model: onnx.ModelProto, weight_type: str = "QInt8", **options: Any) 
     Args:
         model: The graph.
         weight_type: A key of `TYPES`.
-        options: For `quantize_dynamic`.
+        options: Arguments of `quantize_dynamic`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "quantized.onnx"
@@ -49,7 +49,7 @@ def optimum_dynamic(model: onnx.ModelProto, target: str, **options: Any) -> onnx
     Args:
         model: The graph.
         target: "arm64", "avx2", "avx512" or "avx512_vnni".
-        options: For its config.
+        options: Arguments of its configuration.
     """
     from optimum.onnxruntime import AutoQuantizationConfig, ORTQuantizer
 
@@ -63,14 +63,14 @@ def optimum_dynamic(model: onnx.ModelProto, target: str, **options: Any) -> onnx
 
 
 class Calibration(CalibrationDataReader):
-    """A few random batches."""
+    """A few random batches for calibration."""
 
     def __init__(self, inputs: list[str]) -> None:
-        """Prepare them."""
+        """Prepare batches with the given inputs."""
         self.batches = self.all(inputs)
 
     def all(self, inputs: list[str]) -> Iterator[dict[str, np.ndarray]]:
-        """Yield every batch."""
+        """Yield all batches."""
         for tokens in (5, 7, 9, 12):
             feed = tiny.batch(tokens=tokens)
             yield {name: feed[name] for name in inputs}
@@ -90,7 +90,7 @@ def static(
         activation: A key of `TYPES`.
         weight: A key of `TYPES`.
         form: "QDQ" or "QOperator".
-        options: For `quantize_static`.
+        options: Arguments of `quantize_static`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "quantized.onnx"
@@ -112,7 +112,7 @@ def nbits(model: onnx.ModelProto, *, form: str = "QOperator", **options: Any) ->
     Args:
         model: The graph.
         form: "QDQ" or "QOperator".
-        options: For `DefaultWeightOnlyQuantConfig`.
+        options: Arguments of `DefaultWeightOnlyQuantConfig`.
     """
     config = DefaultWeightOnlyQuantConfig(quant_format=FORMATS[form], **options)
     quantizer = MatMulNBitsQuantizer(rewrites.copied(model), algo_config=config)

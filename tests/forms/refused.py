@@ -1,4 +1,4 @@
-"""Graphs that look like BERT from some distance and are not; none may be taken for one."""
+"""Exports models that resemble BERT but are not BERT; the converter must reject them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_i
 
 
 @dataclass(frozen=True)
-class Refused(exporters.Export):
-    """How one of them is exported; `output` is what the model calls its result."""
+class OtherExport(exporters.Export):
+    """One way of exporting another model; `output` is the name of its result."""
 
     output: str = "last_hidden_state"
 
@@ -45,22 +45,22 @@ class Refused(exporters.Export):
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """One graph that is not BERT's.
+class OtherModel:
+    """A model that is not BERT.
 
     Attributes:
-        name: File name without its ending.
-        special: Why it is none.
-        build: Makes the module.
-        export: How it is exported.
-        optimum: Whether optimum exports it, for torch alone cannot.
-        rewrite: Made from the module's graph afterwards, so that it no longer computes what the module does.
+        name: File name without its extension.
+        special: The difference from BERT.
+        build: Function that makes the module.
+        export: The way to export it.
+        optimum: Whether to export it with optimum, because torch alone cannot.
+        rewrite: A change of the exported graph, after which its output differs from that of the module.
     """
 
     name: str
     special: str
     build: Callable[[], torch.nn.Module]
-    export: Refused
+    export: OtherExport
     optimum: bool = False
     rewrite: rewrites.Rewrite | None = None
 
@@ -69,17 +69,17 @@ class Convolution(torch.nn.Module):
     """A few convolutions over an image."""
 
     def __init__(self) -> None:
-        """Build them."""
+        """Build the layers."""
         super().__init__()
         self.first, self.second = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 4, 3, padding=1)
 
     def forward(self, pixel_values: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
-        """Run them."""
+        """Run the convolutions."""
         return {"last_hidden_state": self.second(torch.relu(self.first(pixel_values)))}
 
 
 def made(model: str, config: str, **sizes: Any) -> Callable[[], torch.nn.Module]:
-    """Return a builder for a class of transformers by its name and its config's."""
+    """Return a function that builds a model of transformers from the names of its class and of its config."""
 
     def build() -> torch.nn.Module:
         settings = getattr(transformers, config)(**sizes)
@@ -89,10 +89,14 @@ def made(model: str, config: str, **sizes: Any) -> Callable[[], torch.nn.Module]
     return build
 
 
-def strangers() -> list[Stranger]:
-    """Return all of them."""
-    usual, ids, pixels = tiny.USUAL_INPUTS, Refused(14, inputs=IDS), Refused(14, inputs=("pixel_values",), axes="none")
-    typed, logits = Refused(14, inputs=usual), Refused(14, inputs=usual, output="logits")
+def other_models() -> list[OtherModel]:
+    """Return all models."""
+    usual, ids, pixels = (
+        tiny.USUAL_INPUTS,
+        OtherExport(14, inputs=IDS),
+        OtherExport(14, inputs=("pixel_values",), axes="none"),
+    )
+    typed, logits = OtherExport(14, inputs=usual), OtherExport(14, inputs=usual, output="logits")
     bert = {**tiny.BERT, "use_cache": False}
     embedding = {"embedding_size": 16}
     prenorm = made("RobertaPreLayerNormModel", "RobertaPreLayerNormConfig", **SIZE)
@@ -100,27 +104,31 @@ def strangers() -> list[Stranger]:
     cause, relative = {"is_decoder": True}, {"position_embedding_type": "relative_key"}
     double = {"position_embedding_type": "relative_key_query"}
     return [
-        Stranger("roberta", "positions by cumulated mask", made("RobertaModel", "RobertaConfig", **SIZE), ids),
-        Stranger("mpnet", "relative position bias", made("MPNetModel", "MPNetConfig", **SIZE), ids),
-        Stranger("distilbert", "no token types", made("DistilBertModel", "DistilBertConfig", **DISTIL), ids),
-        Stranger("albert", "one shared layer", made("AlbertModel", "AlbertConfig", **SIZE, **embedding), typed),
-        Stranger("electra", "projected embeddings", made("ElectraModel", "ElectraConfig", **SIZE, **embedding), typed),
-        Stranger("gpt2", "causal, LayerNorm first", made("GPT2Model", "GPT2Config", **GPT2), ids, optimum=True),
-        Stranger("t5-encoder", "relative bias, RMS norm", made("T5EncoderModel", "T5Config", **T5), ids),
-        Stranger("modernbert", "rotary", made("ModernBertModel", "ModernBertConfig", **SIZE, **SPECIAL), ids),
-        Stranger("deberta", "disentangled attention", made("DebertaModel", "DebertaConfig", **SIZE), ids),
-        Stranger("prenorm", "LayerNorm first", prenorm, ids),
-        Stranger("vit", "image patches", made("ViTModel", "ViTConfig", **VIT, image_size=16, patch_size=8), pixels),
-        Stranger("convolution", "no transformer", Convolution, pixels),
-        Stranger("bert-relu", "ReLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "relu"}), typed),
-        Stranger("bert-silu", "SiLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "silu"}), typed),
-        Stranger("bert-classifier", "a head", made("BertForSequenceClassification", "BertConfig", **bert), logits),
-        Stranger("bert-masked-lm", "a head", made("BertForMaskedLM", "BertConfig", **bert), logits),
-        Stranger("bert-relative", "relative keys", made("BertModel", "BertConfig", **bert, **relative), typed),
-        Stranger("bert-relative-query", "relative too", made("BertModel", "BertConfig", **bert, **double), typed),
-        Stranger("bert-decoder", "causal mask", made("BertModel", "BertConfig", **bert, **cause), typed),
-        Stranger("bert-other-scale", "scores over 8, not over its root", plain, typed, rewrite=rewrites.scale_changed),
-        Stranger("bert-no-residual", "one residual missing", plain, typed, rewrite=rewrites.residual_dropped),
+        OtherModel("roberta", "positions by cumulated mask", made("RobertaModel", "RobertaConfig", **SIZE), ids),
+        OtherModel("mpnet", "relative position bias", made("MPNetModel", "MPNetConfig", **SIZE), ids),
+        OtherModel("distilbert", "no token types", made("DistilBertModel", "DistilBertConfig", **DISTIL), ids),
+        OtherModel("albert", "one shared layer", made("AlbertModel", "AlbertConfig", **SIZE, **embedding), typed),
+        OtherModel(
+            "electra", "projected embeddings", made("ElectraModel", "ElectraConfig", **SIZE, **embedding), typed
+        ),
+        OtherModel("gpt2", "causal, LayerNorm first", made("GPT2Model", "GPT2Config", **GPT2), ids, optimum=True),
+        OtherModel("t5-encoder", "relative bias, RMS norm", made("T5EncoderModel", "T5Config", **T5), ids),
+        OtherModel("modernbert", "rotary", made("ModernBertModel", "ModernBertConfig", **SIZE, **SPECIAL), ids),
+        OtherModel("deberta", "disentangled attention", made("DebertaModel", "DebertaConfig", **SIZE), ids),
+        OtherModel("prenorm", "LayerNorm first", prenorm, ids),
+        OtherModel("vit", "image patches", made("ViTModel", "ViTConfig", **VIT, image_size=16, patch_size=8), pixels),
+        OtherModel("convolution", "no transformer", Convolution, pixels),
+        OtherModel("bert-relu", "ReLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "relu"}), typed),
+        OtherModel("bert-silu", "SiLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "silu"}), typed),
+        OtherModel("bert-classifier", "a head", made("BertForSequenceClassification", "BertConfig", **bert), logits),
+        OtherModel("bert-masked-lm", "a head", made("BertForMaskedLM", "BertConfig", **bert), logits),
+        OtherModel("bert-relative", "relative keys", made("BertModel", "BertConfig", **bert, **relative), typed),
+        OtherModel("bert-relative-query", "relative too", made("BertModel", "BertConfig", **bert, **double), typed),
+        OtherModel("bert-decoder", "causal mask", made("BertModel", "BertConfig", **bert, **cause), typed),
+        OtherModel(
+            "bert-other-scale", "scores over 8, not over its root", plain, typed, rewrite=rewrites.scale_changed
+        ),
+        OtherModel("bert-no-residual", "one residual missing", plain, typed, rewrite=rewrites.residual_dropped),
     ]
 
 
@@ -130,17 +138,17 @@ def feed(names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: every[name] for name in names}
 
 
-def run(stranger: Stranger) -> tuple[onnx.ModelProto, np.ndarray]:
-    """Export one of them.
+def run(other: OtherModel) -> tuple[onnx.ModelProto, np.ndarray]:
+    """Export a model.
 
     Args:
-        stranger: Which.
+        other: The model.
 
     Returns:
-        Its graph, and what torch computes on `feed`.
+        Its graph, and the output of torch on `feed`.
     """
-    export = stranger.export
-    module = tiny.randomize(stranger.build(), stranger.name)
+    export = other.export
+    module = tiny.randomize(other.build(), other.name)
     plain = module.forward
 
     def forward(*values: torch.Tensor) -> torch.Tensor:
@@ -150,13 +158,13 @@ def run(stranger: Stranger) -> tuple[onnx.ModelProto, np.ndarray]:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = forward(*values).numpy()
-        if stranger.optimum:
+        if other.optimum:
             return exporters.optimum(export.opset, module), expected
         module.forward = forward
         model = exporters.traced(module, values, export)
-    return (stranger.rewrite(model) if stranger.rewrite else model), expected
+    return (other.rewrite(model) if other.rewrite else model), expected
 
 
 def options(module: torch.nn.Module) -> Mapping[str, Any]:
-    """Return what a module's forward needs beside its inputs."""
+    """Return the arguments of a module other than its inputs."""
     return {} if isinstance(module, Convolution) else {"return_dict": True}

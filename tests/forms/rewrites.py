@@ -1,4 +1,4 @@
-"""Rewrites of a real graph by hand, for habits of tools that are not at hand; the function stays the same."""
+"""Rewrites a real graph manually, as tools do that are not installed; its outputs stay the same."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def set_nodes(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
 
 
 def kernels(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the matrices that a MatMul multiplies by."""
+    """Return the names of the weights of all MatMul nodes."""
     held = arrays(model)
     return [node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in held]
 
 
 def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Number every tensor that is no input or output, and take the names off the nodes."""
+    """Replace the names of all tensors except inputs and outputs by numbers, and remove the names of nodes."""
     model = copied(model)
     kept = {value.name: value.name for value in (*model.graph.input, *model.graph.output)}
     names = kept | {"": ""}
@@ -67,7 +67,7 @@ def anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn every initializer into a Constant node."""
+    """Replace every initializer by a Constant node."""
     model = copied(model)
     made = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer]
     set_nodes(model, [*made, *model.graph.node])
@@ -76,10 +76,10 @@ def constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def behind(op: str) -> Rewrite:
-    """Return a rewrite that stores every kernel in another form and turns it back by nodes.
+    """Return a rewrite that stores every kernel in another form and adds nodes that restore it.
 
     Args:
-        op: "Transpose", "TransposeTwice", "Cast", "Identity", "Reshape" or "Concat".
+        op: One of "Transpose", "TransposeTwice", "Cast", "Identity", "Reshape" or "Concat".
     """
 
     def stored(name: str, value: np.ndarray) -> tuple[dict[str, np.ndarray], list[NodeProto]]:
@@ -116,7 +116,7 @@ def behind(op: str) -> Rewrite:
 
 
 def gemm(transposed: int) -> Rewrite:
-    """Return a rewrite that flattens tokens and multiplies and adds by Gemm, with `transB` as given."""
+    """Return a rewrite that replaces MatMul and Add by Gemm on flattened tokens, with the given `transB`."""
 
     def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
         model = copied(model)
@@ -137,13 +137,13 @@ def gemm(transposed: int) -> Rewrite:
 
 
 def flattened(node: NodeProto, add: NodeProto, held: dict[str, np.ndarray], transposed: int) -> list[NodeProto]:
-    """Write one MatMul and Add as Reshape, Gemm and Reshape.
+    """Return Reshape, Gemm and Reshape nodes that replace a MatMul and an Add.
 
     Args:
         node: The MatMul.
         add: The Add of its bias.
-        held: Initializers; shapes are added, and the kernel is turned where `transposed`.
-        transposed: Attribute `transB`.
+        held: Initializers; shapes are added, and the kernel is transposed if `transposed`.
+        transposed: The attribute `transB`.
     """
     kernel, out = node.input[1], add.output[0]
     bias = next(name for name in add.input if name != node.output[0])
@@ -173,7 +173,7 @@ def swapped_adds(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def duplicated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give every consumer of a vector its own copy, and leave the first one unused."""
+    """Give every consumer of a vector its own copy, so that the original is unused."""
     model = copied(model)
     held = arrays(model)
     copies = dict(held)
@@ -197,7 +197,7 @@ def attentions(model: onnx.ModelProto) -> list[tuple[NodeProto, ...]]:
 
 
 def folded_scale(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Multiply queries' weights and biases by the scale of the scores, and drop the Div."""
+    """Multiply the weights and biases of the queries by the scale of the scores, and remove the Div."""
     model = copied(model)
     held, known, renamed, nodes = arrays(model), constants(model), {}, []
     scale = 1.0
@@ -217,8 +217,8 @@ def folded_scale(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def packed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Compute query, key and value by one MatMul and one Add, and split the result."""
+def merged(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute query, key and value with one MatMul and one Add, followed by a Split."""
     model = copied(model)
     held = arrays(model)
     made: dict[str, list[NodeProto]] = {}
@@ -243,7 +243,7 @@ def packed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def scale_changed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Divide scores by the head size instead of its root: no BERT any more."""
+    """Divide the scores by the head size instead of its square root, which differs from BERT."""
     model = copied(model)
     for node in model.graph.node:
         if node.op_type == "Div" and node.name.endswith("attention/self/Div"):
@@ -253,7 +253,7 @@ def scale_changed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def residual_dropped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Feed the first layer's output LayerNorm without the residual: no BERT any more."""
+    """Remove the residual before the output LayerNorm of the first layer, which differs from BERT."""
     model = copied(model)
     add = next(node for node in model.graph.node if node.name == "/encoder/layer.0/output/Add")
     add.input[1] = add.input[0]

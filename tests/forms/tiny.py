@@ -1,4 +1,4 @@
-"""The tiny BERT encoders that every form holds: their sizes, random weights, inputs and torch's own results."""
+"""The tiny BERT encoders of all forms: their sizes, random weights, inputs, and reference outputs by torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def config(name: str, attention: str = "eager", **changes: Any) -> transformers.
     Args:
         name: A key of `SIZES`.
         attention: "eager" or "sdpa".
-        changes: Further settings.
+        changes: Other settings to change.
     """
     found = transformers.BertConfig(**(SIZES[name] | changes), use_cache=False)
     found._attn_implementation = attention
@@ -48,10 +48,11 @@ def config(name: str, attention: str = "eager", **changes: Any) -> transformers.
 
 
 def randomize(module: torch.nn.Module, seed: str) -> torch.nn.Module:
-    """Give every parameter random values that depend on the seed and the parameter's name alone.
+    """Set every parameter to random values that depend only on the seed and the name of the parameter.
 
-    Matrices are multiples of 1/4 and vectors of 1/256, so that the files compress and float16 loses nothing. Two seeds
-    are special: the layers of "shared-layers" are all equal, and "zero-bias" has no biases and plain LayerNorms.
+    Values are multiples of 1/4 in matrices and of 1/256 in vectors, so that the files compress well and float16 is
+    exact. Two seeds are special: all layers of "shared-layers" are equal, and in "zero-bias" all biases are 0 and the
+    scales of LayerNorm are 1.
     """
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -79,11 +80,11 @@ def weights(name: str) -> dict[str, np.ndarray]:
 
 
 def batch(name: str = "bert", tokens: int = 12) -> dict[str, np.ndarray]:
-    """Return two padded sequences with both token types and the usual positions.
+    """Return a batch of two sequences, one of them padded, with both token types and the usual positions.
 
     Args:
-        name: A key of `SIZES`, which decides on the largest id.
-        tokens: Length of the longer one.
+        name: A key of `SIZES`, for the size of the vocabulary.
+        tokens: Length of the longer sequence.
     """
     random = np.random.default_rng(tokens)
     lengths = np.array([tokens - 4, tokens])
@@ -98,7 +99,7 @@ def batch(name: str = "bert", tokens: int = 12) -> dict[str, np.ndarray]:
 
 
 def embed(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, *, normalize: bool) -> torch.Tensor:
-    """Pool as sentence-transformers does.
+    """Pool token vectors as sentence-transformers does.
 
     Args:
         hidden: Float [B, T, D].
@@ -118,7 +119,7 @@ def embed(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, *, normalize: 
 
 
 def reference(name: str, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what torch computes in float64: the last hidden state, the pooler's and every pooled output."""
+    """Return the outputs of torch in float64: last hidden state, pooler output and all pooled outputs."""
     tensors = {key: torch.from_numpy(np.asarray(value, np.int64)) for key, value in feed.items()}
     with torch.no_grad():
         output = bert(name).double()(**tensors)

@@ -1,10 +1,10 @@
 """Compute the golden values from the real weights with torch and onnxruntime.
 
-Run by hand; needs torch, transformers, onnx and onnxruntime (README.md has the versions)::
+Run manually; needs torch, transformers, onnx and onnxruntime (README.md lists the versions)::
 
     python tests/golden/make.py FOLDER_WITH_MODEL_SAFETENSORS_TOKENIZER_AND_CONFIG
 
-Every text runs alone, so no value depends on padding.
+Each text is run alone, so that no value depends on padding.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Values:
-    """What one implementation computed.
+    """The outputs of one implementation.
 
     Attributes:
-        hidden: One [layers + 1, T, D] for each text.
-        pooler: [n, D].
+        hidden: One array [layers + 1, T, D] per text.
+        pooler: Pooler outputs [n, D].
     """
 
     hidden: list[np.ndarray]
@@ -46,7 +46,7 @@ class Values:
 
 
 class WithHiddenStates(torch.nn.Module):
-    """The encoder returning every hidden state and the pooler output as a flat tuple."""
+    """An encoder that returns all hidden states and the pooler output as a flat tuple."""
 
     def __init__(self, bert: torch.nn.Module) -> None:
         """Wrap an encoder."""
@@ -60,14 +60,14 @@ class WithHiddenStates(torch.nn.Module):
 
 
 def tokenize(folder: Path, texts: list[str]) -> list[np.ndarray]:
-    """Tokenize with transformers, cut at 256 tokens, without padding.
+    """Tokenize texts with transformers, truncated at 256 tokens, without padding.
 
     Args:
-        folder: Holds the tokenizer files.
+        folder: A folder with the tokenizer files.
         texts: The texts.
 
     Returns:
-        One int32 array of ids for each text.
+        One int32 array of ids per text.
     """
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     encoded = tokenizer(texts, truncation=True, max_length=MAX_TOKENS, padding=False)
@@ -75,7 +75,7 @@ def tokenize(folder: Path, texts: list[str]) -> list[np.ndarray]:
 
 
 def torch_run(model: torch.nn.Module) -> Run:
-    """Make a function that runs the encoder in torch.
+    """Return a function that runs the encoder in torch.
 
     Args:
         model: The wrapped encoder; its dtype is kept.
@@ -94,7 +94,7 @@ def torch_run(model: torch.nn.Module) -> Run:
 
 
 def onnxruntime_run(model: torch.nn.Module) -> Run:
-    """Export the encoder with the tracing exporter and make a function that runs it in onnxruntime.
+    """Export the encoder with the tracing exporter and return a function that runs it in onnxruntime.
 
     Args:
         model: The wrapped encoder in float32.
@@ -122,21 +122,21 @@ def onnxruntime_run(model: torch.nn.Module) -> Run:
 
 
 def compute(run: Run, ids: Iterable[np.ndarray]) -> Values:
-    """Run every text.
+    """Return the outputs of an implementation for all texts.
 
     Args:
         run: The implementation.
         ids: Token ids of each text.
 
     Returns:
-        All values.
+        The outputs.
     """
     results = [run(one) for one in ids]
     return Values([hidden for hidden, _ in results], np.stack([pooler for _, pooler in results]))
 
 
 def sentence_embeddings(values: Values) -> np.ndarray:
-    """Average the last hidden state over the tokens and scale to unit length, as torch does it.
+    """Return the mean of the last hidden state over the tokens, scaled to unit length, as computed by torch.
 
     Args:
         values: Values of all texts.
@@ -149,11 +149,11 @@ def sentence_embeddings(values: Values) -> np.ndarray:
 
 
 def sampled(values: Values, positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Pick the values at the fixed positions, and everything for the first few texts.
+    """Return the values at the stored positions, and all values of the first few texts.
 
     Args:
         values: Values of all texts.
-        positions: [n, K, 2], token and dimension.
+        positions: Token and dimension [n, K, 2].
 
     Returns:
         The arrays to store, float32.
@@ -169,11 +169,11 @@ def sampled(values: Values, positions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def differences(one: Values, other: Values) -> np.ndarray:
-    """Compare all values of two implementations, not only the sampled ones.
+    """Return the differences between two implementations over all values.
 
     Args:
-        one: Values of all texts.
-        other: The same from elsewhere.
+        one: Values of the first implementation.
+        other: Values of the second implementation.
 
     Returns:
         Float [layers + 3]: largest absolute difference of each hidden state, pooler output, sentence embedding.
@@ -185,17 +185,17 @@ def differences(one: Values, other: Values) -> np.ndarray:
 
 
 def report(title: str, row: np.ndarray) -> None:
-    """Print one row of numbers.
+    """Print a row of numbers.
 
     Args:
-        title: What they are.
+        title: The title of the row.
         row: The numbers.
     """
     sys.stdout.write(f"{title:32}" + " ".join(f"{value:9.2e}" for value in row) + "\n")
 
 
 def report_known(run: Run) -> None:
-    """Print the values for "Hello world" that are known from elsewhere.
+    """Print the values for "Hello world", to compare with published ones.
 
     Args:
         run: The implementation.
@@ -208,25 +208,25 @@ def report_known(run: Run) -> None:
 def main() -> None:
     """Write inputs.npz, torch.npz, onnxruntime.npz and float64.npz."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="hub-style folder")
+    parser.add_argument("folder", type=Path, help="Hugging Face folder")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
     ids = tokenize(folder, json.loads((HERE / "texts.json").read_text("utf-8")))
     lengths = np.array([one.size for one in ids], np.int32)
     bert = transformers.BertModel.from_pretrained(folder, attn_implementation="eager", use_cache=False)
     positions = sample_positions(lengths, bert.config.hidden_size)
-    # The wrapper too: the exporter puts every submodule back into the mode of the outermost module.
+    # The wrapper must be in evaluation mode too: the exporter sets the mode of all submodules to that of the wrapper.
     write(WithHiddenStates(bert.float()).eval(), ids, lengths, positions)
 
 
 def write(model: torch.nn.Module, ids: list[np.ndarray], lengths: np.ndarray, positions: np.ndarray) -> None:
-    """Compute and store everything, and print how far the implementations are apart.
+    """Compute and store all values, and print the differences between the implementations.
 
     Args:
-        model: The wrapped encoder in float32; left in float64.
+        model: The wrapped encoder in float32; converted to float64 in place.
         ids: Token ids of each text.
         lengths: Their lengths [n].
-        positions: Stored positions [n, K, 2].
+        positions: The positions to store [n, K, 2].
     """
     report_known(torch_run(model))
     single = compute(torch_run(model), ids)
@@ -247,8 +247,8 @@ def store(name: str, **arrays: np.ndarray) -> None:
     """Write one file of this folder.
 
     Args:
-        name: File name without its ending.
-        **arrays: What to store.
+        name: File name without its extension.
+        **arrays: The arrays to store.
     """
     path = HERE / f"{name}.npz"
     np.savez_compressed(path, allow_pickle=False, **arrays)

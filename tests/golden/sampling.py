@@ -1,4 +1,4 @@
-"""Which hidden values the golden files hold: fixed pseudo-random positions, the same with any numpy."""
+"""Selects the positions of the hidden values in the golden files, pseudo-randomly and independently of numpy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def splitmix64(counter: np.ndarray) -> np.ndarray:
     Returns:
         uint64 array of the same shape.
     """
-    # numpy's own generators may change their streams between releases; this arithmetic cannot.
+    # The generators of numpy may change between releases; this arithmetic does not.
     z = counter * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -25,11 +25,11 @@ def splitmix64(counter: np.ndarray) -> np.ndarray:
 
 
 def sample_positions(lengths: np.ndarray, hidden_size: int) -> np.ndarray:
-    """Choose the positions whose values are stored for each text.
+    """Return the positions whose values are stored for each text.
 
     Args:
-        lengths: Integer [n], tokens of each text.
-        hidden_size: D.
+        lengths: Integer [n], number of tokens of each text.
+        hidden_size: Number of dimensions, D.
 
     Returns:
         int16 [n, SAMPLES, 2]: token index below the text's length, and dimension below D.
