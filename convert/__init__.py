@@ -1,1 +1,1 @@
-"""Converts BERT sentence encoders from ONNX to Flax parameters and back: `python -m convert`."""
+"""Convert BERT sentence encoders from ONNX to Flax parameters and back: `python -m convert`."""

@@ -1,4 +1,4 @@
-"""Provides the ONNX file of all-MiniLM-L6-v2: downloaded from the hub if possible, else built from the weights."""
+"""Provide the ONNX file of all-MiniLM-L6-v2: downloaded from the hub if possible, else built from the weights."""
 
 import shutil
 from pathlib import Path

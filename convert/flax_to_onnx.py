@@ -1,4 +1,4 @@
-"""Converts the parameter tree to an opset-17 ONNX graph with named initializers, in float32, float16 or int8."""
+"""Convert the parameter tree to an opset-17 ONNX graph with named initializers, in float32, float16 or int8."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -55,7 +55,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _Builder:
-    """Collects the nodes of a float32 model; each method appends nodes and returns the name of their output."""
+    """Builder of a float32 model; each method appends nodes and returns the name of their output."""
 
     dtype: ClassVar[Any] = np.float32
 
@@ -159,7 +159,7 @@ class _Builder:
 
 
 class _HalfBuilder(_Builder):
-    """Collects the nodes of a float16 model; by its definition, LayerNormalization still sums in float32."""
+    """Builder of a float16 model; by its definition, LayerNormalization still sums in float32."""
 
     dtype = np.float16
 
@@ -169,7 +169,7 @@ class _HalfBuilder(_Builder):
 
 
 class _Int8Builder(_Builder):
-    """Collects the nodes of an int8 model: kernels are quantized per output feature, activations dynamically."""
+    """Builder of an int8 model: kernels are quantized per output feature, activations dynamically."""
 
     def words(self, path: str, ids: str) -> str:
         values, scale = _int8(self.leaves[path], axis=None)

@@ -1,4 +1,4 @@
-"""Converts an ONNX graph to the parameter tree: recognizes the encoder, then verifies the result."""
+"""Convert an ONNX graph to the parameter tree: recognize the encoder, then verify the result."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Converts files and folders: the functions behind the command line and the demo."""
+"""Convert files and folders: the functions behind the command line and the demo."""
 
 import dataclasses
 from collections.abc import Mapping

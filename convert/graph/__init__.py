@@ -1,1 +1,1 @@
-"""Reads ONNX graphs and rewrites fused and quantized operators as plain ones."""
+"""Read ONNX graphs and rewrite fused and quantized operators as plain ones."""

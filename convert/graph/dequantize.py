@@ -1,4 +1,4 @@
-"""Dequantizes weights to float32, as the ONNX and com.microsoft operators define it.
+"""Dequantize weights to float32, as the ONNX and com.microsoft operators define it.
 
 Every function checks sizes before it allocates, so that a small file cannot ask for much memory.
 """

@@ -1,4 +1,4 @@
-"""Folds the operations that rearrange, cast or dequantize a constant."""
+"""Fold the operations that rearrange, cast or dequantize a constant."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rewrites the fused operators of onnxruntime as plain operators (definitions: its ContribOperators.md)."""
+"""Rewrite the fused operators of onnxruntime as plain operators (definitions: its ContribOperators.md)."""
 
 import numpy as np
 

@@ -15,7 +15,7 @@ from minilm_jax.errors import ConversionError
 
 T = TypeVar("T")
 
-# 16 is the ratio of a float32 to the 2 bits that it may take in the file.
+# A weight of 2 bits in the file takes 16 times as much memory in float32.
 _MEMORY_PER_BYTE, _MIN_MEMORY = 16, 2**24
 # A limit for all searches together; a model of 6 layers needs about 550 steps.
 _MAX_STEPS = 100_000

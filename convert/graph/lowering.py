@@ -1,4 +1,4 @@
-"""Lowers an ONNX graph to plain operators: fused and quantized operators are rewritten, renamings resolved.
+"""Lower an ONNX graph to plain operators: fused and quantized operators are rewritten, renamings resolved.
 
 The rest of the converter then handles only MatMul, Add, LayerNormalization, Attention and the like.
 """
@@ -16,7 +16,7 @@ from minilm_jax.errors import ConversionError
 
 # The errors of numpy for constants and settings that do not match.
 _NUMPY_ERRORS = (ValueError, TypeError, IndexError, KeyError, OverflowError)
-# Operators that change no value here: all weights become float32, and inference has no dropout.
+# Operators that are ignored: all weights become float32, and inference does not use dropout.
 _RENAMING: dict[str, Lower] = {name: rename for name in ("Identity", "Dropout", "Cast", "CastLike")}
 _LOWERED = _RENAMING | FUSED | QUANTIZED
 # Operators of com.microsoft that are defined like the ONNX operators of the same name.

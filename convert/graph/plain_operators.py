@@ -1,4 +1,4 @@
-"""Builds the plain operators that replace a fused or quantized node of the file.
+"""Build the plain operators that replace a fused or quantized node of the file.
 
 New tensors are named after the output of that node. A function that adds a tensor returns its name.
 """

@@ -1,4 +1,4 @@
-"""Rewrites operators on quantized tensors as operators on floats.
+"""Rewrite operators on quantized tensors as operators on floats.
 
 Activations are not quantized: a quantized activation is treated as another name of the float activation.
 """

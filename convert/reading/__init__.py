@@ -1,1 +1,1 @@
-"""Reads ONNX files from disk and checks them."""
+"""Read ONNX files from disk and check them."""

@@ -1,4 +1,4 @@
-"""Reads tensors that an ONNX file stores in separate files, under rules that an untrusted file cannot bypass."""
+"""Read tensors that an ONNX file stores in separate files, under rules that an untrusted file cannot bypass."""
 
 import os
 import stat
@@ -71,7 +71,7 @@ def _open(location: str, folder: Path) -> int:
         raise ValueError("it is a symbolic link; copy the file itself there")
     if (folder / path).is_dir():
         raise ValueError("it is not a regular file")
-    # The flags cover a change after these checks: they refuse a link and do not block on a pipe.
+    # The file may change after these checks; with these flags, opening it neither follows a link nor blocks on a pipe.
     return os.open(folder / path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 

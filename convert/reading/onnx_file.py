@@ -1,4 +1,4 @@
-"""Reads an ONNX file: only files that the user named, without trusting any size in them."""
+"""Read an ONNX file: only files that the user named, without trusting any size in them."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Checks single ONNX tensors and converts them to numpy arrays."""
+"""Check single ONNX tensors and convert them to numpy arrays."""
 
 import math
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""Finds the BERT encoder in a graph: its blocks, weights and sizes."""
+"""Find the BERT encoder in a graph: its blocks, weights and sizes."""

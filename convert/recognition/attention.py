@@ -1,4 +1,4 @@
-"""Finds the attention blocks of a graph, the size of their heads and the scale of their scores."""
+"""Find the attention blocks of a graph, the size of their heads and the scale of their scores."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Recognizes the BERT structure in a graph and names its weights, by the data flow alone.
+"""Recognize the BERT structure in a graph and name its weights, by the data flow alone.
 
 Names in the graph are ignored, since exporters change them. The walk follows the hidden state: embeddings, their
 LayerNorm, then each layer around its attention block. Query, key, value and output kernels have the same shape, so

@@ -1,4 +1,4 @@
-"""Finds lookups, dense layers and layer normalizations in a graph, in the forms that exporters write."""
+"""Find lookups, dense layers and layer normalizations in a graph, in the forms that exporters write."""
 
 import dataclasses
 from typing import Any

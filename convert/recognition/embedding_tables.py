@@ -1,4 +1,4 @@
-"""Finds the word, position and token type tables: their rows are summed before the first LayerNorm."""
+"""Find the word, position and token type tables: their rows are summed before the first LayerNorm."""
 
 import dataclasses
 from collections.abc import Collection, Mapping

@@ -1,1 +1,1 @@
-"""Runs the graph and the converted encoder on the same inputs and compares their outputs."""
+"""Run the graph and the converted encoder on the same inputs and compare their outputs."""

@@ -1,4 +1,4 @@
-"""Rewrites a model that rounds its activations to 8 or 16 bits as the float32 model with the same weights.
+"""Rewrite a model that rounds its activations to 8 or 16 bits as the float32 model with the same weights.
 
 The rewritten graph runs on any CPU and shows whether a conversion is exact, which the roundings would hide. This module
 works on the operators of the file and leaves all arithmetic on weights to the runtime, so that it has no code in
@@ -60,7 +60,7 @@ def _widen(model: onnx.ModelProto) -> None:
 
 
 class _Rewriter:
-    """Rewrites the nodes of a graph in the order of computation."""
+    """One pass over the nodes of a graph in the order of computation."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph

@@ -1,4 +1,4 @@
-"""Runs ONNX graphs in a separate process with limited time and memory."""
+"""Run ONNX graphs in a separate process with limited time and memory."""
 
 import importlib.util
 import io

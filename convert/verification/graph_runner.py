@@ -1,4 +1,4 @@
-"""Runs one ONNX graph once, as a separate program, so that a graph that crashes ends only this process.
+"""Run one ONNX graph once, as a separate program, so that a graph that crashes ends only this process.
 
 Standard input: an .npz archive with the bytes of the model as `model` and its inputs as `input:NAME`. Standard output:
 an .npz archive of the outputs in the order of the graph. Arguments: the runtime, and the memory limit in bytes.

@@ -1,4 +1,4 @@
-"""Makes the inputs on which a graph and the converted encoder are compared."""
+"""Make the inputs on which a graph and the converted encoder are compared."""
 
 import math
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def _fixed_sizes(model: onnx.ModelProto) -> dict[int, int]:
 
 
 def _meanings(model: onnx.ModelProto, layout: BertLayout) -> dict[str, str]:
-    """Return the field of a batch (or "position_ids") that each input is.
+    """Return the meaning of each input: a field of `Batch`, or "position_ids".
 
     Inputs that select table rows are known from the layout. A single other input is the mask; if there are several,
     their names decide.

@@ -1,4 +1,4 @@
-"""Verifies a conversion: compares the outputs of the ONNX graph and of the converted encoder."""
+"""Verify a conversion: compare the outputs of the ONNX graph and of the converted encoder."""
 
 import dataclasses
 from collections.abc import Mapping

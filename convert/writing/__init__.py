@@ -1,1 +1,1 @@
-"""Writes converted model folders, and params back into an ONNX graph."""
+"""Write converted model folders, and params back into an ONNX graph."""

@@ -1,4 +1,4 @@
-"""Writes the model folder of a conversion: params, config, tokenizer files and the record `conversion.json`."""
+"""Write the model folder of a conversion: params, config, tokenizer files and the record `conversion.json`."""
 
 import dataclasses
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Writes params into an existing ONNX graph: the nodes and names stay, the weights change."""
+"""Write params into an existing ONNX graph: the nodes and names stay, the weights change."""
 
 from collections.abc import Mapping
 from typing import Any

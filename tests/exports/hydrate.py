@@ -1,4 +1,4 @@
-"""Fills the real weights into an exported graph that was stored without them."""
+"""Fill the real weights into an exported graph that was stored without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares a form in onnxruntime with torch, and reads properties of its graph."""
+"""Compare a form in onnxruntime with torch, and read properties of its graph."""
 
 from __future__ import annotations
 

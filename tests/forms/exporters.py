@@ -1,4 +1,4 @@
-"""Exports float graphs with both exporters of torch and with optimum."""
+"""Export float graphs with both exporters of torch and with optimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists all forms of the encoder, with the way to make each and the form that it is made from."""
+"""List all forms of the encoder, with the way to make each and the form that it is made from."""
 
 from __future__ import annotations
 

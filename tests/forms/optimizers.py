@@ -1,4 +1,4 @@
-"""Rewrites a graph with the tools that people run on exported files; its outputs stay the same."""
+"""Rewrite a graph with the tools that people run on exported files; its outputs stay the same."""
 
 from __future__ import annotations
 

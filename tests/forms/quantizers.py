@@ -1,4 +1,4 @@
-"""Quantizes graphs with the tools of onnxruntime."""
+"""Quantize graphs with the tools of onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports models that resemble BERT but are not BERT; the converter must reject them."""
+"""Export models that resemble BERT but are not BERT; the converter must reject them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites a real graph manually, as tools do that are not installed; its outputs stay the same."""
+"""Rewrite a real graph manually, as tools do that are not installed; its outputs stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selects the positions of the hidden values in the golden files, pseudo-randomly and independently of numpy."""
+"""Select the positions of the hidden values in the golden files, pseudo-randomly and independently of numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the table in `docs/onnx-forms.md`: every form of ONNX file, its tool, and the result of converting it."""
+"""Write the table in `docs/onnx-forms.md`: every form of ONNX file, its tool, and the result of converting it."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Dequantizes the weights of an ONNX file with the operators of onnxruntime, as a reference for the converter."""
+"""Dequantize the weights of an ONNX file with the operators of onnxruntime, as a reference for the converter."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Generates damaged ONNX files by the thousand; the converter may raise only errors of minilm_jax for them."""
+"""Generate damaged ONNX files by the thousand; the converter may raise only errors of minilm_jax for them."""

@@ -1,4 +1,4 @@
-"""Derives a damaged file from a valid file and a number, deterministically."""
+"""Derive a damaged file from a valid file and a number, deterministically."""
 
 from random import Random
 

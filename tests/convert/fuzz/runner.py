@@ -1,4 +1,4 @@
-"""Runs mutations one after the other and reports the failures."""
+"""Run mutations one after the other and report the failures."""
 
 import dataclasses
 import faulthandler

@@ -1,4 +1,4 @@
-"""Provides the files that mutations start from."""
+"""Provide the files that mutations start from."""
 
 import dataclasses
 import gzip
