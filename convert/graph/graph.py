@@ -16,7 +16,7 @@ from minilm_jax.errors import ConversionError
 T = TypeVar("T")
 
 # A weight of 2 bits in the file takes 16 times as much memory in float32.
-_MEMORY_PER_BYTE, _MIN_MEMORY = 16, 2**24
+_MEMORY_PER_BYTE, _BASE_MEMORY = 16, 2**24
 # A limit for all searches together; a model of 6 layers needs about 550 steps.
 _MAX_STEPS = 100_000
 
@@ -38,7 +38,7 @@ class Graph:
             raise ConversionError("two of its initializers have the same name.")
         self._constants: dict[str, Constant] = {}
         self._counted: set[int] = set()
-        self._memory_left = _MIN_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, all_tensors(model)))
+        self._memory_left = _BASE_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, all_tensors(model)))
         self._steps_left = _MAX_STEPS
         self._originals: dict[str, str] = {}
         self._producer: dict[str, Node] = {}
