@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minilm_jax.errors import InputError
+from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.inputs import InputFile, find_inputs
 from minilm_jax.scale.job import Job
-from minilm_jax.scale.readers import Contents, UnreadableInput, check_column, check_text_column, inspect
+from minilm_jax.scale.readers import Contents, UnreadableInput, inspect
 from minilm_jax.scale.store import display_url
 
 # Files that are inspected concurrently, as remote filesystems have a high latency.
@@ -99,9 +100,7 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     """Return the columns to keep, with their types in the first file that has values for them."""
     first = next((contents for contents in files if contents.schema.names), files[0])
     try:
-        check_text_column(job.text_column, first.schema)
-        for name in job.keep or ():
-            check_column(name, first.schema)
+        check_columns(first.schema, job.text_column, *(job.keep or ()))
     except InputError as error:
         raise InputError(f"{display_url(first.file.url)}: {error}") from None
     names = first.schema.names if job.keep is None else job.keep

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.errors import InputError
 from minilm_jax.scale import text_columns
+from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.store import display_url, filesystem
 
@@ -148,40 +149,13 @@ def rows_per_byte(file: InputFile) -> float:
         return rows / max(raw.tell(), 1)
 
 
-def check_column(name: str, schema: pa.Schema) -> None:
-    """Raise InputError if a schema has no column of this name."""
-    if name not in schema.names:
-        available = ", ".join(map(repr, schema.names)) or "none"
-        raise InputError(f"no column {name!r}; available: {available}.{did_you_mean(name, schema.names)}")
-
-
-def check_text_column(name: str, schema: pa.Schema) -> None:
-    """Raise InputError if a schema has no column of this name, or the column does not hold strings."""
-    check_column(name, schema)
-    type = schema.field(name).type
-    if pa.types.is_dictionary(type):
-        type = type.value_type
-    if not any(is_text(type) for is_text in _TEXT_TYPES):
-        raise InputError(f"column {name!r} holds {type}, not strings.")
-
-
-_TEXT_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_string_view,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_null,
-)
-
-
 def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
     schema = inspect(file).schema
     if not schema.names:  # The file is empty.
         return
     # Objects in JSON lines may leave out members.
     if file.format == "csv" or text_column in schema.names:
-        _check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
+        check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
     with open_input(file) as (_, stream):
         for columns in text_columns.read_columns(stream, file.format, text_column, kept):
             yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
@@ -208,28 +182,22 @@ def _inspect_arrow(file: InputFile, stream: BinaryIO) -> Contents:
 
 def _parquet_batches(stream: BinaryIO, groups: tuple[int, ...] | None, names: list[str]) -> Iterator[pa.RecordBatch]:
     parquet = pq.ParquetFile(stream, buffer_size=_BUFFER)
-    _check_columns(parquet.schema_arrow, *names)
+    check_columns(parquet.schema_arrow, *names)
     yield from parquet.iter_batches(_ROWS, groups, names)
 
 
 def _arrow_batches(stream: BinaryIO, groups: tuple[int, ...] | None, names: list[str]) -> Iterator[pa.RecordBatch]:
     if groups is None:
         with _arrow_stream(stream) as reader:
-            _check_columns(reader.schema, *names)
+            check_columns(reader.schema, *names)
             yield from reader
         return
     with ipc.open_file(stream) as reader:
-        _check_columns(reader.schema, *names)
+        check_columns(reader.schema, *names)
         wanted = [reader.schema.get_field_index(name) for name in names]
     with ipc.open_file(stream, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
         for group in groups:
             yield reader.get_batch(group)
-
-
-def _check_columns(schema: pa.Schema, text_column: str, *kept: str) -> None:
-    check_text_column(text_column, schema)
-    for name in kept:
-        check_column(name, schema)
 
 
 def _is_arrow_file(stream: BinaryIO) -> bool:
