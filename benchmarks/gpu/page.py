@@ -36,8 +36,8 @@ Written by `make bench-gpu`; do not edit. All contenders run on one GPU, in turn
         ),
     },
     empty="""\
-**Nothing has been measured yet**, because no GPU was available. `--smoke` has run all of it except cuDNN attention on a
-CPU, which shows that it works but not how fast it is.
+**Nothing has been measured yet**, because no GPU was available. `--smoke` runs all of it except cuDNN attention on a
+CPU, which shows whether it works but not how fast it is.
 
 ## How to measure
 
