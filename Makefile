@@ -93,7 +93,7 @@ clean: ## remove the environments and caches in this folder (not the cache of do
 	rm -rf .venv .venv-* .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Environments. A line below names what an environment contains: requirement files, or extras of minilm-jax.
+# Environments. The lines below name the contents of each one: requirement files, or extras of minilm-jax.
 # An environment is updated when one of its requirement files or pyproject.toml changes.
 .venv/.installed: packages = -e .
 .venv/.tested: packages = -e '.[test]'
