@@ -76,14 +76,14 @@ def test_each_source_machine_dtype_and_shape_has_its_own_program(
 
 
 def test_program_is_not_stored_without_a_cache(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_store, "replaced", fail_if_called)
+    monkeypatch.setattr(program_store, "atomic_write", fail_if_called)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
 
 
 def test_unwritable_cache_does_not_stop_the_computation(
     cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program_store, "replaced", fail_if_called)
+    monkeypatch.setattr(program_store, "atomic_write", fail_if_called)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
     assert not list(cache.iterdir())
 
