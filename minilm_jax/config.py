@@ -34,11 +34,11 @@ PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 SearchBackend = Literal["exact", "usearch"]
 
-# Far above any real model; a number beyond them is a damaged file, and not worth building a tree for.
-_MOST_LAYERS = 1_000
-_LARGEST_SIZE = 2**31 - 1
+# Limits far above any real model; larger values mean a damaged file.
+_MAX_LAYERS = 1_000
+_MAX_SIZE = 2**31 - 1
 
-# What a config.json may say beside the fields below only if it says the value that this encoder implements.
+# Fields of a config.json that must have the value that this encoder implements, if they are present.
 _REQUIRED_IF_PRESENT: Mapping[str, Any] = {
     "model_type": "bert",
     "position_embedding_type": "absolute",
@@ -49,24 +49,24 @@ _REQUIRED_IF_PRESENT: Mapping[str, Any] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The sizes of a BERT sentence encoder and how its vectors are pooled.
+    """Sizes of a BERT sentence encoder, and its pooling.
 
     Hashable, and a pytree without leaves (registered in `minilm_jax.nn`): `jax.jit` takes it as an ordinary argument.
 
     Attributes:
-        vocab_size: Rows of the word embedding table, V.
+        vocab_size: Rows of the word embedding table.
         hidden_size: Width of a token's vector, D.
-        num_hidden_layers: Transformer layers.
-        num_attention_heads: Heads a layer, N; each is H = D / N wide.
+        num_hidden_layers: Number of transformer layers.
+        num_attention_heads: Heads per layer, N; each has size H = D / N.
         intermediate_size: Width of the feed-forward layer, F.
-        max_position_embeddings: Longest sequence in tokens.
-        type_vocab_size: Token types.
-        layer_norm_eps: Added to the variance in every LayerNorm.
+        max_position_embeddings: Maximum tokens per sequence.
+        type_vocab_size: Number of token types.
+        layer_norm_eps: The epsilon added to the variance in every LayerNorm.
         hidden_act: "gelu" (exact, by erf) or "gelu_new" (its tanh approximation).
         pooling: "mean" over the attended tokens, or "cls" for the first token.
         normalize: Whether `embed` returns unit vectors.
-        attention_implementation: "xla", or "cudnn" in 16 bits on an NVIDIA GPU; it is no property of the model, and in
-            no `config.json`. `SentenceEncoder` takes what is faster there.
+        attention_implementation: "xla", or "cudnn" for 16-bit computation on NVIDIA GPUs. It is not a property of the
+            model and not part of `config.json`; `SentenceEncoder` chooses the faster one.
     """
 
     vocab_size: int = 30_522
@@ -85,10 +85,10 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            most = _MOST_LAYERS if field.name == "num_hidden_layers" else _LARGEST_SIZE
-            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most):
+            limit = _MAX_LAYERS if field.name == "num_hidden_layers" else _MAX_SIZE
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit):
                 raise ModelFileError(
-                    f"config: {field.name} is {short_repr(value)}; it must be a positive whole number up to {most:,}."
+                    f"config: {field.name} is {short_repr(value)}; it must be a positive integer up to {limit:,}."
                 )
         epsilon = self.layer_norm_eps
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
@@ -113,7 +113,7 @@ class EncoderConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "EncoderConfig":
-        """Reads the fields of a Hugging Face `config.json`, refusing what this encoder does not compute.
+        """Read the fields of a Hugging Face `config.json`; reject settings that this encoder does not implement.
 
         Args:
             values: The parsed JSON object; fields that do not change the forward pass are ignored.
@@ -124,22 +124,22 @@ class EncoderConfig:
         Raises:
             ModelFileError: A field has a value, or is missing one, that a BERT encoder cannot have.
         """
-        for name, wanted in _REQUIRED_IF_PRESENT.items():
-            if values.get(name, wanted) != wanted:
+        for name, required in _REQUIRED_IF_PRESENT.items():
+            if values.get(name, required) != required:
                 raise ModelFileError(
-                    f"config: {name} is {short_repr(values[name])}, but only {wanted!r} is implemented;"
-                    " this is no BERT encoder."
+                    f"config: {name} is {short_repr(values[name])}, but only {required!r} is implemented;"
+                    " this is not a BERT encoder."
                 )
         known = {name: values[name] for name in _model_fields() if name in values}
         missing = [
             n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known
         ]
         if missing:
-            raise ModelFileError(f"config: no {', '.join(missing)}; is this the model's config.json?")
+            raise ModelFileError(f"config: {', '.join(missing)} missing; is this the model's config.json?")
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the config as a Hugging Face `config.json` object, the inverse of `from_dict`."""
+        """Return the config as a Hugging Face `config.json` object; the inverse of `from_dict`."""
         return {"model_type": "bert", **{name: getattr(self, name) for name in _model_fields()}}
 
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 
 from minilm_jax.nn.params import flatten
-from minilm_jax.pretrained import PretrainedModel
+from minilm_jax.sentence_encoder import SentenceEncoder
 
 
-def fingerprint(model: PretrainedModel) -> str:
+def fingerprint(model: SentenceEncoder) -> str:
     """Return a hash of everything that determines the vector of a text.
 
     Models with equal fingerprints give equal vectors. The location of the model, its pooler and the implementation of
@@ -30,7 +30,7 @@ def fingerprint(model: PretrainedModel) -> str:
     return digest.hexdigest()
 
 
-def _settings(model: PretrainedModel) -> str:
+def _settings(model: SentenceEncoder) -> str:
     settings = {
         "config": model.config.to_dict(),
         "max_seq_length": model.max_seq_length,

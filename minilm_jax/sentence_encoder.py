@@ -1,38 +1,242 @@
-"""`SentenceEncoder`: texts in, vectors out, by the calls that users of sentence-transformers know."""
+"""`SentenceEncoder`: texts to vectors, with the methods and keywords of sentence-transformers."""
 
 import itertools
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypedDict, Unpack, overload
 
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from minilm_jax.config import OutputPrecision, OutputValue
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.checkpoints.folder_config import Settings
+from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.nn.params import Params
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
+from minilm_jax.runtime.devices import Devices, choose_devices
+from minilm_jax.runtime.engine import Engine, Stats
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
 from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.tokens.packed_rows import AnyBatch
-from minilm_jax.tokens.tokenizer import check_texts
+from minilm_jax.tokens.tokenizer import TextTokenizer, check_texts, one_batch
+from minilm_jax.vectors.similarity import similarity_functions
 
-# The first of these that a model has; the order is that of sentence-transformers.
+# The first of these that a model has is used, in the order of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-_SIMILARITIES = {"cosine": "cos_sim", "dot": "dot_score", "euclidean": "euclidean_sim", "manhattan": "manhattan_sim"}
 
 
-class SentenceEncoder(PretrainedModel):
-    """Embeds texts with one model, and compares their vectors.
+class EncodeKeywords(TypedDict, total=False):
+    """Keywords that `encode_query`, `encode_document` and `encode_stream` pass on to `encode`."""
+
+    output_value: OutputValue | None
+    precision: OutputPrecision
+    convert_to_numpy: bool
+    convert_to_tensor: bool
+    device: str | None
+    normalize_embeddings: bool
+    truncate_dim: int | None
+
+
+class StreamKeywords(EncodeKeywords, total=False):
+    """Keywords that `encode_stream` passes on to `encode`."""
+
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int | None
+
+
+class SentenceEncoder:
+    """Embeds texts with one model and compares their vectors.
 
     A text's vector does not depend on the other texts, their order or the batch size.
+
+    Attributes:
+        config: The config of the encoder.
+        params: The parameter tree.
+        tokenizer: The tokenizer.
+        stats: Counts of the work so far.
+        prompts: Prompts by their names; a prompt is put before every text of a call.
+        default_prompt_name: The prompt of calls that name none, or None.
+        similarity_fn_name: The similarity function: "cosine", "dot", "euclidean" or "manhattan".
+        truncate_dim: Number of dimensions of the vectors, or None for all.
     """
+
+    @sentence_transformers_keywords
+    def __init__(
+        self,
+        source: str | Path | Params = DEFAULT_MODEL,
+        config: EncoderConfig | None = None,
+        tokenizer: TextTokenizer | None = None,
+        max_seq_length: int | None = None,
+        *,
+        precision: Precision = "float32",
+        cache_dir: str | Path | None = None,
+        device: str | None = None,
+        mesh: Mesh | None = None,
+        devices: Devices | None = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str | None = None,
+        truncate_dim: int | None = None,
+    ) -> None:
+        """Load a model, or combine params with their config and tokenizer.
+
+        Args:
+            source: A model's name, its folder, or a parameter tree.
+            config: The config of a parameter tree.
+            tokenizer: The tokenizer of a parameter tree.
+            max_seq_length: Maximum tokens per text, at most the size of the position table; by default the model
+                folder's value, or 256.
+            precision: The precision that a loaded model computes in, see `minilm_jax.cast`.
+            cache_dir: The folder for downloaded files, see `minilm_jax.checkpoints.cache`.
+            device: The kind of device that jax computes on, or None.
+            mesh: Devices that split the rows of every batch, such as `jax.make_mesh((8,), ("data",))`; each holds all
+                params. By default, one device computes.
+            devices: The same without a mesh: "all" devices of this process, or a list.
+            prompts: Prompts by their names, in addition to those of the folder.
+            default_prompt_name: Overrides the value of the folder, like the following two.
+            similarity_fn_name: By default that of the folder, or "cosine".
+            truncate_dim: By default that of the folder, or all dimensions.
+
+        Raises:
+            InputError: max_seq_length exceeds the position table, the precision or a device is unknown, or a part is
+                missing.
+            ModelFileError: A file is missing, damaged, or belongs to another kind of model, or the tokenizer has more
+                tokens than the model.
+        """
+        if device is not None:
+            check_device(device)
+        group = choose_devices(mesh, devices)
+        if isinstance(source, str | Path):
+            model = PretrainedModel.load(source, precision, cache_dir)
+        elif config is None or tokenizer is None:
+            raise InputError("a parameter tree needs its config and tokenizer too; pass config=… and tokenizer=….")
+        else:
+            model = PretrainedModel(params=source, config=config, tokenizer=tokenizer)
+        self._name, self.params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
+        self.max_seq_length = max_seq_length or model.max_seq_length
+        self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
+        self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
+        self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
+        self.truncate_dim = truncate_dim or model.settings.truncate_dim
+        self._engine = Engine(self.params, self.config, group)
+        self.stats: Stats = self._engine.stats
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path = DEFAULT_MODEL,
+        *,
+        precision: Precision = "float32",
+        max_seq_length: int | None = None,
+        cache_dir: str | Path | None = None,
+        mesh: Mesh | None = None,
+        devices: Devices | None = None,
+    ) -> Self:
+        """Load a model with its tokenizer; the arguments are those of the constructor.
+
+        Args:
+            source: A model's name, or a folder: one written by `python -m convert`, or one from the hub.
+            precision: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
+            max_seq_length: Maximum tokens per text; by default the model folder's value, or 256.
+            cache_dir: The folder for downloaded files.
+            mesh: Devices that split the rows of every batch.
+            devices: "all", or a list of devices, instead of a mesh.
+
+        Returns:
+            The encoder.
+
+        Raises:
+            InputError: The precision or a device is unknown, or max_seq_length exceeds the position table.
+            ModelFileError: A file is missing, damaged, or belongs to another kind of model.
+        """
+        return cls(
+            source,
+            precision=precision,
+            max_seq_length=max_seq_length,
+            cache_dir=cache_dir,
+            mesh=mesh,
+            devices=devices,
+        )
+
+    def __repr__(self) -> str:
+        group = self._engine.devices
+        return (
+            f"SentenceEncoder({self._name!r}, precision={self.stats.computed_in!r},"
+            f" devices='{group.count} × {group.platform}', dimensions={self.get_embedding_dimension()},"
+            f" layers={self.config.num_hidden_layers}, max_seq_length={self.max_seq_length})"
+        )
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the model to a folder that sentence-transformers, transformers and this class load.
+
+        Args:
+            path: The folder; an earlier model in it is replaced in one step.
+
+        Raises:
+            InputError: The model's precision is not float32, or the folder contains other files, which would be lost.
+            OSError: The folder cannot be written.
+        """
+        settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)
+        PretrainedModel(
+            params=self.params,
+            config=self.config,
+            tokenizer=self.tokenizer,
+            max_seq_length=self.max_seq_length,
+            settings=settings,
+        ).save(Path(path))
+
+    @property
+    def max_seq_length(self) -> int:
+        """Maximum tokens per text; longer texts are truncated and counted, with a warning."""
+        return self._max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, length: int) -> None:
+        if length > self.config.max_position_embeddings:
+            raise InputError(
+                f"max_seq_length is {length}; the model has {self.config.max_position_embeddings} positions."
+            )
+        self._max_seq_length = length
+
+    @property
+    def chunk(self) -> int:
+        """Recommended number of texts per `encode` call; it depends on the kind of device."""
+        return self._engine.devices.chunk
+
+    def get_embedding_dimension(self) -> int:
+        """Return the number of dimensions of the vectors."""
+        return min(self.config.hidden_size, self.truncate_dim or self.config.hidden_size)
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    def tokenize(self, texts: str | Sequence[str]) -> dict[str, NDArray[np.int32]]:
+        """Tokenize texts as `encode` does, truncated at max_seq_length and padded to the longest.
+
+        Args:
+            texts: One text or several.
+
+        Returns:
+            input_ids, attention_mask and token_type_ids, int32[n, T] each; `Batch(**features)` makes a batch of them.
+
+        Raises:
+            InputError: There is no text, or one that is not a valid string.
+        """
+        texts = [texts] if isinstance(texts, str) else texts
+        if len(texts) == 0:
+            raise InputError("texts is empty; tokenize needs at least one text.")
+        tokens = self.tokenizer(texts, self.max_seq_length).tokens
+        return one_batch(tokens, int(tokens.lengths.max()))._asdict()
 
     @overload
     def encode(
@@ -67,30 +271,31 @@ class SentenceEncoder(PretrainedModel):
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Any:
-        """Embeds texts.
+        """Embed texts.
 
         Args:
             inputs: One text or several.
-            prompt_name: Which of `prompts` to put before every text; by default `default_prompt_name`.
-            prompt: What to put before every text, whatever prompt_name says.
-            batch_size: Most texts a call; by default as many as a budget of tokens allows.
-            show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
-            output_value: "sentence_embedding"; "token_embeddings" for a vector a token, [CLS] and [SEP] included; or
-                None for a dict of both, with input_ids, token_type_ids and attention_mask.
-            precision: What the vectors are rounded to, see `minilm_jax.search.quantize_embeddings`; int8 and uint8 find
-                their ranges in these texts.
-            convert_to_numpy: False for a list of jax arrays, one a text.
-            convert_to_tensor: True for one jax array, whatever convert_to_numpy says.
+            prompt_name: The name of the prompt in `prompts` to put before every text; by default
+                `default_prompt_name`.
+            prompt: The prompt itself; it overrides prompt_name.
+            batch_size: Maximum texts per batch; by default as many as the token budget allows.
+            show_progress_bar: True or False, or None for a bar on terminals if the work is long.
+            output_value: "sentence_embedding"; "token_embeddings" for one vector per token, including [CLS] and [SEP];
+                or None for a dict of both, with input_ids, token_type_ids and attention_mask.
+            precision: The precision of the returned vectors, see `minilm_jax.search.quantize_embeddings`; int8 and
+                uint8 use the ranges of these texts' vectors.
+            convert_to_numpy: False for a list of jax arrays, one per text.
+            convert_to_tensor: True for one jax array; it overrides convert_to_numpy.
             device: The kind of device that jax computes on, or None.
             normalize_embeddings: Whether to scale sentence vectors to unit length, after truncate_dim.
-            truncate_dim: How many of their dimensions to keep; by default `self.truncate_dim`.
+            truncate_dim: Number of dimensions to keep; by default `self.truncate_dim`.
 
         Returns:
-            float32[D] for one text, float32[n, D] for several, [0, D] for none, in the order of the texts; of tokens a
+            float32[D] for one text, float32[n, D] for several, [0, D] for none, in the order of the texts; for tokens a
             list of float32[T, D].
 
         Raises:
-            InputError: A text is no string or no valid Unicode, or a keyword has a value that it cannot have.
+            InputError: A text is not a string or not valid Unicode, or a keyword has an invalid value.
 
         Examples:
             >>> import minilm_jax as mj
@@ -101,8 +306,9 @@ class SentenceEncoder(PretrainedModel):
             >>> f"{vectors[0] @ vectors[1]:.2f}"
             '0.71'
         """
-        check_device(device)
-        form = OutputOptions(
+        if device is not None:
+            check_device(device)
+        options = OutputOptions(
             value=output_value,
             precision=precision,
             convert_to_numpy=convert_to_numpy,
@@ -112,13 +318,18 @@ class SentenceEncoder(PretrainedModel):
         )
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
-        one = isinstance(inputs, str)
-        texts, chosen = [inputs] if one else list(_several(inputs)), self._prompt(prompt, prompt_name)
+        is_single = isinstance(inputs, str)
+        texts = [inputs] if is_single else list(_several(inputs))
+        prefix, show = self._prompt(prompt, prompt_name), False if is_single else show_progress_bar
         truncated = self.stats.truncated
-        results = form.converted(self._results(texts, chosen, form, batch_size, False if one else show_progress_bar))
+        if options.value == "sentence_embedding":
+            results = options.sentences(self._sentence_vectors(texts, prefix, batch_size, show))
+        else:
+            results = self._token_results(texts, prefix, options, batch_size, show)
+        results = options.converted(results)
         if self.stats.truncated and not truncated:
             self._warn_of_truncation(len(texts))
-        return results[0] if one else results
+        return results[0] if is_single else results
 
     @sentence_transformers_keywords
     def encode_query(
@@ -126,13 +337,14 @@ class SentenceEncoder(PretrainedModel):
         inputs: str | Iterable[str],
         prompt_name: str | None = None,
         prompt: str | None = None,
-        *arguments: Any,
-        **keywords: Any,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        **keywords: Unpack[EncodeKeywords],
     ) -> Any:
-        """Embeds queries: `encode` with the prompt named "query", unless one is given."""
+        """Embed queries: `encode` with the prompt named "query", unless another is given."""
         if prompt is None and prompt_name is None and "query" in self.prompts:
             prompt_name = "query"
-        return self.encode(inputs, prompt_name, prompt, *arguments, **keywords)
+        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, **keywords)
 
     @sentence_transformers_keywords
     def encode_document(
@@ -140,21 +352,22 @@ class SentenceEncoder(PretrainedModel):
         inputs: str | Iterable[str],
         prompt_name: str | None = None,
         prompt: str | None = None,
-        *arguments: Any,
-        **keywords: Any,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        **keywords: Unpack[EncodeKeywords],
     ) -> Any:
-        """Embeds documents: `encode` with the prompt named "document", "passage" or "corpus", unless one is given."""
+        """Embed documents: `encode` with the prompt "document", "passage" or "corpus", unless another is given."""
         if prompt is None and prompt_name is None:
             prompt_name = next((name for name in _DOCUMENT_PROMPTS if name in self.prompts), None)
-        return self.encode(inputs, prompt_name, prompt, *arguments, **keywords)
+        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, **keywords)
 
     def encode_stream(
-        self, inputs: Iterable[str], *, show_progress_bar: bool | None = None, **keywords: Any
+        self, inputs: Iterable[str], *, show_progress_bar: bool | None = None, **keywords: Unpack[StreamKeywords]
     ) -> Iterator[NDArray[Any]]:
-        """Embeds texts as they come, some thousands at a time, so that neither they nor their vectors fill the memory.
+        """Embed texts as they arrive, thousands at a time, so that neither texts nor vectors need to fit in memory.
 
         Args:
-            inputs: Any number of texts; they are taken as vectors are.
+            inputs: Any number of texts, consumed as needed.
             show_progress_bar: As in `encode`.
             **keywords: Those of `encode`.
 
@@ -162,39 +375,34 @@ class SentenceEncoder(PretrainedModel):
             An iterator over the vectors, float32[D] each, in the order of the texts.
 
         Raises:
-            InputError: As in `encode`, or the precision would need ranges that only all texts together have.
+            InputError: As in `encode`, or the precision is int8 or uint8, which needs the ranges of all vectors.
         """
         if keywords.get("precision") in ("int8", "uint8"):
             raise InputError(
-                "a stream is never seen whole, so it has no ranges to round to int8 by; take float32 and use"
-                " minilm_jax.search.quantize_embeddings with ranges of your own."
+                "int8 and uint8 need the ranges of all vectors, which a stream does not have; use float32, and"
+                " minilm_jax.search.quantize_embeddings with your own ranges."
             )
         return self._stream(iter(_several(inputs)), show_progress_bar, keywords)
 
-    def _stream(self, texts: Iterator[str], show: bool | None, keywords: Mapping[str, Any]) -> Iterator[NDArray[Any]]:
+    def _stream(self, texts: Iterator[str], show: bool | None, keywords: StreamKeywords) -> Iterator[NDArray[Any]]:
         with progress_bar(None, show) as progress:
             while chunk := list(itertools.islice(texts, self.chunk)):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
-        """Embeds batches of token ids, several side by side; `encode` makes such batches from texts.
+        """Embed batches of token ids, several at a time; `encode` makes such batches from texts.
 
         Args:
-            batches: Each of int[B, T] arrays, or of packed rows; every new shape is compiled once.
+            batches: Batches of int[B, T] arrays, or of packed rows; each new shape is compiled once.
 
         Yields:
-            float32[B, D], or [B, S, D], for each batch, in their order.
+            float32[B, D], or [B, S, D], for each batch, in order.
         """
         return (vectors.astype(np.float32, copy=False) for vectors in self._engine.embed_batches(batches))
 
-    @property
-    def chunk(self) -> int:
-        """How many texts are worth a call of `encode` where there are more: thousands, on accelerators tens of them."""
-        return self._engine.placement.chunk
-
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
-        """Compares every vector with every other by `similarity_fn_name`, see `minilm_jax.search`.
+        """Compare every vector with every other by `similarity_fn_name`, see `minilm_jax.search`.
 
         Args:
             embeddings1: float[n, D], or one vector [D].
@@ -206,14 +414,14 @@ class SentenceEncoder(PretrainedModel):
         Raises:
             InputError: The vectors differ in their dimensions, or similarity_fn_name is unknown.
         """
-        return self._compare("", embeddings1, embeddings2)
+        return similarity_functions(self.similarity_fn_name).all_pairs(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
-        """Compares each vector with the one in the same place by `similarity_fn_name`.
+        """Compare each vector with the vector at the same index by `similarity_fn_name`.
 
         Args:
             embeddings1: float[n, D], or one vector [D].
-            embeddings2: Of the same shape.
+            embeddings2: An array of the same shape.
 
         Returns:
             float32[n], or a scalar for two vectors.
@@ -221,16 +429,7 @@ class SentenceEncoder(PretrainedModel):
         Raises:
             InputError: The shapes differ, or similarity_fn_name is unknown.
         """
-        return self._compare("pairwise_", embeddings1, embeddings2)
-
-    def _compare(self, prefix: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
-        from minilm_jax.vectors import similarity
-
-        name = self.similarity_fn_name
-        if name not in _SIMILARITIES:
-            near = did_you_mean(name, _SIMILARITIES)
-            raise InputError(f"similarity_fn_name is {name!r}; it must be one of {', '.join(_SIMILARITIES)}.{near}")
-        return getattr(similarity, prefix + _SIMILARITIES[name])(embeddings1, embeddings2)
+        return similarity_functions(self.similarity_fn_name).pairwise(embeddings1, embeddings2)
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         name = prompt_name or self.default_prompt_name
@@ -238,46 +437,50 @@ class SentenceEncoder(PretrainedModel):
             return prompt or ""
         if name not in self.prompts:
             known = ", ".join(map(repr, self.prompts))
-            raise InputError(f"no prompt is named {name!r}; there are {known}.{did_you_mean(name, self.prompts)}")
+            raise InputError(f"no prompt is named {name!r}; the names are {known}.{did_you_mean(name, self.prompts)}")
         return self.prompts[name]
+
+    def _sentence_vectors(
+        self, texts: list[str], prompt: str, batch_size: int | None, show: bool | None
+    ) -> NDArray[np.float32]:
+        """Tokenize and embed texts: all at once on CPU, in chunks ahead of the computation on accelerators."""
+        if self._engine.devices.on_cpu or len(texts) <= self.chunk:
+            chunks: Iterable[RaggedIds] = [self._tokenized(texts, prompt)]
+        else:
+            starts = range(0, len(texts), self.chunk)
+            chunks = prefetch(self._tokenized(texts[start : start + self.chunk], prompt) for start in starts)
+        return self._engine.sentence_vectors(chunks, len(texts), batch_size, show)
+
+    def _token_results(
+        self, texts: list[str], prompt: str, options: OutputOptions, batch_size: int | None, show: bool | None
+    ) -> Any:
+        tokens = self._tokenized(texts, prompt)
+        token_vectors = self._engine.token_vectors(tokens, batch_size, show)
+        if options.value == "token_embeddings":
+            return options.tokens(token_vectors)
+        vectors = self._engine.sentence_vectors([tokens], len(texts), batch_size, show)
+        return options.everything(tokens, token_vectors, vectors)
 
     def _tokenized(self, texts: list[str], prompt: str) -> RaggedIds:
         if prompt:
             check_texts(texts)
             texts = [prompt + text for text in texts]
-        tokenized = self.tokenizer(texts, self.max_seq_length)
-        self.stats.texts += len(texts)
-        self.stats.truncated += tokenized.truncated
-        self.stats.tokens += len(tokenized.tokens.ids)
-        self.stats.longest = max(self.stats.longest, tokenized.longest)
+        tokenized, stats = self.tokenizer(texts, self._max_seq_length), self.stats
+        stats.texts += len(texts)
+        stats.truncated += tokenized.truncated
+        stats.tokens += len(tokenized.tokens.ids)
+        stats.longest = max(stats.longest, tokenized.longest)
         return tokenized.tokens
 
     def _warn_of_truncation(self, count: int) -> None:
         frames = (frame.f_globals["__name__"].partition(".")[0] for frame, _ in traceback.walk_stack(sys._getframe()))
         warnings.warn(
             f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
-            f" {self.stats.longest}) and were cut there. Raise max_seq_length (at most"
-            f" {self.config.max_position_embeddings}) or split them; stats.truncated counts them from here on.",
-            # Whoever called us, through however many functions of ours.
+            f" {self.stats.longest}) and were truncated. Raise max_seq_length (at most"
+            f" {self.config.max_position_embeddings}) or split the texts; stats.truncated counts them from now on.",
+            # The caller outside this package, however many functions are in between.
             stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
         )
-
-    def _results(self, texts: list[str], prompt: str, form: OutputOptions, *how: Any) -> Any:
-        if form.value == "sentence_embedding":
-            return form.sentences(self._engine.sentence_vectors(self._chunks(texts, prompt), len(texts), *how))
-        tokens = self._tokenized(texts, prompt)
-        token_vectors = self._engine.token_vectors(tokens, *how)
-        if form.value == "token_embeddings":
-            return form.tokens(token_vectors)
-        return form.everything(tokens, token_vectors, self._engine.sentence_vectors([tokens], len(texts), *how))
-
-    def _chunks(self, texts: list[str], prompt: str) -> Iterator[RaggedIds]:
-        """Tokenizes texts: all at once where the same cores compute, else some ahead of what is computed."""
-        size = len(texts) if self._engine.placement.on_cpu else self.chunk
-        if len(texts) <= size:
-            return iter([self._tokenized(texts, prompt)])
-        parts = (texts[start : start + size] for start in range(0, len(texts), size))
-        return prefetch(self._tokenized(part, prompt) for part in parts)
 
 
 def _several(inputs: Iterable[str]) -> Iterable[str]:

@@ -116,10 +116,10 @@ def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Pat
     types = batch._replace(token_type_ids=np.ones_like(batch.input_ids))
     with pytest.raises(mj.InputError, match="token_type_ids are not all 0"):
         exported(types)
-    with pytest.raises(mj.InputError, match="attention_mask must be given and have the same"):
+    with pytest.raises(mj.InputError, match="pass an attention_mask of the same shape"):
         exported(batch.input_ids)
     for shape in [(2, 17), (0, 4), (2, 0), (4,)]:
-        with pytest.raises(mj.InputError, match=r"it must be \[B, T\] with 1 to 16 tokens a row"):
+        with pytest.raises(mj.InputError, match=r"it must be \[B, T\] with 1 to 16 tokens per row"):
             exported(np.zeros(shape, int), np.zeros(shape, int))
 
 
@@ -173,12 +173,12 @@ def damaged(data: bytes) -> Sequence[bytes]:
 
 def test_damaged_export_raises_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     path = tmp_path / "a"
-    with pytest.raises(mj.ModelFileError, match="a is missing, damaged or no exported model"):
+    with pytest.raises(mj.ModelFileError, match="a is missing, damaged or not an exported model"):
         mj.load_exported(path)
     save_exported(small_model(encoder), path)
     for data in damaged(path.read_bytes()):
         path.write_bytes(data)
-        with pytest.raises(mj.ModelFileError, match="a is missing, damaged or no exported model"):
+        with pytest.raises(mj.ModelFileError, match="a is missing, damaged or not an exported model"):
             mj.load_exported(path)
 
 
@@ -193,7 +193,7 @@ def test_weights_of_another_export_raise_error(tmp_path: Path, encoder: mj.Sente
 
 def test_export_for_another_platform_raises_error(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     save_exported(small_model(encoder), tmp_path / "a", platforms=["tpu"])
-    with pytest.raises(mj.ModelFileError, match="a program for tpu, and jax computes on cpu here"):
+    with pytest.raises(mj.ModelFileError, match="a program for tpu, but jax computes on cpu here"):
         mj.load_exported(tmp_path / "a")
 
 

@@ -1,4 +1,4 @@
-"""Where model files come from: a path, the cache, the hub, the package index; each file pinned by its sha256."""
+"""Model files by path or from the cache; missing files are downloaded, and each is checked by its sha256."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ _log = logging.getLogger("minilm_jax")
 _STAMPS = "verified.json"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-_ELSEWHERE = "MINILM_JAX_CACHE or cache_dir names another folder."
+_ELSEWHERE = "Set MINILM_JAX_CACHE or cache_dir to another folder."
 
 DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
 FILES_FOR_INFERENCE = tuple(
@@ -27,10 +27,10 @@ FILES_FOR_INFERENCE = tuple(
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Returns the folder under which obtained files are kept; nothing is created yet.
+    """Return the folder for downloaded files, without creating it.
 
     Args:
-        cache_dir: Overrides the environment variable MINILM_JAX_CACHE, and that the platform's own cache folder.
+        cache_dir: Overrides the environment variable MINILM_JAX_CACHE, which overrides the platform's cache folder.
     """
     chosen = cache_dir or os.environ.get("MINILM_JAX_CACHE")
     if chosen:
@@ -47,21 +47,22 @@ def model_folder(
     cache_dir: str | Path | None = None,
     model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
 ) -> Path:
-    """Returns the folder that holds a model, obtaining what is missing of it when it is given by name.
+    """Return the folder of a model; if the model is given by name, download its missing files.
 
     Args:
-        source: A folder, which is returned as it is, or the model's name in any case.
-        files: The files wanted, where `source` is a name.
+        source: A folder, which is returned unchanged, or the model's name in any case.
+        files: The required files, if `source` is a name.
         cache_dir: See `cache_folder`.
-        model: What the names stand for.
+        model: The model that the names belong to.
 
     Returns:
         The folder.
 
     Raises:
-        ModelFileError: `source` is neither a folder nor a name, or a file cannot be obtained from any source.
+        ModelFileError: `source` is neither a folder nor a name, or a file cannot be downloaded from any source.
     """
-    path = os.path.expanduser(source)  # os.path, because it answers no, not an error, to "", "~nobody" and long texts.
+    # os.path returns False for "", "~nobody" and very long texts, where pathlib raises an error.
+    path = os.path.expanduser(source)
     if os.path.isdir(path):
         return Path(path)
     if str(source).lower() not in map(str.lower, model.names):
@@ -74,7 +75,7 @@ def model_folder(
 def published_file(
     name: str, *, cache_dir: str | Path | None = None, model: PinnedModel = PINNED_ALL_MINILM_L6_V2
 ) -> Path:
-    """Returns one file of a published model, such as "onnx/model.onnx", obtaining it if need be.
+    """Return one file of a published model, such as "onnx/model.onnx", downloaded if necessary.
 
     Args:
         name: Its path inside the model folder.
@@ -85,7 +86,7 @@ def published_file(
         The path of the verified file.
 
     Raises:
-        ModelFileError: The model has no such file, or it cannot be obtained from any source.
+        ModelFileError: The model has no such file, or it cannot be downloaded from any source.
     """
     folder = cache_folder(cache_dir) / model.names[0]
     _ensure([model.file(name)], folder, model.sources)
@@ -99,11 +100,11 @@ def derived_file(
     cache_dir: str | Path | None = None,
     model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
 ) -> Path:
-    """Returns a file derived from a model, such as a converted one, making it where the cache has no intact copy.
+    """Return a file derived from a model, such as a converted one; it is made if the cache has no intact copy.
 
     Args:
         name: Its path inside the model folder.
-        make: Writes the file to the temporary path it is given; only one process runs it at a time.
+        make: A function that writes the file to a temporary path; only one process at a time calls it.
         cache_dir: See `cache_folder`.
         model: The model that the file belongs to.
 
@@ -115,7 +116,7 @@ def derived_file(
     """
     folder = cache_folder(cache_dir) / model.names[0]
     if not _unchanged(folder, name):
-        with _incoming(folder) as incoming:
+        with _temporary_folder(folder) as incoming:
             if not _verified(folder, name):
                 made = incoming / Path(name).name
                 make(made)
@@ -125,48 +126,48 @@ def derived_file(
 
 def _unknown(source: str, exists: bool, model: PinnedModel) -> str:
     if exists:
-        return f"{source!r} is a file; give the folder that holds the model."
+        return f"{source!r} is a file; pass the folder that contains the model."
     near = did_you_mean(source.lower(), model.names)
     return (
-        f"{source!r} is neither a folder nor a known model.{near} Give one of"
-        f" {', '.join(model.names)}, or a folder with model.safetensors, tokenizer.json and config.json in it."
+        f"{source!r} is neither a folder nor a known model.{near} Pass one of"
+        f" {', '.join(model.names)}, or a folder that contains model.safetensors, tokenizer.json and config.json."
     )
 
 
 def _ensure(files: Sequence[PinnedFile], folder: Path, sources: Sequence[Source]) -> None:
-    """Makes sure that `folder` holds `files`; where it does already, that costs a few stat calls."""
+    """Download the files that are missing in a folder; if none is, this costs a few stat calls."""
     if all(_unchanged(folder, file.name, file.sha256) for file in files):
         return
     if not os.access(folder, os.W_OK) and all(file.matches(folder / file.name) for file in files):
-        return  # A read-only image may have rounded the modification times, and cannot be locked or stamped.
-    with _incoming(folder, needed=sum(file.size for file in files)) as incoming:
+        return  # A read-only image may round modification times, and cannot be locked or stamped.
+    with _temporary_folder(folder, needed=sum(file.size for file in files)) as incoming:
         missing = [file for file in files if not _verified(folder, file.name, file.sha256)]
         failures: dict[Source, Exception] = {}
         for source in sources:
             if not missing:
                 return
             try:
-                _obtain(missing, source, folder, incoming)
-            except Exception as error:  # Whatever is wrong with one source is a reason to try the next.
+                _download(missing, source, folder, incoming)
+            except Exception as error:  # After any error, the next source is tried.
                 failures[source] = error
-                _log.info("not obtained from %s: %s", source, _one_line(error))
+                _log.info("not downloaded from %s: %s", source, _one_line(error))
             missing = [file for file in missing if not _unchanged(folder, file.name, file.sha256)]
         if missing:
             raise _failure(missing, failures)
 
 
-def _obtain(files: Sequence[PinnedFile], source: Source, folder: Path, incoming: Path) -> None:
+def _download(files: Sequence[PinnedFile], source: Source, folder: Path, incoming: Path) -> None:
     offered = [file for file in files if source.offers(file)]
     if not offered:
-        raise ModelFileError(f"does not carry {_names(files)}")
-    _log.info("obtaining %s from %s", _names(offered), source)
+        raise ModelFileError(f"does not have {_names(files)}")
+    _log.info("downloading %s from %s", _names(offered), source)
     fetched = Path(tempfile.mkdtemp(dir=incoming))
     source.fetch(offered, fetched)
     good = [file for file in offered if file.matches(fetched / file.name)]
     for file in good:
         _place(fetched / file.name, folder, file.name, file.sha256)
     if len(good) < len(offered):
-        raise ModelFileError(f"sent wrong bytes for {_names([file for file in offered if file not in good])}")
+        raise ModelFileError(f"sent wrong data for {_names([file for file in offered if file not in good])}")
 
 
 def _failure(files: Sequence[PinnedFile], failures: Mapping[Source, Exception]) -> Exception:
@@ -175,19 +176,20 @@ def _failure(files: Sequence[PinnedFile], failures: Mapping[Source, Exception]) 
             return error
     reasons = [f"  - {source}: {_one_line(error)}" for source, error in failures.items()]
     remedies = [source.by_hand(files) for source in failures if all(map(source.offers, files))]
-    return ModelFileError("\n".join([f"Cannot obtain {_names(files)}:", *reasons, *remedies[-1:]]))
+    return ModelFileError("\n".join([f"Cannot download {_names(files)}:", *reasons, *remedies[-1:]]))
 
 
 @contextlib.contextmanager
-def _incoming(folder: Path, needed: int = 0) -> Iterator[Path]:
-    """Gives a temporary folder inside `folder`, which is created and locked; `needed` bytes are for the message."""
+def _temporary_folder(folder: Path, needed: int = 0) -> Iterator[Path]:
+    """Create and lock `folder` and yield a temporary folder in it; `needed` bytes appear in the error message."""
     from filelock import FileLock
 
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         with FileLock(folder / ".lock", is_singleton=True) as lock:
-            if lock.lock_counter == 1:  # Not inside a `derived_file`: what lies here was left by a process that died.
+            # Outside of `derived_file`, any temporary folder belongs to a process that died.
+            if lock.lock_counter == 1:
                 for left in folder.glob(".incoming-*"):
                     shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder, ignore_cleanup_errors=True) as incoming:
@@ -202,7 +204,7 @@ def _incoming(folder: Path, needed: int = 0) -> Iterator[Path]:
 
 
 def _verified(folder: Path, name: str, sha256: str | None = None) -> bool:
-    """Like `_unchanged`, but what changed is read, and stamped anew where its bytes are right. Needs the lock."""
+    """Like `_unchanged`, but a changed file is read, and stamped again if its hash is right. Needs the lock."""
     if _unchanged(folder, name, sha256):
         return True
     path = folder / name
@@ -217,7 +219,7 @@ def _verified(folder: Path, name: str, sha256: str | None = None) -> bool:
 
 
 def _unchanged(folder: Path, name: str, sha256: str | None = None) -> bool:
-    """Returns whether a file is as it was when its bytes were last verified, judged by size and modification time."""
+    """Return whether size and modification time of a file are those of its last verification."""
     stamp = _stamps(folder).get(name)
     return stamp is not None and stamp == _entry(folder / name, sha256 or stamp.get("sha256", ""))
 
@@ -238,7 +240,7 @@ def _stamps(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         stamps = json.loads((folder / _STAMPS).read_text("utf-8"))
         return {name: stamp for name, stamp in stamps.items() if isinstance(stamp, dict)}
-    except (OSError, ValueError, AttributeError):  # Absent or damaged: every file is read again.
+    except (OSError, ValueError, AttributeError):  # Missing or damaged: every file is verified again.
         return {}
 
 

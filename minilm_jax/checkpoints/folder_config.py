@@ -12,19 +12,19 @@ from minilm_jax.errors import ModelFileError
 T = TypeVar("T")
 
 SETTINGS_FILE = "config_sentence_transformers.json"
-# Of each setting what it may be beside null.
+# The type of each setting, which may also be null.
 _KINDS = {"prompts": dict, "default_prompt_name": str, "similarity_fn_name": str, "truncate_dim": int}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How the texts of a model are encoded where a call does not say.
+    """Defaults of `encode` in a model folder.
 
     Attributes:
-        prompts: By their names, what is put before every text.
-        default_prompt_name: The prompt of calls that name none.
-        similarity_fn_name: How vectors are compared: "cosine", "dot", "euclidean" or "manhattan".
-        truncate_dim: How many dimensions of a vector are kept, or None for all.
+        prompts: Prompts by their names.
+        default_prompt_name: The prompt of calls that name none, or None.
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
+        truncate_dim: Number of dimensions of the vectors, or None for all.
     """
 
     prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -34,7 +34,7 @@ class Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Reads `config_sentence_transformers.json`, where a model folder has one.
+    """Read `config_sentence_transformers.json`; without the file, the settings are the defaults.
 
     Raises:
         ModelFileError: The file is damaged.
@@ -52,7 +52,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def read_config(path: Path) -> EncoderConfig:
-    """Reads `config.json`, and the pooling from the sentence-transformers files beside it where there are any.
+    """Read `config.json`, and the pooling from the files of sentence-transformers next to it, if present.
 
     Args:
         path: A model folder.
@@ -61,7 +61,7 @@ def read_config(path: Path) -> EncoderConfig:
         The config.
 
     Raises:
-        ModelFileError: A file is missing, is no JSON object, or describes another kind of model.
+        ModelFileError: A file is missing, is not a JSON object, or describes another kind of model.
     """
     values = read_json(path / "config.json", dict)
     pooling_file = path / "1_Pooling" / "config.json"
@@ -77,10 +77,10 @@ def read_config(path: Path) -> EncoderConfig:
 
 
 def read_max_seq_length(path: Path) -> int | None:
-    """Returns the longest text, in tokens, that a model was trained for, or None where its folder does not say.
+    """Return the maximum tokens per text that a model folder states, or None.
 
     Args:
-        path: A model folder, with `sentence_bert_config.json` or `tokenizer_config.json`, or without.
+        path: A model folder, which may contain `sentence_bert_config.json` or `tokenizer_config.json`.
 
     Raises:
         ModelFileError: A file is damaged.
@@ -90,15 +90,15 @@ def read_max_seq_length(path: Path) -> int | None:
         if length is None:
             continue
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-            raise ModelFileError(f"{path / name}: {key} is {short_repr(length)}; it must be a positive whole number.")
+            raise ModelFileError(f"{path / name}: {key} is {short_repr(length)}; it must be a positive integer.")
         return length
     return None
 
 
 def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
     if values.get("include_prompt", True) is not True:
-        raise ModelFileError(f"{path}: include_prompt is off; prompts that are not pooled are not implemented.")
-    # Up to sentence-transformers 5 a switch for each mode, from 6 on their name or names.
+        raise ModelFileError(f"{path}: include_prompt is false, but excluding prompts from pooling is not implemented.")
+    # sentence-transformers writes one switch per mode up to version 5, and the names of the modes from version 6 on.
     modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {m: m for m in get_args(Pooling)}
     named = values.get("pooling_mode", [])
     chosen = [name for name, on in values.items() if name.startswith("pooling_mode_") and on is True]
@@ -109,7 +109,7 @@ def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
 
 
 def _modules(modules: list[Any], path: Path) -> set[str]:
-    """Returns the kinds of module that follow one another in a model; there may be no other."""
+    """Return the types of a model's modules; ModelFileError if one is not implemented."""
     types = [module.get("type") if isinstance(module, dict) else module for module in modules]
     names = {str(name).rpartition(".")[2] for name in types}
     if not names <= {"Transformer", "Pooling", "Normalize"}:
@@ -120,13 +120,13 @@ def _modules(modules: list[Any], path: Path) -> set[str]:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Returns what a JSON file of a model holds; ModelFileError where it is missing, damaged, or of another kind."""
+    """Return the content of a model's JSON file; ModelFileError if it is missing, damaged or of another type."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ModelFileError(f"{path} is missing; a model folder needs it beside the weights.") from None
+        raise ModelFileError(f"{path} is missing; a model folder needs it in addition to the weights.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read as JSON ({error}); fetch it again.") from None
+        raise ModelFileError(f"{path} cannot be read as JSON ({error}); download it again.") from None
     if not isinstance(values, kind):
-        raise ModelFileError(f"{path} holds a {type(values).__name__}, not a {kind.__name__}; fetch it again.")
+        raise ModelFileError(f"{path} contains a {type(values).__name__}, not a {kind.__name__}; download it again.")
     return values

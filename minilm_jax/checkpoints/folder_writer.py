@@ -1,4 +1,4 @@
-"""The folder in which sentence-transformers keeps a model: its settings read, and such a folder written."""
+"""Writes a model folder that sentence-transformers, transformers and this project read."""
 
 import dataclasses
 import json
@@ -26,18 +26,18 @@ def write_model_folder(
     max_seq_length: int,
     settings: Settings,
 ) -> None:
-    """Writes a model folder in one step, laid out as those on the hub are.
+    """Write a model folder, with the files of those on the hub, in one step.
 
     Args:
-        path: The folder; an earlier model that was written to it is replaced.
-        params: Of float32 arrays.
-        config: Sizes and pooling of the encoder.
+        path: The folder; an earlier model in it is replaced.
+        params: Nested dict of float32 arrays.
+        config: The encoder's config.
         tokenizer: The model's tokenizer.
-        max_seq_length: Most tokens a text.
-        settings: How texts are encoded.
+        max_seq_length: Maximum tokens per text.
+        settings: Prompts and other defaults of `encode`.
 
     Raises:
-        InputError: params are not float32, or the folder holds other files, which would be lost.
+        InputError: params are not float32, or the folder contains other files, which would be lost.
         OSError: The folder cannot be written.
     """
     if any(leaf.dtype != np.float32 for leaf in flatten(params).values()):
@@ -45,7 +45,7 @@ def write_model_folder(
     files = _json_files(config, tokenizer, max_seq_length, settings)
     own = {HUB_FILE, TOKENIZER_FILE, "2_Normalize", *(name.partition("/")[0] for name in files)}
     if foreign := sorted({file.name for file in path.glob("*")} - own):
-        raise InputError(f"{path} also holds {foreign[0]!r}, which would be lost; choose another folder.")
+        raise InputError(f"{path} also contains {foreign[0]!r}, which would be lost; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as new:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The names and orientation that PyTorch checkpoints on the hub have for the leaves of the parameter tree."""
+"""Names and orientation of weights in PyTorch checkpoints on the hub, and their paths in the parameter tree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,45 +6,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.nn.params import Params, flatten, unflatten
+from minilm_jax.nn.params import flatten
 
-# Buffers that older checkpoints carry beside the weights.
-_NO_PARAMETERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# What TensorFlow called the weights of a LayerNorm; some versions of transformers write them so.
-_TENSORFLOW_NAME = {"gamma": "weight", "beta": "bias"}
-_TORCH_NAME = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
+# Buffers that older checkpoints contain in addition to the weights.
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+# TensorFlow's names of the weights of a LayerNorm, which some versions of transformers keep.
+_TENSORFLOW_NAMES = {"gamma": "weight", "beta": "bias"}
+_TORCH_NAMES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
 
-def from_hub(tensors: Mapping[str, NDArray[Any]]) -> Params:
-    """Renames a checkpoint's tensors to the parameter tree; `nn.Linear` weights [out, in] become kernels [in, out].
+def from_hub(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Rename a checkpoint's tensors to paths in the parameter tree; `nn.Linear` weights are transposed to [in, out].
 
     Args:
         tensors: The contents of a `model.safetensors`, with or without the prefix `bert.`.
 
     Returns:
-        The nested tree, of C-contiguous arrays.
+        C-contiguous arrays by their paths.
 
     Raises:
-        ValueError: Two tensors have one place in the tree.
+        ValueError: Two tensors have the same path.
     """
     leaves: dict[str, NDArray[Any]] = {}
     for full_name, tensor in tensors.items():
         name = full_name.removeprefix("bert.")
-        if name not in _NO_PARAMETERS:
+        if name not in _BUFFERS:
             path = _flax_path(name)
             if path in leaves:
-                raise ValueError(f"two tensors stand for {path:.200}")
+                raise ValueError(f"two tensors have the path {path:.200}")
             leaves[path] = np.ascontiguousarray(tensor.T if path.endswith(".kernel") else tensor)
-    return unflatten(leaves)
+    return leaves
 
 
 def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Renames the parameter tree to a checkpoint's tensors, the inverse of `from_hub`."""
+    """Rename a parameter tree's leaves to a checkpoint's tensors; the inverse of `from_hub`."""
     tensors = {}
     for path, leaf in flatten(params).items():
         parent, _, name = path.rpartition(".")
-        # safetensors writes the wrong bytes, silently, for an array that is not C-contiguous.
-        tensors[f"{parent}.{_TORCH_NAME[name]}"] = np.ascontiguousarray(
+        # safetensors silently writes wrong values for arrays that are not C-contiguous.
+        tensors[f"{parent}.{_TORCH_NAMES[name]}"] = np.ascontiguousarray(
             np.asarray(leaf).T if name == "kernel" else leaf
         )
     return tensors
@@ -52,7 +52,7 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 def _flax_path(name: str) -> str:
     parent, _, leaf = name.rpartition(".")
-    leaf = _TENSORFLOW_NAME.get(leaf, leaf)
+    leaf = _TENSORFLOW_NAMES.get(leaf, leaf)
     if leaf != "weight":
         return f"{parent}.{leaf}" if parent else leaf
     if parent.endswith("_embeddings"):

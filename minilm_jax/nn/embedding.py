@@ -1,4 +1,4 @@
-"""`embed`: the pure function that users jit, differentiate, vmap, shard and export."""
+"""`embed`: the pure function to jit, differentiate, vmap, shard and export."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 
 def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
-    """Maps token ids to sentence embeddings.
+    """Map token ids to sentence embeddings.
 
-    A row's vector does not depend on the other rows or on its padding; a row of padding only gives zeros.
+    A row's vector does not depend on the other rows or on its padding; a row with only padding gives zeros.
 
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
-        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
-            Or packed rows, see `minilm_jax.tokens.packed_rows`.
-        config: Sizes and pooling of the encoder that params belong to.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
+            cannot raise an error. Or packed rows, see `PackedBatch`.
+        config: The config that params belong to.
 
     Returns:
-        float32[B, D], or [B, S, D] for S texts a packed row; of unit length where `config.normalize`.
+        float32[B, D], or [B, S, D] for S texts per packed row; of unit length if `config.normalize`.
 
     Raises:
         InputError: The shapes of the batch do not fit each other or the position table.

@@ -1,6 +1,6 @@
-"""What the network computes: BERT (Devlin et al., 2018) as Linen modules, and `encode`, the pure function over them.
+"""BERT (Devlin et al., 2018) as Linen modules, and `encode`, the pure function over them.
 
-The modules nest and are named as in the Hugging Face checkpoints, so a parameter's path here is its name there.
+Modules are nested and named as in Hugging Face checkpoints, so a parameter's path is its name there.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.nn.attention import attention
 from minilm_jax.nn.dense import HALF_TYPES, Quantized, dense, quantize, shared_input
-from minilm_jax.nn.inputs import Inputs, prepared
+from minilm_jax.nn.inputs import Inputs, encoder_inputs
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
-# `minilm_jax.init_params` draws parameters; these only declare shapes, and Linen traces each of them at every trace.
+# `init_params` draws the real parameters. These initializers only declare shapes, and zeros are cheap to trace.
 _INITIALIZER = nn.initializers.zeros
 
 
 class EncoderOutput(NamedTuple):
-    """What `encode` returns.
+    """Outputs of the encoder.
 
     Attributes:
-        last_hidden_state: float32[B, T, D], one vector a token.
-        pooler_output: float32[B, D], BERT's tanh pooler over the first token, or None where params have no pooler.
-            It is not the sentence embedding: that is `embed`.
-        hidden_states: on request, the embeddings' and every layer's output, each float32[B, T, D].
+        last_hidden_state: float32[B, T, D], one vector per token.
+        pooler_output: float32[B, D], BERT's tanh pooler over the first token, or None if params have no pooler. It is
+            not the sentence embedding, which `embed` computes.
+        hidden_states: The outputs of the embedding layer and of every layer, float32[B, T, D] each, or None.
     """
 
     last_hidden_state: Array
@@ -44,17 +44,17 @@ def encode(
     *,
     output_hidden_states: bool = False,
 ) -> EncoderOutput:
-    """Runs the encoder: token ids to a vector for every token.
+    """Run the encoder: token ids to one vector per token.
 
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.nn.params`.
-        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as a gather cannot raise.
-            Or packed rows, of whose texts each is computed as if it were alone; the pooler knows nothing of them.
-        config: Sizes of the encoder that params belong to.
-        output_hidden_states: Whether to return every layer's output too (static under jit).
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
+            cannot raise an error. Or packed rows, whose texts are computed independently; they have no pooler_output.
+        config: The config that params belong to.
+        output_hidden_states: Whether to return every layer's output as well (static under jit).
 
     Returns:
-        The token vectors and, if params have a pooler, its output.
+        The token vectors, and the pooler's output if params have a pooler.
 
     Raises:
         InputError: The shapes of the batch do not fit each other or the position table.
@@ -66,8 +66,8 @@ def encode(
         >>> output.last_hidden_state.shape, output.pooler_output.shape
         ((1, 8, 384), (1, 384))
     """
-    inputs = prepared(batch, config)
-    states = _automatic(_hidden_states, inputs.input_ids)(params, inputs, config)
+    inputs = encoder_inputs(batch, config)
+    states = _partitioned(_hidden_states, inputs.input_ids)(params, inputs, config)
     has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
     pooled = _apply(Pooler(config), params["pooler"], states[-1]) if has_pooler else None
     return EncoderOutput(states[-1], pooled, states if output_hidden_states else None)
@@ -81,8 +81,8 @@ def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[
     return tuple(states)
 
 
-def _automatic(function: Callable[..., Any], input_ids: Array) -> Callable[..., Any]:
-    """Leaves it to the compiler how a function is split, on meshes that want it said: as the rows of its input are."""
+def _partitioned(function: Callable[..., Any], input_ids: Array) -> Callable[..., Any]:
+    """On meshes with explicit axes, let the compiler partition a function along the rows of its input."""
     sharding = jax.typeof(input_ids).sharding
     if AxisType.Explicit not in sharding.mesh.axis_types:
         return function
@@ -95,13 +95,13 @@ def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    """The exact GELU, x · Φ(x) (Hendrycks & Gimpel, 2016), elementwise over float[...]."""
-    # Written with erf: jax.nn.gelu(approximate=False) lowers through erfc, slower on CPU and never fused.
+    """Compute the exact GELU, x · Φ(x) (Hendrycks & Gimpel, 2016), elementwise over float[...]."""
+    # jax.nn.gelu(approximate=False) lowers to erfc, which is slower on CPU and is never fused.
     return x * (0.5 + 0.5 * lax.erf(x * 0.5**0.5))
 
 
 _ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
-# Neither falls below this; knowing it saves int8 a pass over the widest activations.
+# The minimum of both activations; int8 needs no search for it.
 _LOWEST = -0.1701
 
 
@@ -112,39 +112,39 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | Quantized) -> Array:
-        """Maps [..., D or F] to [..., features]."""
+        """Map [..., D or F] to [..., features]."""
         self.param("kernel", _INITIALIZER, (x.shape[-1], self.features))
         self.param("bias", _INITIALIZER, (self.features,))
         return dense(self.variables["params"], x)
 
 
 class Table(nn.Module):
-    """Rows by their index, float32 if the table is stored in less."""
+    """An embedding table; its rows are returned in float32 if it is stored in 16 bits."""
 
     rows: int
     features: int
 
     @nn.compact
     def __call__(self, ids: Array) -> Array:
-        """Maps int[...] to [..., features]."""
+        """Map int[...] to [..., features]."""
         table: Any = self.param("embedding", _INITIALIZER, (self.rows, self.features))
         rows = jnp.take(table, ids, axis=0)
         return rows.astype(jnp.float32) if rows.dtype in HALF_TYPES else rows
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
-    # Flax's default epsilon is 1e-6 and its default variance, E[x²] - E[x]², loses half the digits.
+    # Flax's default epsilon is 1e-6, and its default variance, E[x²] - E[x]², loses half the digits.
     return nn.LayerNorm(epsilon=config.layer_norm_eps, use_fast_variance=False, name="LayerNorm")
 
 
 class Embeddings(nn.Module):
-    """Word, token type and position embeddings, summed and normalised."""
+    """The normalized sum of word, token type and position embeddings."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, input_ids: Array, token_type_ids: Array, position_ids: Array) -> Array:
-        """Maps ids, int[B, T], or [1, T] or [1, 1] where rows or tokens have the same, to vectors [B, T, D]."""
+        """Map ids, int[B, T], or [1, T] or [1, 1] if equal for all rows or tokens, to vectors [B, T, D]."""
         words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
         token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
         positions = self._table("position_embeddings", self.config.max_position_embeddings)(position_ids)
@@ -155,13 +155,13 @@ class Embeddings(nn.Module):
 
 
 class Layer(nn.Module):
-    """One transformer layer: attention, then the feed-forward network, each added to its input and normalised."""
+    """One transformer layer: attention and the feed-forward network, each with residual and LayerNorm."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
-        """Maps [B, T, D] to [B, T, D]."""
+        """Map [B, T, D] to [B, T, D]."""
         attended = Attention(self.config, name="attention")(hidden_state, mask)
         widened = Intermediate(self.config, name="intermediate")(attended)
         return ResidualDense(self.config, name="output")(widened, attended)
@@ -174,19 +174,19 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
-        """Maps [B, T, D] to [B, T, D]."""
+        """Map [B, T, D] to [B, T, D]."""
         context = SelfAttention(self.config, name="self")(hidden_state, mask)
         return ResidualDense(self.config, name="output")(context, hidden_state)
 
 
 class SelfAttention(nn.Module):
-    """Query, key and value projections and the attention between them."""
+    """Query, key and value projections, and attention."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, hidden_state: Array, mask: Array) -> Array:
-        """Maps [B, T, D] to [B, T, D]."""
+        """Map [B, T, D] to [B, T, D]."""
         params, width = self.variables.get("params", {}), self.config.hidden_size
         x = shared_input(params, hidden_state)
         if "query_key_value" in params:
@@ -198,35 +198,35 @@ class SelfAttention(nn.Module):
 
 
 class Intermediate(nn.Module):
-    """The widening half of the feed-forward network."""
+    """The first half of the feed-forward network, with the activation."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, hidden_state: Array) -> Array | Quantized:
-        """Maps [B, T, D] to [B, T, F]."""
+        """Map [B, T, D] to [B, T, F]."""
         x = shared_input(self.variables.get("params", {}), hidden_state)
         wide = _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(x))
         return quantize(wide, lowest=_LOWEST) if isinstance(x, Quantized) else wide
 
 
 class ResidualDense(nn.Module):
-    """A projection added to the residual stream and normalised."""
+    """A projection with residual and LayerNorm."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, update: Array | Quantized, residual: Array) -> Array:
-        """Maps [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
+        """Map [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
         return _layer_norm(self.config)(Dense(self.config.hidden_size, name="dense")(update) + residual)
 
 
 class Pooler(nn.Module):
-    """BERT's pooler: a tanh layer over the first token."""
+    """BERT's pooler: a dense layer with tanh over the first token."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self, hidden_state: Array) -> Array:
-        """Maps [B, T, D] to [B, D]."""
+        """Map [B, T, D] to [B, D]."""
         return jax.nn.tanh(Dense(self.config.hidden_size, name="dense")(hidden_state[:, 0]))

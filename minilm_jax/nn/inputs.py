@@ -1,4 +1,4 @@
-"""What a batch, or packed rows, tell the encoder: ids, positions, and which tokens may attend to which."""
+"""The encoder's inputs for padded batches and packed rows: ids, positions and attention masks."""
 
 from typing import NamedTuple
 
@@ -11,18 +11,18 @@ from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import Batch
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
-# One zero for all tokens is broadcast, where zeros would be looked up.
+# A single zero is broadcast to all tokens, which is faster than looking up zeros.
 _NO_TOKEN_TYPES = np.zeros((1, 1), np.int32)
 
 
 class Inputs(NamedTuple):
-    """What the encoder is told of a batch.
+    """Inputs of the encoder.
 
     Attributes:
         input_ids: int[B, T].
-        token_type_ids: int[B, T], or [1, 1] where all are the same.
-        position_ids: int[B, T], or [1, T] where all rows have the same.
-        mask: bool[B, T], the tokens that are attended to, or bool[B, T, T] where each token has its own.
+        token_type_ids: int[B, T], or [1, 1] if all are equal.
+        position_ids: int[B, T], or [1, T] if all rows are equal.
+        mask: bool[B, T], the attended tokens; or bool[B, T, T] if they differ per token.
     """
 
     input_ids: Array
@@ -31,8 +31,8 @@ class Inputs(NamedTuple):
     mask: Array
 
 
-def prepared(batch: AnyBatch, config: EncoderConfig) -> Inputs:
-    """Returns what the encoder is told; InputError where shapes do not fit each other or the position table."""
+def encoder_inputs(batch: AnyBatch, config: EncoderConfig) -> Inputs:
+    """Return the inputs for a batch; InputError if its shapes do not fit each other or the position table."""
     return _packed(batch) if isinstance(batch, PackedBatch) else _padded(batch, config)
 
 
@@ -41,7 +41,7 @@ def _padded(batch: Batch, config: EncoderConfig) -> Inputs:
     if len(shape) != 2:
         raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
     if shape[1] > config.max_position_embeddings:
-        raise InputError(f"{shape[1]} tokens a row, but the model has {config.max_position_embeddings} positions.")
+        raise InputError(f"{shape[1]} tokens per row, but the model has {config.max_position_embeddings} positions.")
     for name in ("attention_mask", "token_type_ids"):
         value = getattr(batch, name)
         if value is not None and jnp.shape(value) != shape:
@@ -55,15 +55,15 @@ def _packed(batch: PackedBatch) -> Inputs:
     shape, places_shape = jnp.shape(batch.input_ids), jnp.shape(batch.lengths)
     if len(shape) != 2 or len(places_shape) != 2 or shape[0] != places_shape[0]:
         raise InputError(f"input_ids has shape {shape}, lengths {places_shape}; they must be [B, T] and [B, S].")
-    starts, belongs = spans(batch)
-    texts = jnp.where(belongs, jnp.arange(1, belongs.shape[1] + 1)[None, :, None], 0).sum(axis=1)
-    places = jnp.where(belongs, jnp.arange(belongs.shape[2])[None, None] - starts[..., None], 0).sum(axis=1)
+    starts, is_own = spans(batch)
+    texts = jnp.where(is_own, jnp.arange(1, is_own.shape[1] + 1)[None, :, None], 0).sum(axis=1)
+    places = jnp.where(is_own, jnp.arange(is_own.shape[2])[None, None] - starts[..., None], 0).sum(axis=1)
     mask = texts[:, :, None] == texts[:, None, :]
     return Inputs(jnp.asarray(batch.input_ids), jnp.asarray(_NO_TOKEN_TYPES), places, mask)
 
 
 def spans(batch: PackedBatch) -> tuple[Array, Array]:
-    """Returns where in its row each text starts, int32[B, S], and which tokens are its own, bool[B, S, T]."""
+    """Return the start of each text in its row, int32[B, S], and a mask of its tokens, bool[B, S, T]."""
     lengths = jnp.asarray(batch.lengths).astype(jnp.int32)
     ends = jnp.cumsum(lengths, axis=1)
     places = jnp.arange(jnp.shape(batch.input_ids)[1])[None, None]

@@ -1,8 +1,8 @@
-"""The product of uint8 and int8 matrices with int32 sums, by the CPU's instruction for just that.
+"""Products of uint8 and int8 matrices with int32 sums, by the CPU instruction for these types.
 
-`lax.dot_general` converts operands of two types to one, and XLA has a fast kernel on CPU only for the two as they are.
-So this lowers to the same StableHLO operation without the conversion, through jax's public extension points. Whether
-the compiler at hand takes it and is exact is tried once; if not, the same sums are computed another way.
+`lax.dot_general` converts operands of two dtypes to one, but XLA's fast CPU kernel needs both dtypes unchanged. This
+module lowers to the same StableHLO operation without the conversion, through jax's public extension points. A test
+product checks once that the compiler accepts it and is exact; otherwise the same sums are computed in another way.
 """
 
 import functools
@@ -20,7 +20,7 @@ from jax.interpreters import batching, mlir
 
 
 def dot_uint8_int8(x: Array, kernel: Array) -> Array:
-    """Multiplies exactly.
+    """Multiply uint8 by int8, exactly.
 
     Args:
         x: uint8[..., D].
@@ -29,11 +29,11 @@ def dot_uint8_int8(x: Array, kernel: Array) -> Array:
     Returns:
         int32[..., F].
     """
-    return _primitive.bind(x, kernel) if _compiler_takes_it() else _portable(x, kernel)
+    return _primitive.bind(x, kernel) if _compiler_supports_it() else _portable(x, kernel)
 
 
 def _portable(x: Array, kernel: Array) -> Array:
-    # As int8 · int8, which every compiler takes: x - 128 fits, and 128 times the sum of the kernel makes up for it.
+    # As int8 · int8, which every compiler supports: x - 128 fits int8, and 128 times the kernel's sum corrects for it.
     shifted = (x.astype(jnp.int32) - 128).astype(jnp.int8)
     product = lax.dot_general(shifted, kernel, _dimensions(x), preferred_element_type=jnp.int32)
     return product + 128 * kernel.astype(jnp.int32).sum(axis=0).reshape((1,) * (x.ndim - 1) + (-1,))
@@ -44,14 +44,14 @@ def _dimensions(x: Array) -> Any:
 
 
 @functools.cache
-def _compiler_takes_it() -> bool:
+def _compiler_supports_it() -> bool:
     random = np.random.default_rng(0)
     x = np.vstack([random.integers(0, 256, (31, 64)), np.full((2, 64), 255)]).astype(np.uint8)
     kernel = np.hstack([random.integers(-128, 128, (64, 47)), np.full((64, 2), -128)]).astype(np.int8)
     try:
         with jax.ensure_compile_time_eval(), jax.default_device(jax.devices("cpu")[0]):
             product = np.asarray(jax.jit(_primitive.bind)(x, kernel))
-    except Exception:  # A compiler that refuses mixed types does so in a way of its own.
+    except Exception:  # The error for unsupported mixed types depends on the compiler.
         return False
     return np.array_equal(product, x.astype(np.int32) @ kernel.astype(np.int32))
 
@@ -69,7 +69,7 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
     (result,) = context.avals_out
     rank = len(context.avals_in[0].shape)
     numbers = stablehlo.DotDimensionNumbers.get([], [], [rank - 1], [0])
-    # A symbolic size, of a program that is exported, is no int.
+    # Symbolic sizes, in exported programs, are not ints.
     shape = [size if isinstance(size, int) else ir.ShapedType.get_dynamic_size() for size in result.shape]
     kind = ir.RankedTensorType.get(shape, ir.IntegerType.get_signless(32))
     return stablehlo.DotGeneralOp(kind, x, kernel, numbers).results
@@ -77,12 +77,12 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
 
 def _batch(arguments: Any, axes: Any) -> Any:
     (x, kernel), (axis, kernel_axis) = arguments, axes
-    if kernel_axis is not None:  # Several kernels: the operation has one, but its plain form is batched by jax itself.
+    if kernel_axis is not None:  # The operation takes one kernel; for several, jax batches the portable form.
         return jax.vmap(_portable, in_axes=axes)(x, kernel), 0
     return _primitive.bind(jnp.moveaxis(x, axis, 0), kernel), 0
 
 
 mlir.register_lowering(_primitive, _lower, platform="cpu")
-# Never run, but a program that is exported for several platforms has to hold every branch for each of them.
+# Never run, but a program exported for several platforms contains every branch for each of them.
 mlir.register_lowering(_primitive, mlir.lower_fun(_portable, multiple_results=False))
 batching.primitive_batchers[_primitive] = _batch

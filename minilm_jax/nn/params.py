@@ -1,4 +1,4 @@
-"""The parameter tree: what leaves a model has, and the strict check against that."""
+"""The parameter tree: its leaves, random initialization, and a strict check against a config."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,18 +12,18 @@ from minilm_jax.errors import ModelFileError
 
 Params = dict[str, Any]
 
-_MOST_LINES = 40
+_MAX_LINES = 40
 
 
 def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
-    """Describes every parameter of a model.
+    """Describe every parameter of a model.
 
     Args:
-        config: Sizes of the encoder.
-        pooler: Whether the model has BERT's pooler.
+        config: The encoder's config.
+        pooler: Whether to include BERT's pooler.
 
     Returns:
-        The tree with a `jax.ShapeDtypeStruct` for each float32 leaf.
+        The tree, with a float32 `jax.ShapeDtypeStruct` for each leaf.
     """
     width, wide = config.hidden_size, config.intermediate_size
     tree = {
@@ -62,10 +62,10 @@ def _leaf(*shape: int) -> jax.ShapeDtypeStruct:
 
 
 def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -> Params:
-    """Draws random parameters as BERT does: normal with deviation 0.02, biases 0, scales 1.
+    """Draw random parameters as BERT does: normal with standard deviation 0.02, biases 0, scales 1.
 
     Args:
-        config: Sizes of the encoder.
+        config: The encoder's config.
         key: A `jax.random.key`.
         pooler: Whether to include the pooler.
 
@@ -87,7 +87,7 @@ def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns the nested tree into one dict whose keys are paths such as `encoder.layer.0.output.dense.kernel`."""
+    """Return the leaves of a nested tree by their paths, such as `encoder.layer.0.output.dense.kernel`."""
     return dict(_paths(params, prefix))
 
 
@@ -100,35 +100,41 @@ def _paths(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def unflatten(leaves: Mapping[str, Any]) -> Params:
-    """Turns a dict of paths back into the nested tree, the inverse of `flatten`."""
+    """Return the nested tree of a dict of paths, the inverse of `flatten`; ModelFileError if paths contradict."""
     tree: Params = {}
     for path, leaf in leaves.items():
         *parents, name = path.split(".")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ModelFileError(f"{path:.200} is inside another leaf; download or convert the file again.")
+        if name in node:
+            raise ModelFileError(f"{path:.200} contains another leaf; download or convert the file again.")
         node[name] = leaf
     return tree
 
 
 def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
-    """Compares a tree with what the config describes, leaf by leaf and both ways; the pooler is optional.
+    """Compare a tree with its config, leaf by leaf and in both directions; the pooler is optional.
 
     Args:
         params: Nested dict of arrays.
-        config: Sizes of the encoder that params should belong to.
+        config: The config that params should fit.
 
     Raises:
-        ModelFileError: Leaves are missing (`-`), unexpected (`+`), or of another shape or type (`!`).
+        ModelFileError: Leaves are missing (`-`), unexpected (`+`), or have another shape or dtype (`!`).
     """
-    wanted = flatten(abstract(config, pooler="pooler" in params))
+    expected = flatten(abstract(config, pooler="pooler" in params))
     found = flatten(params)
-    lines = [f"- {path} {wanted[path].shape}" for path in wanted.keys() - found.keys()]
-    lines += [f"+ {path} {np.shape(found[path])}" for path in found.keys() - wanted.keys()]
-    for path in wanted.keys() & found.keys():
+    lines = [f"- {path} {expected[path].shape}" for path in expected.keys() - found.keys()]
+    lines += [f"+ {path} {np.shape(found[path])}" for path in found.keys() - expected.keys()]
+    for path in expected.keys() & found.keys():
         shape, dtype = np.shape(found[path]), getattr(found[path], "dtype", type(found[path]))
-        if shape != wanted[path].shape or dtype != wanted[path].dtype:
-            lines.append(f"! {path} is {dtype}{list(shape)}, not {wanted[path].dtype}{list(wanted[path].shape)}")
+        if shape != expected[path].shape or dtype != expected[path].dtype:
+            lines.append(f"! {path} is {dtype}{list(shape)}, not {expected[path].dtype}{list(expected[path].shape)}")
     if lines:
-        shown = sorted(lines)[:_MOST_LINES] + [f"… and {len(lines) - _MOST_LINES} more"] * (len(lines) > _MOST_LINES)
-        raise ModelFileError("the params do not fit the config; is it another model's?\n  " + "\n  ".join(shown))
+        shown = sorted(lines)[:_MAX_LINES] + [f"… and {len(lines) - _MAX_LINES} more"] * (len(lines) > _MAX_LINES)
+        raise ModelFileError(
+            "the params do not fit the config; does it belong to another model?\n  " + "\n  ".join(shown)
+        )

@@ -1,20 +1,20 @@
-"""From token vectors to one sentence vector: masked mean or first token, then L2 normalisation."""
+"""Token vectors to one sentence vector: masked mean or first token, and L2 normalization."""
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from minilm_jax.config import Pooling
 
-# sentence-transformers divides by max(norm, 1e-12); squared, this is the smallest sum of squares divided by.
+# sentence-transformers divides by max(norm, 1e-12); this is the square of that bound.
 _SMALLEST_SQUARED_NORM = 1e-24
 
 
 def pool(hidden_state: Array, mask: Array, pooling: Pooling) -> Array:
-    """Pools the tokens of each text; one without a single attended token gives zeros.
+    """Pool the token vectors of each text; a text without attended tokens gives zeros.
 
     Args:
         hidden_state: float[B, T, D].
-        mask: bool[B, T], true at the tokens that count, or bool[B, S, T] for S texts a row.
+        mask: bool[B, T], true at attended tokens; or bool[B, S, T] for S texts per row.
         pooling: "mean" over the attended tokens, or "cls" for the first token.
 
     Returns:
@@ -30,7 +30,7 @@ def pool(hidden_state: Array, mask: Array, pooling: Pooling) -> Array:
 
 
 def l2_normalize(vectors: Array) -> Array:
-    """Scales vectors to unit length; a zero vector stays zero, with finite gradients.
+    """Scale vectors to unit length; a zero vector stays zero and has finite gradients.
 
     Args:
         vectors: float[..., D].

@@ -1,4 +1,4 @@
-"""XLA's persistent compilation cache: off in the library unless asked for, on in the command line."""
+"""XLA's persistent compilation cache: off by default in the library, on in the command line."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from minilm_jax.checkpoints.cache import cache_folder
 
 
 def enable_compilation_cache(folder: str | Path | None = None) -> Path:
-    """Keeps compiled programs on disk, so that the next process starts without compiling.
+    """Store compiled programs on disk, so that the next process starts without compiling.
 
-    What lies in the folder is trusted as code: keep it private to the user.
+    Files in this folder are run as code: only the user should be able to write to it.
 
     Args:
-        folder: Where; by default `xla` in the cache folder of minilm-jax.
+        folder: The folder for programs; by default `xla` in the cache folder of minilm-jax.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""Where a model is computed: on one device, or on several that share the rows of each batch."""
+"""The devices that compute: jax's default device, or several that split the rows of each batch."""
 
 import dataclasses
 import os
@@ -16,67 +16,46 @@ Devices = Literal["all"] | Sequence[jax.Device]
 
 _Tree = TypeVar("_Tree")
 
-# Tokens a call that keep an accelerator busy.
+# Tokens per batch that keep an accelerator busy.
 _ACCELERATOR_BUDGET = 131_072
 
-# On an accelerator: one batch is computed while the next is laid out and copied and the one before it is copied back.
-_ACCELERATOR_STREAMS = 3
+# While one batch is computed, the next is copied to the accelerator and the previous one back.
+_ACCELERATOR_WORKERS = 3
 
-# Texts that are worth a call of `encode` where there are more: enough to sort into full batches.
+# Recommended texts per call of `encode`: enough to sort into full batches.
 _CPU_CHUNK = 4_096
 _ACCELERATOR_CHUNK = 65_536
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceGroup:
-    """The devices that a model's params are copied to and that share the rows of each batch.
+    """Devices that each hold all params and split the rows of every batch; all facts are read once.
 
     Attributes:
-        mesh: The devices on one axis, or None for the one that jax takes by default.
+        mesh: The devices on one axis, or None for jax's default device.
+        platform: "cpu", "gpu" or "tpu".
+        on_cpu: Whether the platform is "cpu".
+        count: Number of devices.
+        workers: Number of batches computed at the same time. On CPU it is one per core, as one batch alone leaves
+            cores idle.
+        token_budget: Maximum tokens per batch.
+        chunk: Recommended texts per call of `encode`.
     """
 
-    mesh: Mesh | None = None
+    mesh: Mesh | None
+    platform: str
+    on_cpu: bool
+    count: int
+    workers: int
+    token_budget: int
+    chunk: int
 
-    @property
-    def on_cpu(self) -> bool:
-        """Whether the devices are CPUs."""
-        return self._platform == "cpu"
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether they are GPUs."""
-        return self._platform == "gpu"
-
-    @property
-    def count(self) -> int:
-        """How many devices there are."""
-        return 1 if self.mesh is None else self.mesh.size
-
-    @property
-    def token_budget(self) -> int:
-        """Most tokens a call."""
-        return self.count * (TOKEN_BUDGET if self.on_cpu else _ACCELERATOR_BUDGET)
-
-    @property
-    def streams(self) -> int:
-        """How many batches keep the devices busy; on CPU one a core, since one alone leaves the cores waiting."""
-        return max(1, _cores() // self.count) if self.on_cpu else _ACCELERATOR_STREAMS
-
-    @property
-    def chunk(self) -> int:
-        """How many texts are worth a call of `encode`."""
-        return _CPU_CHUNK if self.on_cpu else self.count * _ACCELERATOR_CHUNK
-
-    @property
-    def _platform(self) -> str:
-        return jax.default_backend() if self.mesh is None else self.mesh.devices.flat[0].platform
-
-    def copied(self, params: _Tree) -> _Tree:
-        """Puts params on every device."""
+    def replicate(self, params: _Tree) -> _Tree:
+        """Copy params to every device."""
         return jax.device_put(params, self._sharding())
 
     def split(self, batch: _Tree) -> _Tree:
-        """Puts the rows of a batch on the devices, and rows of zeros after them where they cannot be split evenly."""
+        """Put the rows of a batch on the devices, padded with rows of zeros if they do not divide evenly."""
         if self.mesh is None:
             return batch
         even = jax.tree.map(lambda x: np.pad(x, ((0, -len(x) % self.count), (0, 0))), batch)
@@ -86,27 +65,39 @@ class DeviceGroup:
         return None if self.mesh is None else NamedSharding(self.mesh, PartitionSpec(*axes))
 
 
-ONE_DEVICE = DeviceGroup()
+def describe_devices(mesh: Mesh | None = None) -> DeviceGroup:
+    """Read the facts about jax's default device, or about the devices of a mesh with one axis."""
+    platform, count = _platform(mesh), 1 if mesh is None else mesh.size
+    on_cpu = platform == "cpu"
+    return DeviceGroup(
+        mesh=mesh,
+        platform=platform,
+        on_cpu=on_cpu,
+        count=count,
+        workers=max(1, _cores() // count) if on_cpu else _ACCELERATOR_WORKERS,
+        token_budget=count * (TOKEN_BUDGET if on_cpu else _ACCELERATOR_BUDGET),
+        chunk=_CPU_CHUNK if on_cpu else count * _ACCELERATOR_CHUNK,
+    )
 
 
 def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
-    """Returns where to compute, by what the user said.
+    """Return the devices that the user asked for.
 
-    A process computes on devices of its own: of a mesh that spans several processes each takes its part.
+    A process computes on its own devices: of a mesh that spans several processes, each uses its part.
 
     Args:
-        mesh: Devices; neither their axes nor what these are for matters, as rows are all that is split.
-        devices: "all" for all of this process's, or some of them.
+        mesh: Devices; the names and sizes of their axes do not matter, as only rows are split.
+        devices: "all" for all devices of this process, or a list.
 
     Raises:
-        InputError: Both are given, or there is no device among them.
+        InputError: Both are given, or no device is left.
     """
     if mesh is not None and devices is not None:
-        raise InputError("mesh and devices say the same thing; give one of them.")
+        raise InputError("mesh and devices both choose the devices; pass only one of them.")
     if mesh is not None:
         found = mesh.devices.flatten().tolist()
     elif devices is None:
-        return ONE_DEVICE
+        return describe_devices()
     elif not isinstance(devices, str):
         found = list(devices)
     elif devices == "all":
@@ -116,9 +107,13 @@ def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
     found = [device for device in found if device.process_index == jax.process_index()]
     if not found:
         raise InputError(
-            "none of the devices is this process's own; leave them out for its default one, or give 'all'."
+            "none of the devices belongs to this process; leave them out to use its default device, or pass 'all'."
         )
-    return DeviceGroup(Mesh(np.array(found), ("rows",), axis_types=(AxisType.Auto,)))
+    return describe_devices(Mesh(np.array(found), ("rows",), axis_types=(AxisType.Auto,)))
+
+
+def _platform(mesh: Mesh | None) -> str:
+    return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
 def _cores() -> int:

@@ -1,9 +1,10 @@
-"""Many texts' token ids to their vectors: planned into batches, computed side by side, counted, with a progress bar."""
+"""`Engine`: token ids of many texts to their vectors, in batches that several workers compute."""
 
-import collections
 import dataclasses
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -13,26 +14,29 @@ from numpy.typing import NDArray
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import Params
 from minilm_jax.progress import progress_bar
-from minilm_jax.runtime.devices import ONE_DEVICE, DeviceGroup
+from minilm_jax.runtime.devices import DeviceGroup, describe_devices
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
-from minilm_jax.tokens.batching import Batch, RaggedIds, pieces, plan
+from minilm_jax.tokens.batching import Batch, RaggedIds, plan, split_rows
 from minilm_jax.tokens.packed_rows import FEWEST_ROWS, NO_TEXT, AnyBatch, pack
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass
 class Stats:
-    """What an encoder has done so far.
+    """Counts of an encoder's work so far.
 
     Attributes:
         texts: Texts embedded.
-        truncated: How many of them were cut at max_seq_length.
-        longest: Tokens of the longest of them, before truncation.
-        tokens: Their tokens, after truncation.
+        truncated: Texts among them that were truncated at max_seq_length.
+        longest: Tokens of the longest text, before truncation.
+        tokens: Tokens of all texts, after truncation.
         computed_tokens: Tokens computed, padding included.
-        compilations: Shapes that a program was made for, by XLA or from the compilation cache.
-        computed_in: The numbers that are multiplied: "float32", "bfloat16", "float16" or "int8". It is not always the
-            precision asked for: a CPU without bfloat16 instructions takes float32, an accelerator bfloat16 for int8.
+        compilations: Batch shapes that a program was made for, by XLA or from the compilation cache.
+        computed_in: The dtype that is multiplied: "float32", "bfloat16", "float16" or "int8". It can differ from the
+            precision asked for: a CPU without bfloat16 instructions uses float32, an accelerator bfloat16 for int8.
     """
 
     texts: int = 0
@@ -49,53 +53,70 @@ class Stats:
         return 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
 
 
+class Work(NamedTuple):
+    """A batch with the texts in it.
+
+    Attributes:
+        batch: The token ids.
+        texts: int[B], or int[B, S] for packed rows: the index of the text in each place, or NO_TEXT.
+    """
+
+    batch: AnyBatch
+    texts: NDArray[np.intp]
+
+
 class Engine:
     """Computes vectors with one model.
 
     Attributes:
-        stats: What was done so far.
-        placement: Where.
+        stats: Counts of the work so far.
+        devices: The devices that compute.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig, placement: DeviceGroup = ONE_DEVICE) -> None:
-        """Starts with nothing compiled.
+    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
+        """Start with nothing compiled.
 
         Args:
             params: The parameter tree.
-            config: Sizes and pooling of the encoder that params belong to.
-            placement: Where to compute.
+            config: The encoder's config.
+            devices: The devices that compute; jax's default device if None.
         """
-        self.placement = placement
-        self._config, self._programs = config, Programs(params, config, placement)
+        self.devices = devices or describe_devices()
+        self._config, self._programs = config, Programs(params, config, self.devices)
         self.stats = Stats(computed_in=self._programs.computed_in)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.floating]]:
-        """Embeds batches of token ids, several side by side, in their order: float[B, D] or [B, S, D] each."""
-        counts: collections.deque[int] = collections.deque()
+        """Embed batches of token ids, several at a time.
 
-        def parts() -> Iterator[AnyBatch]:
-            for batch in batches:
-                # A CPU's caches hold so much of a batch; an accelerator takes it whole.
-                if isinstance(batch, Batch) and self.placement.on_cpu:
-                    cut = pieces(batch, self.placement.token_budget)
-                else:
-                    cut = [batch]
-                counts.append(len(cut))
-                yield from cut
+        Args:
+            batches: The batches; on CPU, one above the token budget is split by its rows.
 
-        computed = parallel_map(self._programs, parts(), self.placement.streams)
-        for first in computed:
-            rest = list(itertools.islice(computed, counts.popleft() - 1))
-            yield np.concatenate([first, *rest]) if rest else first
-        self.stats.compilations = self._programs.compilations
+        Yields:
+            float[B, D] or [B, S, D] for each batch, in order.
+        """
+        parts = ((index, part) for index, batch in enumerate(batches) for part in self._parts(batch))
+        computed = self._map(lambda part: (part[0], self._programs(part[1])), parts)
+        for _, group in itertools.groupby(computed, key=operator.itemgetter(0)):
+            found = [vectors for _, vectors in group]
+            yield np.concatenate(found) if len(found) > 1 else found[0]
 
     def sentence_vectors(
         self, chunks: Iterable[RaggedIds], count: int, batch_size: int | None, show_progress_bar: bool | None
     ) -> NDArray[np.float32]:
-        """Returns float32[n, D], a vector a text, in the order of the texts, of which the chunks have so many."""
+        """Embed texts.
+
+        Args:
+            chunks: The token ids of the texts, in one or more parts.
+            count: Number of texts in all chunks, n.
+            batch_size: Rows per batch, or None to fill the token budget.
+            show_progress_bar: Whether to show a bar, or None for a bar on terminals if the work is long.
+
+        Returns:
+            float32[n, D], in the order of the texts.
+        """
         vectors = np.empty((count, self._config.hidden_size), np.float32)
         with progress_bar(count, show_progress_bar) as progress:
-            for texts, found in self._computed(self.embed_batches, self._laid_out(chunks, batch_size)):
+            for texts, found in self._map(self._embed, self._batches(chunks, batch_size)):
                 vectors[texts] = found
                 progress.update(len(texts))
         return vectors
@@ -103,60 +124,65 @@ class Engine:
     def token_vectors(
         self, tokens: RaggedIds, batch_size: int | None, show_progress_bar: bool | None
     ) -> list[NDArray[np.float32]]:
-        """Returns a float32[T, D] for each text, a vector a token and none for padding, in the order of the texts."""
+        """Compute the last hidden state of texts.
+
+        Args:
+            tokens: The token ids of n texts.
+            batch_size: As in `sentence_vectors`.
+            show_progress_bar: As in `sentence_vectors`.
+
+        Returns:
+            n arrays of float32[T, D], without padding, in the order of the texts.
+        """
         vectors = [np.empty(0, np.float32)] * len(tokens.lengths)
         with progress_bar(len(vectors), show_progress_bar) as progress:
-            for texts, found in self._computed(self._token_batches, self._padded(tokens, batch_size)):
+            for texts, found in self._map(self._encode, self._batches([tokens], batch_size, may_pack=False)):
                 for text, hidden_state in zip(texts.tolist(), found, strict=True):
                     vectors[text] = hidden_state[: tokens.lengths[text]].copy()
                 progress.update(len(texts))
         return vectors
 
-    def _token_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
-        def compute(batch: AnyBatch) -> NDArray[np.float32]:
-            split = self.placement.split(batch)
-            return np.asarray(_last_hidden_state(self._programs.params, split, self._config))[: len(batch.input_ids)]
+    def _map(self, compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+        yield from parallel_map(compute, items, self.devices.workers)
+        self.stats.compilations = self._programs.compilations
 
-        return parallel_map(compute, batches, self.placement.streams)
+    def _embed(self, work: Work) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+        used = work.texts != NO_TEXT
+        return work.texts[used], self._programs(work.batch)[used]
 
-    def _computed(
-        self,
-        compute: Callable[[Iterator[AnyBatch]], Iterator[NDArray[np.floating]]],
-        laid_out: Iterable[tuple[AnyBatch, NDArray[np.intp]]],
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating]]]:
-        """Yields the texts of each batch, and what was computed of each of them."""
-        waiting: collections.deque[NDArray[np.intp]] = collections.deque()
+    def _encode(self, work: Work) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        used = work.texts != NO_TEXT
+        batch = self.devices.split(work.batch)
+        found = np.asarray(_last_hidden_state(self._programs.params, batch, self._config))
+        return work.texts[used], found[: len(used)][used]
 
-        def batches() -> Iterator[AnyBatch]:
-            for batch, texts in laid_out:
-                waiting.append(texts)
-                self.stats.computed_tokens += batch.input_ids.size
-                yield batch
+    def _parts(self, batch: AnyBatch) -> list[AnyBatch]:
+        # The cache of a CPU core holds only so many tokens; accelerators get the full batch.
+        if isinstance(batch, Batch) and self.devices.on_cpu:
+            return [*split_rows(batch, self.devices.token_budget)]
+        return [batch]
 
-        for found in compute(batches()):
-            texts = waiting.popleft()
-            yield texts[texts != NO_TEXT], found[texts != NO_TEXT]
-
-    def _laid_out(
-        self, chunks: Iterable[RaggedIds], batch_size: int | None
-    ) -> Iterator[tuple[AnyBatch, NDArray[np.intp]]]:
-        """Yields batches, with the text that lies in each of their places, counted over all chunks."""
-        before, budget = 0, self.placement.token_budget
+    def _batches(self, chunks: Iterable[RaggedIds], batch_size: int | None, *, may_pack: bool = True) -> Iterator[Work]:
+        """Yield the batches of all chunks; their texts are counted across the chunks."""
+        before, budget = 0, self.devices.token_budget
+        may_pack = may_pack and not self.devices.on_cpu and batch_size is None
         for tokens in chunks:
-            packs = not self.placement.on_cpu and batch_size is None and len(tokens.ids) >= budget // FEWEST_ROWS
+            packs = may_pack and len(tokens.ids) >= budget // FEWEST_ROWS
             for batch, texts in pack(tokens, budget) if packs else self._padded(tokens, batch_size):
-                yield batch, np.where(texts == NO_TEXT, NO_TEXT, texts + before)
+                self.stats.computed_tokens += batch.input_ids.size
+                yield Work(batch, np.where(texts == NO_TEXT, NO_TEXT, texts + before) if before else texts)
             before += len(tokens.lengths)
 
-    def _padded(self, tokens: RaggedIds, batch_size: int | None) -> Iterator[tuple[Batch, NDArray[np.intp]]]:
-        budget, streams, compiled = self.placement.token_budget, self.placement.streams, self._programs.shapes
-        for texts, shape in plan(tokens.lengths, batch_size, budget=budget, streams=streams, compiled=compiled):
-            yield tokens.pad(texts, shape), np.pad(texts, (0, shape[0] - len(texts)), constant_values=NO_TEXT)
+    def _padded(self, tokens: RaggedIds, batch_size: int | None) -> Iterator[Work]:
+        budget, workers = self.devices.token_budget, self.devices.workers
+        batches = plan(tokens.lengths, batch_size, budget=budget, workers=workers, compiled=self._programs.shapes)
+        for texts, shape in batches:
+            yield Work(tokens.pad(texts, shape), np.pad(texts, (0, shape[0] - len(texts)), constant_values=NO_TEXT))
 
 
 @jax.jit
 def _last_hidden_state(params: Params, batch: AnyBatch, config: EncoderConfig) -> Array:
-    # Imported here, as whoever wants sentence vectors from compiled programs needs neither flax nor the encoder.
+    # Imported here, as sentence vectors from stored programs need neither flax nor the encoder.
     from minilm_jax.nn.encoder import encode
 
     return encode(params, batch, config).last_hidden_state

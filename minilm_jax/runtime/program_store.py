@@ -1,4 +1,4 @@
-"""Compiled programs on disk, where jax keeps its own: written whole, and never used where they do not fit."""
+"""Compiled programs on disk, in jax's compilation cache folder; a program that does not fit is never used."""
 
 import contextlib
 import dataclasses
@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +20,48 @@ from minilm_jax.nn import processor
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import AnyBatch
 
-# The modules that are compiled into a program, by their path within the package.
+# The modules that decide what is compiled, by their path within the package: `nn.embedding`, `runtime.compiler`, and
+# every module that either imports, apart from those that only choose or keep programs.
 SOURCES = (
+    "config.py",
+    "errors.py",
+    "nn/__init__.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",
+    "nn/cpu_params.py",
     "nn/dense.py",
     "nn/embedding.py",
     "nn/encoder.py",
     "nn/inputs.py",
     "nn/integer_dot.py",
+    "nn/params.py",
     "nn/pooling.py",
-    "runtime/programs.py",
+    "nn/processor.py",
+    "runtime/compiler.py",
+    "tokens/batching.py",
+    "tokens/packed_rows.py",
 )
 
 
 def path_of(params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | None:
-    """Returns where a program is kept, or None where none are: jax's compilation cache is off, or devices are several.
+    """Return where a program is stored, or None if the compilation cache is off or params are on several devices.
 
     Args:
-        params: Arrays of the types and shapes that it takes.
+        params: Arrays of the types and shapes that the program takes.
         batch: Likewise.
-        config: Sizes of the encoder.
+        config: The encoder's config.
     """
     folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] defined at run time
     if folder is None or any(len(leaf.devices()) > 1 for leaf in jax.tree.leaves(params)):
         return None
     shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
-    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, dataclasses.astuple(config))
+    settings = sorted(dataclasses.asdict(config).items())
+    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, settings)
     return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
 
 
 def store(program: Any, path: Path, params: Params, batch: AnyBatch) -> bool:
-    """Keeps a program if it can be read again; a cache that cannot be written is done without."""
+    """Store a program and return True, or return False if it cannot be read back; an unwritable cache is ignored."""
     try:
         payload = serialize_executable.serialize(program)[0]
         _read(payload, params, batch)
@@ -64,7 +75,7 @@ def store(program: Any, path: Path, params: Params, batch: AnyBatch) -> bool:
 
 
 def load(path: Path, params: Params, batch: AnyBatch) -> Any | None:
-    """Returns a program, or None where there is none that can be read, for whatever reason."""
+    """Return a stored program, or None if it is missing or cannot be read for any reason."""
     with contextlib.suppress(Exception):
         if path.is_file():
             return _read(path.read_bytes(), params, batch)
@@ -75,22 +86,24 @@ def _read(payload: bytes, params: Params, batch: AnyBatch) -> Any:
     inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
     devices = list(jax.tree.leaves(params)[0].devices())
     program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
-    jax.block_until_ready(program(params, batch))  # What is wrong with it may show only here.
+    jax.block_until_ready(program(params, batch))  # Some defects appear only when the program runs.
     return program
 
 
 @functools.cache
 def _machine() -> tuple[str, ...]:
-    """Returns what a compiled program depends on beside its source: versions, the device, and what the CPU can do."""
+    """Return everything besides the sources that a compiled program depends on: versions, device, CPU features."""
     device = jax.devices()[0]
     settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    versions = jax.__version__, jaxlib_version, device.client.platform_version, platform.python_version()
+    # Flax's LayerNorm is compiled in; its version is read from metadata, as importing flax takes longer than loading.
+    versions = jax.__version__, jaxlib_version, metadata.version("flax"), platform.python_version()
     hardware = device.device_kind, str(jax.device_count()), platform.machine(), processor.description()
-    return *versions, *hardware, str(os.cpu_count()), *settings, str(jax.config.values["jax_enable_x64"])
+    runtime = device.client.platform_version, str(os.cpu_count()), str(jax.config.values["jax_enable_x64"])
+    return *versions, *hardware, *runtime, *settings
 
 
 @functools.cache
 def _sources() -> str:
-    """Returns a hash of the modules that say what is computed, so that a change of them is never overlooked."""
+    """Return a hash of `SOURCES`, so that a changed source never meets a program compiled before the change."""
     package = Path(__file__).parents[1]
     return hashlib.sha256(b"".join((package / name).read_bytes() for name in SOURCES)).hexdigest()

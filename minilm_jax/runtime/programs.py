@@ -1,73 +1,82 @@
-"""`embed` compiled ahead of time: a program for each shape of batch, from disk where jax keeps compiled programs."""
+"""`Programs`: one compiled program per batch shape, shared by all threads."""
 
 import collections
-import contextlib
-import ctypes
-import dataclasses
-import functools
+import operator
 import threading
-import uuid
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
-from minilm_jax.nn.blocked_kernels import unkept
-from minilm_jax.nn.cpu_params import arranged, packed, suits
-from minilm_jax.nn.params import Params, flatten
-from minilm_jax.runtime import program_store
-from minilm_jax.runtime.devices import ONE_DEVICE, DeviceGroup
-from minilm_jax.runtime.program_trial import Program, faster
+from minilm_jax.nn.params import Params
+from minilm_jax.runtime.compiler import Compiler
+from minilm_jax.runtime.devices import DeviceGroup, describe_devices
+from minilm_jax.runtime.program_choice import Program
 from minilm_jax.tokens.batching import Batch, Shape
 from minilm_jax.tokens.packed_rows import AnyBatch
 
-# On CPU: LLVM prefers half of what AVX-512 registers hold; int8 is 7 % faster with all of it.
-_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
-
-# One of packed kernels cannot be kept on disk. So a shape begins with the program from there, which starts at once, and
-# gets a packed one when it has been computed as often as it takes to be worth compiling.
+# Calls of one shape after which a program with blocked kernels is worth its compilation.
 _CALLS_THAT_PAY = 64
 
-# 16-bit ids count so far.
+# The number of ids that 16 bits hold.
 _TWO_BYTES = 1 << 16
 
-# What kind of batch, and the shapes and types of its arrays.
-_Form: TypeAlias = tuple[Any, ...]
+
+class ProgramKey(NamedTuple):
+    """What a program is compiled for.
+
+    Attributes:
+        kind: `Batch` or `PackedBatch`.
+        shape: The shape of input_ids, (B, T).
+        other_shapes: The shapes of the batch's other arrays.
+        dtypes: The dtypes of all its arrays.
+    """
+
+    kind: type[AnyBatch]
+    shape: Shape
+    other_shapes: tuple[Shape, ...]
+    dtypes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, batch: AnyBatch) -> "ProgramKey":
+        """Return the key of a batch."""
+        arrays = batch if batch[-1] is not None else batch[:-1]
+        shape, *others = map(operator.attrgetter("shape"), arrays)
+        return cls(type(batch), shape, tuple(others), tuple(map(operator.attrgetter("dtype.name"), arrays)))
 
 
 class Programs:
-    """Computes `embed` with one compiled program for each shape, from any number of threads.
+    """Computes `embed` with one compiled program per batch shape, from any number of threads.
 
     Attributes:
-        params: The parameter tree, on its device, as it is computed with.
-        config: Sizes of the encoder that params belong to.
+        shapes: The shapes of the padded batches that a program exists for.
+        compilations: Number of programs made.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig, placement: DeviceGroup = ONE_DEVICE) -> None:
-        """Starts with no program; each is made when its shape is first met.
+    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
+        """Start without programs; each is made when its shape first occurs.
 
         Args:
             params: The parameter tree.
-            config: Sizes of the encoder that params belong to.
-            placement: Where to compute.
+            config: The encoder's config.
+            devices: The devices that compute; jax's default device if None.
         """
-        self._placement = placement
-        self.params, self.config = placement.copied(arranged(params) if placement.on_cpu else params), config
-        self._made: dict[_Form, Future[Program]] = {}
-        self._calls: collections.Counter[_Form] = collections.Counter()
-        self._lock, self._packing = threading.Lock(), threading.Lock()
+        self._devices = devices or describe_devices()
+        self._compiler = Compiler(params, config, self._devices)
+        self._narrow = not self._devices.on_cpu and config.vocab_size <= _TWO_BYTES
+        self._made: dict[ProgramKey, Future[Program]] = {}
+        self._calls: collections.Counter[ProgramKey] = collections.Counter()
+        self._lock = threading.Lock()
+        self.shapes: frozenset[Shape] = frozenset()
+        self.compilations = 0
 
     def __call__(self, batch: AnyBatch) -> NDArray[np.floating]:
-        """Embeds a batch.
+        """Embed a batch.
 
         Args:
-            batch: Of int[B, T] arrays, or of packed rows.
+            batch: Arrays of int[B, T], or packed rows.
 
         Returns:
             float32[B, D] or [B, S, D]; float16 where an accelerator computes in 16 bits, so that less is copied.
@@ -76,127 +85,50 @@ class Programs:
             InputError: The shapes of the batch do not fit each other or the position table.
         """
         rows = len(batch.input_ids)
-        batch = self._placement.split(jax.tree.map(self._narrowed, batch))
-        form = (type(batch).__name__, *((np.shape(x), x.dtype.name) for x in batch if x is not None))
+        arrays = [self._integers(x) for x in batch if x is not None]
+        placed: Any = self._devices.split(type(batch)(*arrays))
+        key = ProgramKey.of(placed)
         with self._lock:
-            first = form not in self._made
-            program = self._made.setdefault(form, Future())
-            self._calls[form] += 1
-            pays = self._calls[form] == _CALLS_THAT_PAY
-        if first:
-            self._fill(program, form, batch)
-        elif pays and self._placement.on_cpu and self._path(batch, self.config) is not None:
-            threading.Thread(target=self._quicken, args=(form, batch)).start()
-        return np.asarray(program.result()(batch))[:rows]
+            is_new = key not in self._made
+            program = self._made.setdefault(key, Future())
+            self.compilations = len(self._made)
+            if is_new and key.kind is Batch:
+                self.shapes |= {key.shape}
+            self._calls[key] += 1
+            pays = self._calls[key] == _CALLS_THAT_PAY
+        if is_new:
+            self._compile(program, key, placed)
+        elif pays:
+            threading.Thread(target=self._upgrade, args=(key, placed), name="minilm-jax-upgrade").start()
+        return np.asarray(program.result()(placed))[:rows]
 
     @property
-    def shapes(self) -> set[Shape]:
-        """The shapes of padded batch that a program has been made for."""
-        return {ids for kind, (ids, _), *_ in list(self._made) if kind == Batch.__name__}
-
-    @property
-    def compilations(self) -> int:
-        """How many programs have been made."""
-        return len(self._made)
+    def params(self) -> Params:
+        """The parameter tree, on its devices, as it is computed with."""
+        return self._compiler.params
 
     @property
     def computed_in(self) -> str:
-        """The type of number that is multiplied."""
-        return _multiplied(self.params, self._placement)
+        """The dtype that is multiplied."""
+        return self._compiler.computed_in
 
-    def _narrowed(self, x: Any) -> NDArray[np.integer]:
-        """Gives ids the type that programs take: on an accelerator 16 bits if they fit, so that less is copied."""
+    def _integers(self, x: Any) -> NDArray[np.integer]:
+        """Convert ids to int32, or on accelerators to uint16 if they fit, so that less is copied."""
         array = np.asarray(x)
-        narrow = not self._placement.on_cpu and self.config.vocab_size <= _TWO_BYTES
-        fits = narrow and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
+        fits = self._narrow and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
         return np.asarray(array, np.uint16 if fits else np.int32)
 
-    def _fill(self, program: Future[Program], form: _Form, batch: AnyBatch) -> None:
+    def _compile(self, program: Future[Program], key: ProgramKey, batch: AnyBatch) -> None:
         try:
-            program.set_result(self._make(batch))
+            program.set_result(self._compiler.compile(batch))
         except BaseException as error:
-            del self._made[form]
+            with self._lock:
+                del self._made[key]
+                self.compilations = len(self._made)
+                self.shapes -= {key.shape}
             program.set_exception(error)
 
-    def _make(self, batch: AnyBatch) -> Program:
-        if self._path(batch, self.config) is None and (packed_program := self._make_packed(batch)) is not None:
-            return packed_program
-        first, *others = self._configs
-        program = functools.partial(self._from_disk(batch, first), self.params)
-        for config in others:
-            with contextlib.suppress(Exception):  # A kernel may not know the device, or may not take the shape.
-                program = faster(program, functools.partial(self._from_disk(batch, config), self.params), batch)
-        return program
-
-    @property
-    def _configs(self) -> list[EncoderConfig]:
-        """The config, and its like that might be faster here."""
-        takes_cudnn = self._placement.on_gpu and self.computed_in != "float32"
-        return [self.config] + [dataclasses.replace(self.config, attention_implementation="cudnn")] * takes_cudnn
-
-    def _path(self, batch: AnyBatch, config: EncoderConfig) -> Path | None:
-        return program_store.path_of(self.params, batch, config)
-
-    def _from_disk(self, batch: AnyBatch, config: EncoderConfig) -> Any:
-        if (path := self._path(batch, config)) is None:
-            return _compiled("embed", self.params, batch, config, self._placement)
-        if (program := program_store.load(path, self.params, batch)) is None:
-            program = _compiled("embed", self.params, batch, config, self._placement)
-            if not program_store.store(program, path, self.params, batch):
-                # One that XLA had in a cache of its own cannot be written again, but under another name it is compiled.
-                program = _compiled(f"embed_{uuid.uuid4().hex}", self.params, batch, config, self._placement)
-                program_store.store(program, path, self.params, batch)
-        return program
-
-    def _make_packed(self, batch: AnyBatch) -> Program | None:
-        with self._packing:  # By one thread, once.
-            params = self._packed
-            if params is None or not suits(params, np.size(batch.input_ids)):
-                return None
-        return functools.partial(_compiled("packed_embed", params, batch, self.config, self._placement), params)
-
-    @functools.cached_property
-    def _packed(self) -> Params | None:
-        # The compiler cannot split what is packed over devices.
-        return packed(self.params) if self._placement.on_cpu and self._placement.count == 1 else None
-
-    def _quicken(self, form: _Form, batch: AnyBatch) -> None:
-        if (packed_program := self._make_packed(batch)) is not None:
-            self._made[form] = program = Future()
-            program.set_result(packed_program)
-
-
-def _compiled(name: str, params: Params, batch: AnyBatch, config: EncoderConfig, placement: DeviceGroup) -> Any:
-    # Imported here, as a program from disk needs neither flax nor the encoder.
-    from minilm_jax.nn.embedding import embed
-
-    halves = not placement.on_cpu and _multiplied(params, placement) != "float32"
-
-    def named(params: Params, batch: AnyBatch) -> Array:
-        vectors = embed(params, batch, config)
-        return vectors.astype(jnp.float16) if halves else vectors
-
-    named.__name__ = name
-    lowered = jax.jit(named).lower(params, batch)
-    with unkept():
-        program = _optimised(lowered, _CPU_OPTIONS if placement.on_cpu else {})
-    _give_back()
-    return program
-
-
-def _multiplied(params: Params, placement: DeviceGroup) -> str:
-    kernel = next(leaf for path, leaf in flatten(params).items() if path.endswith(".dense.kernel"))
-    return "bfloat16" if kernel.dtype == jnp.int8 and not placement.on_cpu else str(kernel.dtype)
-
-
-def _optimised(lowered: jax.stages.Lowered, options: dict[str, str | bool]) -> Any:
-    if options:
-        with contextlib.suppress(Exception):  # Another XLA may not know them, and says so in a way of its own.
-            return lowered.compile(compiler_options=options)
-    return lowered.compile()
-
-
-def _give_back() -> None:
-    """Returns to the system what compiling took: the C library would keep a third of the process's memory."""
-    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
-        ctypes.CDLL(None).malloc_trim(0)
+    def _upgrade(self, key: ProgramKey, batch: AnyBatch) -> None:
+        if (faster := self._compiler.upgrade(batch)) is not None:
+            self._made[key] = program = Future()
+            program.set_result(faster)

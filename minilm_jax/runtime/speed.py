@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from minilm_jax.config import EncoderConfig, Precision
-from minilm_jax.nn.blocked_kernels import BlockedKernel, computes, pack
+from minilm_jax.nn.blocked_kernels import BlockedKernel, block_kernel, products_are_exact
 from minilm_jax.nn.casting import cast
 from minilm_jax.nn.dense import dot, dot_integers
 from minilm_jax.nn.params import Params
@@ -75,7 +75,7 @@ def measure(params: Params, config: EncoderConfig) -> Iterator[Speed]:
 def _seconds_per_call(engine: Engine, shape: Shape, config: EncoderConfig) -> float:
     """Return the seconds per batch with all workers busy, or the seconds of a call with one text."""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
-    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * engine.placement.streams)
+    batches = [Batch(ids, np.ones_like(ids))] * (1 if shape[0] == 1 else 2 * engine.devices.workers)
     return statistics.median(_seconds(lambda: list(engine.embed_batches(batches)))) / len(batches)
 
 
@@ -102,9 +102,9 @@ def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
     product = jax.jit(dot_integers if precision == "int8" else dot)
     kernel = jnp.asarray(right, dtype)
     forms: list[Array | BlockedKernel] = [kernel]
-    packed = pack(kernel)
-    if isinstance(packed, BlockedKernel) and computes(rows, frozenset([(packed.shape, packed.dtype)])):
-        forms.append(packed)
+    blocked = block_kernel(kernel)
+    if isinstance(blocked, BlockedKernel) and products_are_exact(rows, frozenset([(blocked.shape, blocked.dtype)])):
+        forms.append(blocked)
     # Slower runs were disturbed by other work.
     return 2 * rows * width * wide / min(second for form in forms for second in _seconds(product, x, form))
 

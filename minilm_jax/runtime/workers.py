@@ -1,4 +1,4 @@
-"""Work on threads: several batches side by side, or what is needed next beside what is used."""
+"""Worker threads: several items at a time, or the next items while the current one is used."""
 
 import collections
 import itertools
@@ -10,28 +10,28 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def parallel_map(compute: Callable[[_Item], _Result], items: Iterable[_Item], streams: int) -> Iterator[_Result]:
-    """Maps items to results, several at a time and in their order; a single item needs no thread.
+def parallel_map(compute: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+    """Map items to results on several threads, in the order of the items; a single item needs no thread.
 
     Args:
-        compute: Called from several threads.
-        items: Taken as they are needed, no more than two a stream ahead.
-        streams: How many are computed at once.
+        compute: The function to call, from several threads.
+        items: The items. They are consumed as needed, at most two per worker ahead of the results.
+        workers: Number of threads.
 
     Yields:
         The results.
     """
     iterator = iter(items)
     first = list(itertools.islice(iterator, 2))
-    if len(first) < 2 or streams == 1:
+    if len(first) < 2 or workers == 1:
         yield from map(compute, itertools.chain(first, iterator))
         return
     pending: collections.deque[Future[_Result]] = collections.deque()
-    pool = ThreadPoolExecutor(streams, thread_name_prefix="minilm-jax")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="minilm-jax")
     try:
         for item in itertools.chain(first, iterator):
             pending.append(pool.submit(compute, item))
-            if len(pending) > 2 * streams:
+            if len(pending) > 2 * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -40,17 +40,17 @@ def parallel_map(compute: Callable[[_Item], _Result], items: Iterable[_Item], st
 
 
 def prefetch(items: Iterable[_Item], count: int = 1) -> Generator[_Item, None, None]:
-    """Takes items on a thread of its own, so many before they are asked for.
+    """Consume items on a separate thread, a number of them ahead of their use.
 
     Args:
-        items: What makes them works beside what uses them.
-        count: How many more than were asked for are taken.
+        items: The items; producing them overlaps with the work of the consumer.
+        count: Number of items to hold ready.
 
     Yields:
-        The items, in their order.
+        The items, in order.
     """
     iterator, end = iter(items), object()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-ahead")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-prefetch")
     try:
         pending = collections.deque(pool.submit(next, iterator, end) for _ in range(count))
         while (item := pending.popleft().result()) is not end:

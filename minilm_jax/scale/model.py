@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.runtime.devices import ONE_DEVICE
+from minilm_jax.runtime.devices import describe_devices
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.vectors import Vectors, vector_type
 from minilm_jax.sentence_encoder import SentenceEncoder
@@ -34,14 +34,15 @@ class Model:
         Raises:
             ModelFileError: The model cannot be loaded.
         """
+        devices = describe_devices()
         self._encoder = SentenceEncoder.from_pretrained(
             job.model,
             precision=job.precision,
             max_seq_length=job.max_seq_length,
             # Several CPU devices would share the same cores.
-            devices=None if ONE_DEVICE.on_cpu else "all",
+            devices=None if devices.on_cpu else "all",
         )
-        self.text_bytes = ONE_DEVICE.streams * _CPU_TEXT_BYTES if ONE_DEVICE.on_cpu else _ACCELERATOR_TEXT_BYTES
+        self.text_bytes = devices.workers * _CPU_TEXT_BYTES if devices.on_cpu else _ACCELERATOR_TEXT_BYTES
         self._unit_length = job.dtype == "int8"
         self.settings = {"model": fingerprint(self._encoder)}
         self.type = vector_type(job.dtype, self._encoder.get_embedding_dimension())

@@ -1,4 +1,4 @@
-"""Rows that hold several texts end to end, so that an accelerator computes hardly any padding; numpy only."""
+"""Rows that hold several texts each, so that accelerators compute almost no padding; numpy only."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 from minilm_jax.tokens.batching import Batch, RaggedIds
 
-# Tokens of the shortest row; longer texts get rows twice, four times, … as long. It is the width of an accelerator's
-# matrix units; longer rows would only spend more on attention between texts, which is computed and masked.
+# Tokens in the shortest row; longer texts get rows of 2, 4, … times this length. It is the width of an accelerator's
+# matrix units. Longer rows would waste work on attention between texts, which is computed and then masked.
 ROW_LENGTH = 128
 
-# Tokens of a row to one place for a text in it: few places where all texts are long, else as many as may be needed.
-_TOKENS_A_PLACE = (32, 4)
+# Tokens of a row per place for a text: few places if all texts are long, otherwise as many as may be needed.
+_TOKENS_PER_PLACE = (32, 4)
 
-# The fewest rows of a batch are this part of the most, so that the number of shapes is bounded.
+# The smallest batch has this fraction (1/8) of the rows of the largest, which bounds the number of shapes.
 FEWEST_ROWS = 8
 
-# Stands in a place where no text lies.
+# Marks a place without a text.
 NO_TEXT = -1
 
 
 class PackedBatch(NamedTuple):
-    """Several texts a row; a pytree of numpy or jax arrays.
+    """Token ids of texts, several per row; a pytree of numpy or jax arrays.
 
     Attributes:
-        input_ids: int[B, T], the token ids of a row's texts end to end, then padding.
-        lengths: int[B, S], how many tokens each text of a row has; zero where there are fewer than S texts.
+        input_ids: int[B, T], the concatenated token ids of each row's texts, followed by padding.
+        lengths: int[B, S], the number of tokens of each text in a row; zeros after a row's last text.
     """
 
     input_ids: Any
@@ -39,36 +39,36 @@ AnyBatch: TypeAlias = Batch | PackedBatch
 
 
 def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[np.intp]]]:
-    """Packs texts into batches of few shapes, those of the longest texts first.
+    """Pack texts into batches of few shapes, the longest texts first.
 
     Args:
         tokens: Texts of at least one token each.
-        budget: Most tokens a batch.
+        budget: Maximum tokens per batch.
 
     Yields:
-        A batch of int32 arrays, and int[B, S], the text that lies in each of its places, or -1.
+        A batch of int32 arrays, and int[B, S], the index of the text in each place, or -1.
     """
-    for texts, row_length in _rows(tokens.lengths):
+    for texts, row_length in _fill_rows(tokens.lengths):
         most = max(1, budget // row_length)
         for start in range(0, len(texts), most):
-            part = _trimmed(texts[start : start + most], row_length)
+            part = _without_empty_places(texts[start : start + most], row_length)
             rows = max(1, most // FEWEST_ROWS, min(most, 1 << (len(part) - 1).bit_length()))
             part = np.pad(part, ((0, rows - len(part)), (0, 0)), constant_values=NO_TEXT)
-            yield _laid_out(tokens, part, row_length), part
+            yield _packed_batch(tokens, part, row_length), part
 
 
-def _rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Yields the texts of all rows of one length, int[B, S], those with the fewest first; and that length, T.
+def _fill_rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
+    """Yield the texts of all rows of one length, int[B, S], the rows with the fewest texts first; and that length, T.
 
-    A row takes the longest text that is left and still fits, over and over. Texts of one length are all alike, so what
-    one row takes, others can take too, as often as there are such texts.
+    A row takes the longest remaining text that fits, repeatedly. Texts of one length are interchangeable, so the
+    choice for one row is repeated for as many rows as there are such texts.
     """
     left = {length: np.flatnonzero(lengths == length) for length in np.unique(lengths)[::-1].tolist()}
     while left:
         row_length = max(ROW_LENGTH, 1 << (next(iter(left)) - 1).bit_length())
-        places, rows = row_length // _TOKENS_A_PLACE[-1], []
+        places, rows = row_length // _TOKENS_PER_PLACE[-1], []
         while left and (row_length == ROW_LENGTH or next(iter(left)) > row_length // 2):
-            taken = _fill({length: len(texts) for length, texts in left.items()}, row_length, places)
+            taken = _fill_row({length: len(texts) for length, texts in left.items()}, row_length, places)
             times = min(len(left[length]) // count for length, count in taken.items())
             row = np.hstack([left[length][: count * times].reshape(times, count) for length, count in taken.items()])
             rows.append(np.pad(row, ((0, 0), (0, places - row.shape[1])), constant_values=NO_TEXT))
@@ -78,23 +78,23 @@ def _rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
         yield texts[np.argsort(np.count_nonzero(texts != NO_TEXT, axis=1), kind="stable")], row_length
 
 
-def _fill(left: dict[int, int], room: int, most: int) -> Counter[int]:
-    """Returns how many texts of each length one row takes."""
+def _fill_row(left: dict[int, int], room: int, places: int) -> Counter[int]:
+    """Return the number of texts of each length in one row."""
     taken: Counter[int] = Counter()
     for length, count in left.items():
-        fits = min(count, room // length, most - taken.total())
+        fits = min(count, room // length, places - taken.total())
         if fits:
             taken[length], room = fits, room - fits * length
     return taken
 
 
-def _trimmed(texts: NDArray[np.intp], row_length: int) -> NDArray[np.intp]:
-    """Leaves out places that no row needs."""
-    numbers = (row_length // tokens_a_place for tokens_a_place in _TOKENS_A_PLACE)
-    return texts[:, : next(places for places in numbers if (texts[:, places:] == NO_TEXT).all())]
+def _without_empty_places(texts: NDArray[np.intp], row_length: int) -> NDArray[np.intp]:
+    """Remove the places at the end that no row uses."""
+    counts = (row_length // tokens_per_place for tokens_per_place in _TOKENS_PER_PLACE)
+    return texts[:, : next(places for places in counts if (texts[:, places:] == NO_TEXT).all())]
 
 
-def _laid_out(tokens: RaggedIds, texts: NDArray[np.intp], row_length: int) -> PackedBatch:
+def _packed_batch(tokens: RaggedIds, texts: NDArray[np.intp], row_length: int) -> PackedBatch:
     lengths = np.where(texts == NO_TEXT, 0, tokens.lengths[texts])
     input_ids = np.zeros((len(texts), row_length), np.int32)
     input_ids[np.arange(row_length) < lengths.sum(axis=1, keepdims=True)] = tokens.of(texts[texts != NO_TEXT])

@@ -11,17 +11,43 @@ inputs have that dtype and 64-bit types are enabled in JAX.
 
 import functools
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from numpy.typing import ArrayLike
 
-from minilm_jax.errors import InputError
+from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.nn.pooling import l2_normalize
 
 ScoreFunction: TypeAlias = Callable[[ArrayLike, ArrayLike], Array]
+
+
+class SimilarityFunctions(NamedTuple):
+    """The two functions of one similarity.
+
+    Attributes:
+        all_pairs: Compares all pairs of rows.
+        pairwise: Compares each row with the same row of the other array.
+    """
+
+    all_pairs: ScoreFunction
+    pairwise: ScoreFunction
+
+
+def similarity_functions(name: str) -> SimilarityFunctions:
+    """Return the functions of "cosine", "dot", "euclidean" or "manhattan"; InputError for another name."""
+    functions = {
+        "cosine": SimilarityFunctions(cos_sim, pairwise_cos_sim),
+        "dot": SimilarityFunctions(dot_score, pairwise_dot_score),
+        "euclidean": SimilarityFunctions(euclidean_sim, pairwise_euclidean_sim),
+        "manhattan": SimilarityFunctions(manhattan_sim, pairwise_manhattan_sim),
+    }
+    if name not in functions:
+        near = did_you_mean(name, functions)
+        raise InputError(f"similarity_fn_name is {name!r}; it must be one of {', '.join(functions)}.{near}")
+    return functions[name]
 
 
 def cos_sim(a: ArrayLike, b: ArrayLike) -> Array:

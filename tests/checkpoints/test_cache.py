@@ -57,7 +57,7 @@ def test_default_model_has_a_short_name_and_a_hub_name() -> None:
 
 @pytest.mark.parametrize("name", ["", "all-minilm-l12-v2", "~nobody/x", "no/such/folder", "x" * 5000, "nul\0"])
 def test_unknown_name_error_lists_the_known_names(name: str, cache: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"neither a folder nor a known model.*all-minilm-l6-v2.*folder with"):
+    with pytest.raises(ModelFileError, match=r"neither a folder nor a known model.*all-minilm-l6-v2.*that contains"):
         model_folder(name, cache_dir=cache)
     assert not cache.exists()
 
@@ -69,7 +69,7 @@ def test_unknown_name_error_suggests_the_closest_name(cache: Path) -> None:
 
 def test_file_instead_of_folder_raises_error(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
-    with pytest.raises(ModelFileError, match="is a file; give the folder"):
+    with pytest.raises(ModelFileError, match="is a file; pass the folder"):
         model_folder(tmp_path / "model.onnx")
 
 
@@ -175,10 +175,10 @@ def test_error_after_all_sources_fail_names_each_source_and_the_fix(cache: Path)
     with pytest.raises(ModelFileError) as caught:
         published_file("model.safetensors", cache_dir=cache, model=small_model(bad, broken, empty))
     assert str(caught.value).splitlines() == [
-        "Cannot obtain model.safetensors:",
-        "  - a fake source: sent wrong bytes for model.safetensors",
+        "Cannot download model.safetensors:",
+        "  - a fake source: sent wrong data for model.safetensors",
         "  - a fake source: ConnectionError: no route",
-        "  - a fake source: does not carry model.safetensors",
+        "  - a fake source: does not have model.safetensors",
         "fetch 1 by hand",
     ]
     assert files_under(cache / "tiny") == {".lock"}

@@ -27,9 +27,9 @@ def test_config_round_trips_through_a_dict() -> None:
         ("model_type", "roberta", "only 'bert' is implemented"),
         ("is_decoder", True, "only False is implemented"),
         ("hidden_act", "relu", "supported: gelu, gelu_new"),
-        ("hidden_size", 0, "positive whole number"),
-        ("num_hidden_layers", True, "positive whole number"),
-        ("vocab_size", "many", "positive whole number"),
+        ("hidden_size", 0, "positive integer"),
+        ("num_hidden_layers", True, "positive integer"),
+        ("vocab_size", "many", "positive integer"),
         ("num_attention_heads", 5, "not a multiple"),
     ],
 )
@@ -39,7 +39,7 @@ def test_unsupported_config_value_raises_error(field: str, value: Any, message: 
 
 
 def test_missing_sizes_are_listed_in_the_error() -> None:
-    with pytest.raises(mj.ModelFileError, match="no vocab_size, num_hidden_layers"):
+    with pytest.raises(mj.ModelFileError, match="vocab_size, num_hidden_layers missing"):
         mj.EncoderConfig.from_dict({"hidden_size": 384, "num_attention_heads": 12})
 
 

@@ -97,5 +97,5 @@ def test_hostile_tokenizer_value_raises_error(tmp_path: Path, place: str, value:
 def test_token_ids_outside_the_embedding_table_raise_error(
     tiny_params: Params, tmp_path: Path, place: str, value: Any
 ) -> None:
-    with pytest.raises(mj.ModelFileError, match="the tokenizer has 100 tokens, the model 99"):
+    with pytest.raises(mj.ModelFileError, match="the tokenizer has 100 tokens, but the model has 99"):
         mj.SentenceEncoder(tiny_params, TINY, TextTokenizer(write_tokenizer(tmp_path, place, value)), 16)

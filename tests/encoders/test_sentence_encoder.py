@@ -91,7 +91,7 @@ def test_embed_batches_returns_a_large_batch_in_one_piece(encoder: mj.SentenceEn
 def test_embed_batches_with_invalid_shapes_raises_error(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="attention_mask has shape"):
         list(encoder.embed_batches([mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))]))
-    with pytest.raises(mj.InputError, match="600 tokens a row"):
+    with pytest.raises(mj.InputError, match="600 tokens per row"):
         list(encoder.embed_batches([mj.Batch(np.ones((1, 600), int), np.ones((1, 600), int))] * 3))
 
 
@@ -156,7 +156,7 @@ def test_progress_bar_is_shown_only_on_request(
 
 def test_tokenizer_of_another_model_raises_error(encoder: mj.SentenceEncoder) -> None:
     small = mj.EncoderConfig.from_dict({**encoder.config.to_dict(), "vocab_size": 30_000})
-    with pytest.raises(mj.ModelFileError, match="not a pair"):
+    with pytest.raises(mj.ModelFileError, match="do not belong together"):
         mj.SentenceEncoder(encoder.params, small, encoder.tokenizer)
 
 

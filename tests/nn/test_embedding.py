@@ -10,7 +10,7 @@ from jax import export, test_util
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import minilm_jax as mj
-from minilm_jax.nn.attention import _at_once, _fused, _one_by_one, _split, attention
+from minilm_jax.nn.attention import _batched, _by_einsum, _cudnn, _per_head, attention
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import AnyBatch
 from tests.helpers.tiny_model import TINY
@@ -166,13 +166,13 @@ def random_heads(seed: int) -> tuple[jax.Array, jax.Array]:
 def test_attention_implementations_agree() -> None:
     (query, key, value), mask = random_heads(0)
     bias = jnp.where(mask, 0, jnp.finfo(jnp.float32).min).astype(jnp.float32)[:, None]
-    loop = _one_by_one(query, key, value, bias, num_heads=3)
-    whole = _at_once(query, key, value, bias, num_heads=3)
+    loop = _per_head(query, key, value, bias, num_heads=3)
+    whole = _batched(query, key, value, bias, num_heads=3)
     np.testing.assert_allclose(loop, whole, rtol=0, atol=UNIT_VECTORS)
-    np.testing.assert_allclose(_split(query, key, value, bias, num_heads=3), whole, rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(_by_einsum(query, key, value, bias, num_heads=3), whole, rtol=0, atol=UNIT_VECTORS)
     each = jnp.broadcast_to(mask[:, None], (3, 9, 9))
     for given in (mask[:, None], each):  # The calls made to a GPU library, computed on the CPU.
-        fused = _fused(query, key, value, given, num_heads=3, library="xla")
+        fused = _cudnn(query, key, value, given, num_heads=3, library="xla")
         np.testing.assert_allclose(fused, attention(query, key, value, each, num_heads=3), rtol=0, atol=UNIT_VECTORS)
 
 

@@ -88,11 +88,11 @@ def test_integer_product_falls_back_when_the_compiler_rejects_mixed_types(monkey
         raise RuntimeError("mixed types")
 
     monkeypatch.setattr(integer_dot, "_primitive", type("Refuses", (), {"bind": staticmethod(refuse)}))
-    integer_dot._compiler_takes_it.cache_clear()
+    integer_dot._compiler_supports_it.cache_clear()
     try:
         product = dot_uint8_int8(jnp.full((2, 3), 255, jnp.uint8), jnp.full((3, 4), -128, jnp.int8))
     finally:
-        integer_dot._compiler_takes_it.cache_clear()
+        integer_dot._compiler_supports_it.cache_clear()
     np.testing.assert_array_equal(np.asarray(product), np.full((2, 4), -128 * 255 * 3))
 
 
@@ -144,5 +144,5 @@ def test_bfloat16_gradients_are_finite(tiny_params: Params) -> None:
 def test_invalid_cast_raises_error(tiny_params: Params) -> None:
     with pytest.raises(mj.InputError, match="precision is 'int4'; it must be one of float32, bfloat16, float16, int8"):
         mj.cast(tiny_params, "int4")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(mj.InputError, match="cast starts from float32 params"):
+    with pytest.raises(mj.InputError, match="cast needs float32 params"):
         mj.cast(mj.cast(tiny_params, "int8", TINY), "bfloat16")

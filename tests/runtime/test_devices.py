@@ -18,10 +18,10 @@ from jax.sharding import Mesh
 import minilm_jax as mj
 from minilm_jax.config import Precision
 from minilm_jax.nn.params import Params
-from minilm_jax.runtime import devices as placement
-from minilm_jax.runtime.devices import DeviceGroup, choose_devices
+from minilm_jax.runtime import devices as runtime_devices
+from minilm_jax.runtime.devices import choose_devices
 from minilm_jax.runtime.engine import Engine
-from minilm_jax.runtime.program_trial import Program, faster
+from minilm_jax.runtime.program_choice import Program, faster_program
 from minilm_jax.runtime.programs import Programs
 from tests.helpers.paths import GOLDEN
 from tests.helpers.tiny_model import TINY
@@ -81,9 +81,9 @@ def test_several_devices_give_the_same_token_embeddings_and_batches(encoder: mj.
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({"mesh": MESHES["one axis"], "devices": "all"}, "mesh and devices say the same"),
+        ({"mesh": MESHES["one axis"], "devices": "all"}, "mesh and devices both choose"),
         ({"devices": "every"}, "devices is 'every'; it must be 'all'"),
-        ({"devices": []}, "none of the devices is this process's own"),
+        ({"devices": []}, "none of the devices belongs to this process"),
     ],
 )
 def test_invalid_device_choice_raises_error(tiny_params: Params, where: dict[str, Any], message: str) -> None:
@@ -95,9 +95,9 @@ def test_invalid_device_choice_raises_error(tiny_params: Params, where: dict[str
 @pytest.fixture
 def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the CPU as an accelerator with small batches."""
-    monkeypatch.setattr(DeviceGroup, "on_cpu", False)
-    monkeypatch.setattr(placement, "_ACCELERATOR_BUDGET", 2_048)
-    monkeypatch.setattr(placement, "_ACCELERATOR_CHUNK", 100)
+    monkeypatch.setattr(runtime_devices, "_platform", lambda _: "tpu")
+    monkeypatch.setattr(runtime_devices, "_ACCELERATOR_BUDGET", 2_048)
+    monkeypatch.setattr(runtime_devices, "_ACCELERATOR_CHUNK", 100)
 
 
 @pytest.mark.usefixtures("accelerator")
@@ -124,8 +124,7 @@ def test_accelerator_transfers_use_16_bits(encoder: mj.SentenceEncoder, precisio
     assert cast.stats.computed_in == ("bfloat16" if precision == "int8" else precision)
     (found,) = cast._engine.embed_batches([mj.tokenize(TEXTS[:2])])
     assert found.dtype == np.float16
-    (_, (_, kind), *_) = next(iter(cast._engine._programs._made))
-    assert kind == "uint16"
+    assert next(iter(cast._engine._programs._made)).dtypes[0] == "uint16"
 
 
 @pytest.mark.usefixtures("accelerator")
@@ -139,9 +138,9 @@ def test_token_id_above_16_bits_gives_nan_on_accelerators(tiny_params: Params) -
 
 @pytest.mark.usefixtures("accelerator")
 def test_gpu_without_cudnn_uses_xla_attention(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DeviceGroup, "on_gpu", True)
+    monkeypatch.setattr(runtime_devices, "_platform", lambda _: "gpu")
     cast = encoder_on(encoder, "bfloat16")
-    assert [config.attention_implementation for config in cast._engine._programs._configs] == ["xla", "cudnn"]
+    assert [config.attention_implementation for config in cast._engine._programs._compiler.configs] == ["xla", "cudnn"]
     cosines = (cast.encode(TEXTS[:4]) * encoder.encode(TEXTS[:4])).sum(axis=1)
     assert cosines.min() > ACCELERATOR_COSINE["bfloat16"] - COPY_IN_16_BITS
 
@@ -153,9 +152,9 @@ def test_faster_program_is_used_only_if_its_result_agrees() -> None:
         return lambda _: (time.sleep(seconds), jax.numpy.full((1, 4), value))[1]
 
     slow, fast, wrong = program(0.5, 0.05), program(0.501, 0), program(-0.5, 0)
-    assert faster(slow, fast, batch) is fast
-    assert faster(fast, slow, batch) is fast
-    assert faster(slow, wrong, batch) is slow
+    assert faster_program(slow, fast, batch) is fast
+    assert faster_program(fast, slow, batch) is fast
+    assert faster_program(slow, wrong, batch) is slow
 
 
 _MEMBER = """

@@ -14,12 +14,15 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.config import Precision
-from minilm_jax.nn import cpu_params as cpu_params, processor
+from minilm_jax.nn import cpu_params, processor
 from minilm_jax.nn.params import Params, flatten
-from minilm_jax.runtime import program_store, programs
+from minilm_jax.runtime import compiler, program_store, programs
+from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.programs import Programs
+from tests.helpers.paths import ROOT
 from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH, random_params
 from tests.helpers.tolerances import REARRANGED_ROUNDED_PARAMS, TINY_COSINE, UNIT_VECTORS
+from tests.project.layers import modules, own_imports
 
 # Sizes at which every kernel can be blocked.
 BLOCKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
@@ -44,12 +47,22 @@ def fail_if_called(*_: object) -> None:
     raise AssertionError("compiled again")
 
 
+def record_compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that receives the name of every program compiled from now on."""
+    made: list[str] = []
+    compile_ = Compiler._compile
+    monkeypatch.setattr(
+        Compiler, "_compile", lambda self, name, *rest: (made.append(name), compile_(self, name, *rest))[1]
+    )
+    return made
+
+
 def test_stored_program_is_not_compiled_again(
     cache: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = Programs(tiny_params, TINY)(BATCH)
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr(programs, "_compiled", fail_if_called)
+    monkeypatch.setattr(Compiler, "_compile", fail_if_called)
     np.testing.assert_array_equal(Programs(tiny_params, TINY)(BATCH), vectors)
 
 
@@ -75,6 +88,25 @@ def test_each_source_machine_dtype_and_shape_has_its_own_program(
     assert len(list(cache.iterdir())) == 5
 
 
+def test_program_depends_on_the_version_of_flax(monkeypatch: pytest.MonkeyPatch) -> None:
+    program_store._machine.cache_clear()
+    before = program_store._machine()
+    monkeypatch.setattr(program_store.metadata, "version", lambda name: f"another {name}")
+    program_store._machine.cache_clear()
+    assert set(program_store._machine()) - set(before) == {"another flax"}
+    program_store._machine.cache_clear()
+
+
+def test_stored_programs_depend_on_every_module_that_is_compiled() -> None:
+    choosing = {"minilm_jax.runtime.devices", "minilm_jax.runtime.program_choice", "minilm_jax.runtime.program_store"}
+    compiled, found = {"minilm_jax.nn.embedding", "minilm_jax.runtime.compiler"}, set()
+    while compiled:
+        found |= compiled
+        compiled = {name for module in compiled for name in own_imports(modules()[module])} - found - choosing
+    package = ROOT / "minilm_jax"
+    assert [*program_store.SOURCES] == sorted(str(modules()[name].relative_to(package)) for name in found)
+
+
 def test_program_is_not_stored_without_a_cache(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_store, "atomic_write", fail_if_called)
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
@@ -89,14 +121,12 @@ def test_unwritable_cache_does_not_stop_the_computation(
 
 
 def test_unknown_compiler_option_is_dropped(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
+    monkeypatch.setattr(compiler, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
     assert Programs(tiny_params, TINY)(BATCH).shape == (2, TINY.hidden_size)
 
 
 def test_concurrent_threads_compile_a_shape_once(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[object] = []
-    compile_ = programs._compiled
-    monkeypatch.setattr(programs, "_compiled", lambda *arguments: (made.append(1), compile_(*arguments))[1])
+    made = record_compilations(monkeypatch)
     program = Programs(tiny_params, TINY)
     threads = [threading.Thread(target=program, args=(BATCH,)) for _ in range(4)]
     for thread in threads:
@@ -109,7 +139,7 @@ def test_concurrent_threads_compile_a_shape_once(tiny_params: Params, monkeypatc
 def test_failed_compilation_raises_error_and_is_retried(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Programs(tiny_params, TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(programs, "_compiled", fail_if_called)
+        patch.setattr(Compiler, "_compile", fail_if_called)
         with pytest.raises(AssertionError, match="compiled again"):
             program(BATCH)
     assert program(BATCH).shape == (2, TINY.hidden_size)
@@ -119,20 +149,17 @@ def test_frequent_shape_is_recompiled_with_blocked_kernels(
     cache: Path, blockable_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
-    made: list[str] = []
-    compiled = programs._compiled
-    monkeypatch.setattr(programs, "_compiled", lambda name, *rest: (made.append(name), compiled(name, *rest))[1])
+    made = record_compilations(monkeypatch)
     program = Programs(blockable_params, BLOCKABLE)
     vectors = [np.asarray(program(BATCH)) for _ in range(5)]
     for thread in threading.enumerate():
-        if thread.name.endswith("(_quicken)"):
+        if thread.name == "minilm-jax-upgrade":
             thread.join()
     vectors += [np.asarray(program(BATCH)) for _ in range(5)]
     # Without blocked kernels, nothing is compiled again.
-    packed = cpu_params.packed(cpu_params.arranged(blockable_params))
-    assert made == ["embed"] + ["packed_embed"] * (
-        packed is not None and cpu_params.suits(packed, BATCH.input_ids.size)
-    )
+    blocked = cpu_params.with_blocked_kernels(cpu_params.prepare_for_cpu(blockable_params))
+    works = blocked is not None and cpu_params.blocked_kernels_work(blocked, BATCH.input_ids.size)
+    assert made == ["embed"] + ["blocked_embed"] * works
     np.testing.assert_allclose(vectors, np.broadcast_to(vectors[0], (10, *vectors[0].shape)), atol=UNIT_VECTORS)
     assert len(list(cache.iterdir())) == 1
 
@@ -179,9 +206,6 @@ def test_program_from_the_xla_cache_is_stored_completely(tmp_path: Path) -> None
     code = f"""if True:
         import jax
         import minilm_jax as mj
-        from minilm_jax.nn import cpu_params as cpu_params
-        from minilm_jax.nn import processor
-        from minilm_jax.runtime import program_store
         from minilm_jax.runtime import programs
         from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH
         mj.enable_compilation_cache({str(tmp_path)!r})

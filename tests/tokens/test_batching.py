@@ -15,8 +15,8 @@ from minilm_jax.tokens.batching import (
     Shape,
     bucket_length,
     choose_lengths,
-    pieces,
     plan,
+    split_rows,
 )
 from tests.helpers.token_ids import ragged
 
@@ -28,10 +28,10 @@ from tests.helpers.token_ids import ragged
     st.sets(st.tuples(st.sampled_from([1, 2, 16, 64]), st.sampled_from(LENGTH_BUCKETS))),
 )
 def test_plan_puts_every_text_in_exactly_one_batch_that_fits_it(
-    lengths: list[int], batch_size: int | None, streams: int, compiled: set[Shape]
+    lengths: list[int], batch_size: int | None, workers: int, compiled: set[Shape]
 ) -> None:
     seen: list[int] = []
-    for rows, (b, t) in plan(np.array(lengths, np.int32), batch_size, streams=streams, compiled=compiled):
+    for rows, (b, t) in plan(np.array(lengths, np.int32), batch_size, workers=workers, compiled=compiled):
         assert 0 < len(rows) <= b
         assert max(lengths[row] for row in rows) <= t
         assert t in LENGTH_BUCKETS
@@ -52,8 +52,8 @@ def test_plan_shapes_have_a_power_of_two_rows_within_the_token_budget() -> None:
         shape
         for length in LENGTH_BUCKETS
         for count in range(1, 300)
-        for streams in (1, 2, 8)
-        for _, shape in plan(np.full(count, length, np.int32), streams=streams)
+        for workers in (1, 2, 8)
+        for _, shape in plan(np.full(count, length, np.int32), workers=workers)
     }
     # For each length: every power of two of rows within the token budget.
     assert shapes <= {(1 << k, t) for t in LENGTH_BUCKETS for k in range(max(1, TOKEN_BUDGET // t).bit_length())}
@@ -93,8 +93,8 @@ def test_choose_lengths_finds_the_cheapest_lengths(lengths: list[int], compiled:
 def test_plan_gives_every_worker_a_batch() -> None:
     lengths = np.full(256, 16, np.int32)
     assert [shape for _, shape in plan(lengths)] == [(64, 16)] * 4
-    assert [shape for _, shape in plan(lengths, streams=2)] == [(32, 16)] * 8
-    assert [shape for _, shape in plan(lengths, streams=64)] == [(16, 16)] * 16
+    assert [shape for _, shape in plan(lengths, workers=2)] == [(32, 16)] * 8
+    assert [shape for _, shape in plan(lengths, workers=64)] == [(16, 16)] * 16
 
 
 def test_pad_fills_ids_and_mask_row_by_row() -> None:
@@ -114,9 +114,9 @@ def test_bucket_length_is_the_smallest_bucket_that_fits(length: int, bucket: int
 @pytest.mark.parametrize(
     ("shape", "parts"), [((4, 16), 1), ((8, 256), 2), ((16, 512), 8), ((12, 512), 4), ((7, 512), 1), ((1, 512), 1)]
 )
-def test_pieces_splits_a_large_batch_by_rows(shape: Shape, parts: int) -> None:
+def test_split_rows_splits_a_large_batch_by_rows(shape: Shape, parts: int) -> None:
     ids = np.arange(shape[0] * shape[1]).reshape(shape)
-    parts_found = pieces(Batch(ids, np.ones_like(ids)))
+    parts_found = split_rows(Batch(ids, np.ones_like(ids)))
     assert [part.input_ids.shape for part in parts_found] == [(shape[0] // parts, shape[1])] * parts
     assert all(part.token_type_ids is None for part in parts_found)
     np.testing.assert_array_equal(np.vstack([part.input_ids for part in parts_found]), ids)

@@ -1,4 +1,4 @@
-"""Which of two programs for the same thing is faster on the device at hand: measured, and checked before it is used."""
+"""The faster of two programs with the same result on the current device: compared first, then timed."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 
 Program: TypeAlias = Callable[[AnyBatch], Array]
 
-# Of the largest element. bfloat16 rounds to 2**-8, and six layers of it leave a third of that in a unit vector.
+# Relative to the largest element. bfloat16 rounds to 2**-8, and six layers leave a third of that in a unit vector.
 _HALF_TOLERANCE = 2**-6
 _TRIES = 5
 
 
-def faster(trusted: Program, other: Program, batch: AnyBatch) -> Program:
-    """Returns the other program if it is faster on this batch and, to what 16 bits can tell, computes the same."""
-    wanted, found = (np.asarray(program(batch), np.float32) for program in (trusted, other))
-    if not np.allclose(found, wanted, atol=_HALF_TOLERANCE * np.abs(wanted).max()):
+def faster_program(trusted: Program, other: Program, batch: AnyBatch) -> Program:
+    """Return the other program if it is faster on this batch and its result is equal within 16-bit precision."""
+    expected, found = (np.asarray(program(batch), np.float32) for program in (trusted, other))
+    if not np.allclose(found, expected, atol=_HALF_TOLERANCE * np.abs(expected).max()):
         return trusted
     return min(trusted, other, key=lambda program: _seconds(program, batch))
 

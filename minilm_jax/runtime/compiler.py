@@ -1,0 +1,134 @@
+"""`Compiler`: a program that computes `embed` for batches of one shape, from disk or by XLA."""
+
+import contextlib
+import ctypes
+import dataclasses
+import functools
+import threading
+import uuid
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from minilm_jax.config import EncoderConfig
+from minilm_jax.nn.blocked_kernels import without_cache_warning
+from minilm_jax.nn.cpu_params import blocked_kernels_work, prepare_for_cpu, with_blocked_kernels
+from minilm_jax.nn.params import Params, flatten
+from minilm_jax.runtime import program_store
+from minilm_jax.runtime.devices import DeviceGroup
+from minilm_jax.runtime.program_choice import Program, faster_program
+from minilm_jax.tokens.packed_rows import AnyBatch
+
+# LLVM uses only half of each AVX-512 register by default; int8 is 7 % faster with the full width.
+_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
+
+
+class Compiler:
+    """Makes programs for one model on one group of devices.
+
+    Attributes:
+        params: The parameter tree as it is computed with, on its devices.
+        devices: The devices.
+        computed_in: The dtype that is multiplied, which is not always the precision asked for.
+    """
+
+    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup) -> None:
+        """Copy the params to the devices, in the form that is fastest there.
+
+        Args:
+            params: The parameter tree.
+            config: The encoder's config.
+            devices: The devices.
+        """
+        self.params = devices.replicate(prepare_for_cpu(params) if devices.on_cpu else params)
+        self.devices, self._config = devices, config
+        kernel = next(leaf for path, leaf in flatten(self.params).items() if path.endswith(".dense.kernel"))
+        # Accelerators multiply int8 kernels in bfloat16, see `nn.dense`.
+        self.computed_in = "bfloat16" if kernel.dtype == jnp.int8 and not devices.on_cpu else str(kernel.dtype)
+        self._blocking = threading.Lock()
+
+    def compile(self, batch: AnyBatch) -> Program:
+        """Return a program for batches of this shape.
+
+        If programs are stored, it comes from disk or is stored there, so that the next process starts at once.
+        Otherwise it uses blocked kernels, which are faster but cannot be stored.
+        """
+        if not self._is_stored(batch) and (blocked := self._compile_blocked(batch)) is not None:
+            return blocked
+        first, *others = self.configs
+        program = functools.partial(self._load_or_compile(batch, first), self.params)
+        for config in others:
+            with contextlib.suppress(Exception):  # A kernel may not support the device or the shape.
+                other = functools.partial(self._load_or_compile(batch, config), self.params)
+                program = faster_program(program, other, batch)
+        return program
+
+    def upgrade(self, batch: AnyBatch) -> Program | None:
+        """Return a program with blocked kernels in place of a stored one, or None if there is none."""
+        return self._compile_blocked(batch) if self._is_stored(batch) else None
+
+    @property
+    def configs(self) -> list[EncoderConfig]:
+        """The config, followed by variants that compute the same and may be faster here."""
+        try_cudnn = self.devices.platform == "gpu" and self.computed_in != "float32"
+        return [self._config] + [dataclasses.replace(self._config, attention_implementation="cudnn")] * try_cudnn
+
+    def _is_stored(self, batch: AnyBatch) -> bool:
+        return program_store.path_of(self.params, batch, self._config) is not None
+
+    def _load_or_compile(self, batch: AnyBatch, config: EncoderConfig) -> Any:
+        path = program_store.path_of(self.params, batch, config)
+        if path is None:
+            return self._compile("embed", self.params, batch, config)
+        if (program := program_store.load(path, self.params, batch)) is None:
+            program = self._compile("embed", self.params, batch, config)
+            if not program_store.store(program, path, self.params, batch):
+                # A program that XLA read from its own cache cannot be written again; under a new name it is compiled.
+                program = self._compile(f"embed_{uuid.uuid4().hex}", self.params, batch, config)
+                program_store.store(program, path, self.params, batch)
+        return program
+
+    def _compile_blocked(self, batch: AnyBatch) -> Program | None:
+        with self._blocking:  # Kernels are blocked and tried once, by one thread.
+            params = self._blocked_params
+            if params is None or not blocked_kernels_work(params, np.size(batch.input_ids)):
+                return None
+        return functools.partial(self._compile("blocked_embed", params, batch, self._config), params)
+
+    @functools.cached_property
+    def _blocked_params(self) -> Params | None:
+        # XLA cannot split blocked kernels over devices.
+        return with_blocked_kernels(self.params) if self.devices.on_cpu and self.devices.count == 1 else None
+
+    def _compile(self, name: str, params: Params, batch: AnyBatch, config: EncoderConfig) -> Any:
+        # Imported here, as a program from disk needs neither flax nor the encoder.
+        from minilm_jax.nn.embedding import embed
+
+        halves = not self.devices.on_cpu and self.computed_in != "float32"
+
+        def named(params: Params, batch: AnyBatch) -> Array:
+            vectors = embed(params, batch, config)
+            return vectors.astype(jnp.float16) if halves else vectors
+
+        named.__name__ = name
+        lowered = jax.jit(named).lower(params, batch)
+        with without_cache_warning():
+            program = _compile_with(lowered, _CPU_OPTIONS if self.devices.on_cpu else {})
+        _free_compiler_memory()
+        return program
+
+
+def _compile_with(lowered: jax.stages.Lowered, options: dict[str, str | bool]) -> Any:
+    if options:
+        with contextlib.suppress(Exception):  # Other versions of XLA may not know the options; the error type varies.
+            return lowered.compile(compiler_options=options)
+    return lowered.compile()
+
+
+def _free_compiler_memory() -> None:
+    """Return the compiler's memory to the system; the C library would keep a third of the process's memory."""
+    with contextlib.suppress(OSError, AttributeError):  # Only glibc has this function.
+        ctypes.CDLL(None).malloc_trim(0)
