@@ -25,7 +25,6 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 SOURCES = (
     "config.py",
     "errors.py",
-    "nn/__init__.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",
     "nn/cpu_params.py",

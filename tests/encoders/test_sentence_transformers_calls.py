@@ -1,5 +1,6 @@
 """The sentence-transformers API: results and errors. `make test-peers` compares them with the original."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +39,9 @@ def test_sentence_transformers_constructor_calls_work(encoder: mj.SentenceEncode
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"trust_remote_code": True}, "trust_remote_code is not supported: no code is loaded"),
-        ({"model_kwargs": {"torch_dtype": "float16"}}, "precision and max_seq_length are what can be chosen"),
-        ({"cache_dri": "x"}, "no keyword 'cache_dri' here. Did you mean 'cache_dir'"),
+        ({"trust_remote_code": True}, "trust_remote_code is not supported: model folders are never a source of code"),
+        ({"model_kwargs": {"torch_dtype": "float16"}}, "precision and max_seq_length are the available settings"),
+        ({"cache_dri": "x"}, "unknown keyword 'cache_dri'. Did you mean 'cache_dir'"),
         ({"device": "mps"}, "device is 'mps', but jax computes on"),
         ({"max_seq_length": 513}, "513; the model has 512 positions"),
     ],
@@ -58,7 +59,7 @@ def test_params_without_config_and_tokenizer_raise_error(encoder: mj.SentenceEnc
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"normalize": True}, "no keyword 'normalize' here. Did you mean 'normalize_embeddings'"),
+        ({"normalize": True}, "unknown keyword 'normalize'. Did you mean 'normalize_embeddings'"),
         ({"pool": {"input": 1}}, "pool is not supported"),
         ({"chunk_size": 5}, "chunk_size is not supported"),
         ({"device": ["cpu", "cpu"]}, "device is "),
@@ -156,7 +157,7 @@ def test_tokenize_returns_the_fields_of_a_batch(encoder: mj.SentenceEncoder) -> 
     features = encoder.tokenize(TEXTS)
     assert {name: values.shape for name, values in features.items()} == dict.fromkeys(mj.Batch._fields, (3, 8))
     assert close(mj.embed(encoder.params, mj.Batch(**features)), encoder.encode(TEXTS))
-    with pytest.raises(mj.InputError, match="no text"):
+    with pytest.raises(mj.InputError, match="texts is empty"):
         encoder.tokenize([])
 
 
@@ -172,7 +173,8 @@ def test_similarity_uses_the_chosen_function(encoder: mj.SentenceEncoder, monkey
 
 
 def test_encode_stream_takes_texts_as_needed(encoder: mj.SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilm_jax.runtime.devices._CPU_CHUNK", 4)
+    small = dataclasses.replace(encoder._engine.devices, chunk=4)
+    monkeypatch.setattr(encoder._engine, "devices", small)
     taken = 0
 
     def endless() -> Iterator[str]:

@@ -86,7 +86,7 @@ def test_tokenize_returns_a_padded_batch() -> None:
 
 
 def test_tokenize_of_empty_list_raises_error() -> None:
-    with pytest.raises(mj.InputError, match="no text"):
+    with pytest.raises(mj.InputError, match="texts is empty"):
         mj.tokenize([])
 
 
