@@ -1,6 +1,7 @@
-"""Imports run one way, onnx and the converter stay optional, and importing the package is cheap."""
+"""Imports run one way, onnx and the converter stay optional, and test modules share code only through helpers."""
 
 import graphlib
+import re
 import subprocess
 import sys
 
@@ -70,6 +71,12 @@ def test_only_the_separate_process_evaluates_graphs() -> None:
     # That process evaluates only trusted graphs with onnx, see `choose_runtime`.
     users = [path.name for path in (ROOT / "convert").rglob("*.py") if "ReferenceEvaluator" in path.read_text("utf-8")]
     assert users == ["graph_runner.py"]
+
+
+def test_no_file_imports_a_test_module_or_conftest() -> None:
+    tested = re.compile(r"(tests\.(\w+\.)*)?(test_\w+|conftest)(\.|$)")
+    files = [path for folder in ("tests", "benchmarks", "notebooks") for path in (ROOT / folder).rglob("*.py")]
+    assert [(str(path), name) for path in files for name in imports(path) if tested.match(name)] == []
 
 
 def test_importing_the_package_imports_no_heavy_dependency() -> None:
