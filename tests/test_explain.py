@@ -78,7 +78,7 @@ def test_contributions_are_of_whole_words_as_written_in_the_text(encoder: mj.Sen
     assert all(text[word.start : word.end] == word.word for word in words)
 
 
-def test_contributions_of_an_empty_and_of_a_truncated_text(encoder: mj.SentenceEncoder) -> None:
+def test_contributions_cover_only_the_words_that_are_embedded(encoder: mj.SentenceEncoder) -> None:
     assert word_contributions(encoder, "", "sleep") == []
     short = mj.SentenceEncoder(encoder.params, encoder.config, encoder.tokenizer, max_seq_length=12)
     assert [word.word for word in word_contributions(short, "nap " * 300, "sleep")] == ["nap"] * 10

@@ -12,10 +12,10 @@ from minilm_jax.config import Precision
 
 
 class FakeModel:
-    """Embeds a text as its length and a constant.
+    """Model whose vector of a text is the length of the text and a constant.
 
     Attributes:
-        constant: Two models agree if it is the same.
+        constant: The second component of each vector; models with equal constants agree.
     """
 
     def __init__(self, constant: float) -> None:

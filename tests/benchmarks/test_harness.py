@@ -1,4 +1,4 @@
-"""The harness of the benchmarks: processes, turns, comparison, stored results and pages; never how fast anything is."""
+"""The harness of the benchmarks: processes, turns, comparison, stored results and pages. No test depends on speed."""
 
 import os
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def test_rounded_vectors_agree_by_their_cosine_at_any_length() -> None:
         agreement(ours, ours[::-1], "int8", 0.9)
 
 
-def test_measuring_one_precision_again_keeps_the_others() -> None:
+def test_measuring_one_precision_again_keeps_the_results_of_the_others() -> None:
     def level(precision: str, value: float) -> LevelResults:
         result = Result("work", precision, OURS, "s", [value])
         return LevelResults({}, [f"peer, {precision}: note {value}"], [result])

@@ -40,7 +40,7 @@ def test_tokenizer_truncated_anywhere_raises_error(tmp_path: Path) -> None:
 @given(st.binary(max_size=2_000))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 def test_tokenizer_of_random_bytes_raises_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    # Not in the base folder: a converter in another test's folder would find the tokenizer in its parent folder.
+    # A subfolder, because the converter also looks for a tokenizer in the parent of its folder: that of other tests.
     path = tmp_path_factory.getbasetemp() / "any-bytes" / "tokenizer.json"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)

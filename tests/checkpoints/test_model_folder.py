@@ -64,7 +64,7 @@ def test_saving_rounded_params_raises_error(tiny: mj.SentenceEncoder, tmp_path: 
     assert not (tmp_path / "model").exists()
 
 
-def test_settings_are_read_with_defaults(tmp_path: Path) -> None:
+def test_missing_settings_have_default_values(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
     write_json(
         tmp_path / SETTINGS, {"prompts": {"query": "q: ", "none": None}, "truncate_dim": None, "model_type": "other"}

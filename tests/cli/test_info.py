@@ -92,7 +92,7 @@ def test_outdated_packages_and_unused_accelerators_are_found(tmp_path: Path, mon
     assert facts["unused"] == [("an NVIDIA GPU", "jax[cuda12]")]
 
 
-def test_missing_platform_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdict_explains_a_missing_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("Unknown backend 'tpu'\nmore")
 

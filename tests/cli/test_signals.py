@@ -1,4 +1,4 @@
-"""Early ends of a command: a closed pipe, or a signal, after which no partial output file remains."""
+"""Commands that are ended early by a closed pipe or a signal; no partial output file remains."""
 
 import json
 import os

@@ -135,13 +135,13 @@ def test_symbolic_link_in_the_middle_of_the_path_is_rejected(external: Path) -> 
         read_onnx(external)
 
 
-def test_bytes_used_by_too_many_tensors_are_rejected(tmp_path: Path) -> None:
+def test_external_bytes_shared_by_too_many_tensors_are_rejected(tmp_path: Path) -> None:
     model = onnx.ModelProto()
     model.graph.node.add(op_type="Identity", input=["0"], output=["y"])
     for index in range(10):
         tensor = model.graph.initializer.add(name=str(index), data_type=onnx.TensorProto.FLOAT, dims=[2**20])
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        # Of two locations the last one is used, for the limit too.
+        # If a tensor has two locations, the last one is used and counted.
         tensor.external_data.add(key="location", value="missing.bin")
         tensor.external_data.add(key="location", value="shared.bin")
     (tmp_path / "shared.bin").write_bytes(bytes(2**22))

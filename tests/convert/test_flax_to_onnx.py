@@ -105,7 +105,7 @@ def test_reduced_precision_converts_back_to_the_rounded_weights(precision: OnnxP
         found = flatten(conversion.params)[path]
         stored = conversion.layout.weights[path].stored
         assert stored in (("float16",) if precision == "float16" else ("int8", "float32"))
-        # Half a step: 127 steps up to the largest value in int8, 11 bits in float16.
+        # A weight is off by half a step at most: int8 has 127 steps up to the largest value, float16 has 11 bits.
         step = np.abs(leaf).max() / 254 if stored == "int8" else np.abs(leaf).max() * 2.0**-11
         np.testing.assert_allclose(found, leaf, rtol=ROUND_TRIP_RTOL, atol=0 if stored == "float32" else step * 1.001)
 

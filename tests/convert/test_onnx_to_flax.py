@@ -33,7 +33,7 @@ def largest_difference(conversion: Conversion) -> float:
 
 
 @pytest.mark.parametrize("path", EXPORTED, ids=lambda path: path.name.removesuffix(".onnx.gz"))
-def test_graph_of_every_exporter_gives_the_same_bits(path: Path, weights: Weights) -> None:
+def test_graph_of_every_exporter_gives_bit_identical_weights(path: Path, weights: Weights) -> None:
     model = hydrate(path, weights)
     check_model(model)
     conversion = convert(model)
@@ -43,7 +43,7 @@ def test_graph_of_every_exporter_gives_the_same_bits(path: Path, weights: Weight
     assert largest_difference(conversion) < RUNTIMES_AGREE
 
 
-def test_published_file_gives_the_same_bits(weights: Weights, tmp_path: Path) -> None:
+def test_published_file_gives_bit_identical_weights(weights: Weights, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(hydrate(HUB, weights).SerializeToString())
     source = read_onnx(path)
@@ -52,7 +52,7 @@ def test_published_file_gives_the_same_bits(weights: Weights, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["ts11-eager", "ts11-eager-pooler"])
-def test_graph_upgraded_to_opset_16_gives_the_same_bits(name: str, weights: Weights) -> None:
+def test_graph_upgraded_to_opset_16_gives_bit_identical_weights(name: str, weights: Weights) -> None:
     upgraded = version_converter.convert_version(hydrate(HUB.with_name(f"{name}.onnx.gz"), weights), 16)
     conversion = convert(upgraded)
     assert upgraded.opset_import[0].version == 16
@@ -60,7 +60,7 @@ def test_graph_upgraded_to_opset_16_gives_the_same_bits(name: str, weights: Weig
 
 
 @pytest.mark.parametrize("name", ["hub", "ts14-eager-pooler-unfolded", "dynamo23-sdpa"])
-def test_names_in_the_graph_do_not_matter(name: str, weights: Weights) -> None:
+def test_names_in_the_graph_do_not_change_the_weights(name: str, weights: Weights) -> None:
     assert same_bits(convert(anonymous(hydrate(HUB.with_name(f"{name}.onnx.gz"), weights))).params, weights)
 
 

@@ -120,7 +120,7 @@ def test_form_of_the_real_model_converts_to_its_weights(
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8"])
-def test_verification_reports_the_cost_of_quantization(name: str, weights: Weights, tmp_path: Path) -> None:
+def test_verification_reports_the_accuracy_lost_by_quantization(name: str, weights: Weights, tmp_path: Path) -> None:
     conversion = convert(read_onnx(FORMS[name](exported(weights, tmp_path))).model)
     cost = conversion.verification.as_stored["last_hidden_state"]
     # Token vectors of random ids are harder to quantize than those of text; 0.9899 and 0.978 were measured.

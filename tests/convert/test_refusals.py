@@ -222,8 +222,8 @@ def test_file_in_another_format_is_rejected(tmp_path: Path, content: bytes) -> N
     check_rejected(tmp_path, content, r"model\.onnx")
 
 
-def test_search_in_a_complex_graph_is_stopped(tiny_params: Params, tmp_path: Path) -> None:
-    # One search per Softmax, each over all the Add nodes.
+def test_graph_that_is_too_complex_to_search_is_rejected(tiny_params: Params, tmp_path: Path) -> None:
+    # The converter searches from each Softmax, and every search visits all the Add nodes.
     model, size = tiny_model(tiny_params), 2_000
     for index in range(size):
         before = f"a{index - 1}" if index else "input_ids"
@@ -241,7 +241,7 @@ def test_search_in_a_complex_graph_is_stopped(tiny_params: Params, tmp_path: Pat
         ([4, 8], 99, "has the ONNX type 99"),
     ],
 )
-def test_input_that_cannot_be_fed_is_rejected(
+def test_graph_input_of_unsupported_size_or_type_is_rejected(
     tiny_params: Params, sizes: list[int], data_type: int, message: str
 ) -> None:
     model = tiny_model(tiny_params)

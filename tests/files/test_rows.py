@@ -43,7 +43,7 @@ def test_interleaved_csv_readers_keep_their_own_limits() -> None:
     assert next(limited) == Row(3, ["b"])
 
 
-def test_unclosed_quote_costs_only_the_rows_up_to_the_limit() -> None:
+def test_unclosed_quote_loses_only_the_rows_up_to_the_limit() -> None:
     lines = ["a\n", '"open\n', *(f"{i}\n" for i in range(100))]
     header, bad, *rest = csv_rows(iter(lines), 50)
     assert header.values == ["a"]

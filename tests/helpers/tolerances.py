@@ -25,7 +25,7 @@ _OLD_PRODUCTS = 1 if jax.__version_info__ >= (0, 10) else 3
 GOLDEN_HIDDEN_STATES = 1e-5 * _OLD_PRODUCTS
 # Unit vectors and tanh outputs: reordered sums of terms well under 1.
 GOLDEN_VECTORS = 1e-6 * _OLD_PRODUCTS
-# Reference values that were printed with four decimals, and with five of which some were truncated.
+# Reference values printed with four decimals, and with five decimals, some of them truncated and not rounded.
 FOUR_DECIMALS = 5e-5
 FIVE_DECIMALS_TRUNCATED = 1e-5
 # Values printed with six decimals: half a unit of the last decimal, and reordered float32 sums.
@@ -35,7 +35,7 @@ STORED_FLOAT64_RELATIVE = 2**-24
 STORED_FLOAT64 = 1e-9
 
 # Distance of a unit vector from its golden one, by precision. The largest measured on a CPU over all golden texts were
-# 2e-6 (the order of float32 sums), and 0.012, 0.0015 and 0.10 (the few digits of the others).
+# 2e-6 in float32 (order of sums), 0.012 in bfloat16, 0.0015 in float16, and 0.10 in int8 (rounding).
 GOLDEN_DISTANCE: dict[Precision, float] = {"float32": 4e-6, "bfloat16": 0.018, "float16": 0.0022, "int8": 0.15}
 # Smallest and mean cosine with float32 over the golden texts, many of which are unusual on purpose. Measured: bfloat16
 # 0.99994 and 0.99998, float16 0.9999992 and 0.9999998, int8 0.9907 and 0.9976 (0.9970 and 0.9990 on 2,000 sentences of
@@ -50,7 +50,7 @@ FLOAT32_COSINES: dict[Precision, tuple[float, float]] = {
 OTHER_BATCH_COSINE: dict[Precision, float] = {"bfloat16": 0.9999, "float16": 0.999999, "int8": 0.999}
 # Smallest cosine with float32 over a few golden texts in the forms of params that accelerators compute with.
 ACCELERATOR_COSINE: dict[Precision, float] = {"bfloat16": 0.9999, "float16": 0.999999, "int8": 0.995}
-# What rounding to 16 bits adds to that when unit vectors are copied from an accelerator.
+# Additional loss of cosine because unit vectors are rounded to 16 bits for the copy from an accelerator.
 COPY_IN_16_BITS = 2e-4
 # Smallest cosine with float32 of a tiny model in bfloat16 or int8.
 TINY_COSINE = 0.999
@@ -75,7 +75,7 @@ ATTENTION_WEIGHTS_INT8 = 0.05
 CONTRIBUTION_SUM = 2e-3
 # Smallest cosine of an int8 vector with the float32 vector of the same text.
 MIN_INT8_COSINE = 0.99
-# Unit vectors from another runtime, of which one pads all texts to 256 tokens.
+# Unit vectors from other runtimes, one of which pads all texts to 256 tokens.
 OTHER_RUNTIME_VECTORS = 1e-5
 # Scores of vectors with 384 components, float32 sums in another order than in torch.
 TORCH_SCORES = 1e-5
@@ -86,9 +86,9 @@ TORCH_MANHATTAN = 2e-5
 # Fraction of int8 levels that can be off by one, because the float32 vectors differ by 1e-7.
 INT8_LEVELS_OFF_BY_ONE = 1e-3
 
-# Outputs of the real model in two float32 runtimes; about 3e-6 was measured.
+# Outputs of the real model in two float32 runtimes; the largest difference measured was about 3e-6.
 RUNTIMES_AGREE = 1e-5
-# Relative error of a weight from which a scale that a tool had folded into it was divided out: one rounding each way.
+# Relative error of a weight that a tool multiplied by a scale and the converter divides by it: one rounding each.
 FOLDED_SCALE_RTOL = 1e-6
 # Relative error of a value that was divided and multiplied by the same scale.
 ROUND_TRIP_RTOL = 1e-6

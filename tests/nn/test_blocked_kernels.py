@@ -37,7 +37,8 @@ def product_is_exact(kind: str, rows: int, size: tuple[int, int]) -> bool:
 def test_blocked_products_are_exact(kind: str, rows: int) -> None:
     exact = {size for size in SIZES if product_is_exact(kind, rows, size)}
     assert {size for size in SIZES if products_are_exact(rows, frozenset([(size, np.dtype(KINDS[kind]))]))} == exact
-    # With AMX, oneDNN orders bfloat16 blocks by the number of threads too, so that some products are wrong, and unused.
+    # With AMX, the order of bfloat16 blocks also depends on the number of threads, so some products are wrong.
+    # `products_are_exact` detects these, and they are not used.
     assert exact == set(SIZES) or (kind == "bfloat16" and processor.supports("amx_bf16"))
 
 
@@ -74,7 +75,7 @@ def test_check_detects_a_wrong_block_order(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_check_detects_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked_kernels, "_TARGET", "no_such_function")
-    # JAX has not traced this size yet.
+    # No other test has 63 rows, so JAX traces this product again.
     assert not products_are_exact(63, frozenset([((128, 128), np.dtype(np.float32))]))
 
 

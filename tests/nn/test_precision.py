@@ -26,7 +26,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
     return request.param
 
 
-def test_precision_is_close_to_float32(precision: Precision, encoder: mj.SentenceEncoder) -> None:
+def test_vectors_in_each_precision_are_close_to_float32(precision: Precision, encoder: mj.SentenceEncoder) -> None:
     cast = mj.SentenceEncoder(
         mj.cast(encoder.params, precision), encoder.config, encoder.tokenizer, encoder.max_seq_length
     )

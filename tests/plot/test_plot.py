@@ -53,7 +53,7 @@ def test_heatmap_shows_the_matrix_with_texts_and_values() -> None:
     assert drawn(ax)
 
 
-def test_heatmap_labels_many_texts_and_numbers_very_many() -> None:
+def test_heatmap_shows_many_texts_as_labels_and_very_many_as_row_numbers() -> None:
     ax = plot.similarity_heatmap(np.eye(50), [f"text {i}" for i in range(50)])
     assert labels(ax.yaxis)[49] == "text 49"
     assert not ax.texts

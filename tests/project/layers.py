@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.helpers.paths import ROOT
 
-# Packages stand for all their modules, unless a longer name is listed too.
+# A package covers all its modules, except those that are listed themselves.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("minilm_jax", "minilm_jax.errors", "minilm_jax.config", "minilm_jax.progress", "minilm_jax.atomic_files"),
     ("minilm_jax.converter", "minilm_jax.files", "minilm_jax.tokens"),
@@ -34,7 +34,7 @@ _LAYER_OF = {name: index for index, names in enumerate(LAYERS) for name in names
 
 
 def layer(module: str) -> int:
-    """Return the index of a module's layer: that of the longest name listed that contains it."""
+    """Return the index of the layer that lists a module or, if none does, its innermost listed package."""
     name = module
     while name not in _LAYER_OF:
         name, _, last = name.rpartition(".")
@@ -51,7 +51,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, *, at_import_time: bool = False) -> set[str]:
-    """Return the names that a file imports; on request only those at the top level, which importing it runs."""
+    """Return the names that a file imports; with `at_import_time`, only by its top-level statements."""
     tree = ast.parse(path.read_text("utf-8"))
     return {name for node in (tree.body if at_import_time else ast.walk(tree)) for name in _imported(node)}
 

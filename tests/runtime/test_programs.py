@@ -1,4 +1,4 @@
-"""Compiled programs: one per shape, stored on disk, and never reused where they do not fit."""
+"""Compiled programs: one per shape, stored on disk, and never reused for another shape, source or machine."""
 
 import dataclasses
 import shutil
@@ -194,7 +194,7 @@ def test_bfloat16_params_are_computed_in_the_faster_dtype(
         ("", False),
     ],
 )
-def test_bfloat16_is_faster_only_on_amd_with_avx512_bf16(
+def test_bfloat16_counts_as_faster_only_on_amd_with_avx512_bf16(
     monkeypatch: pytest.MonkeyPatch, described: str, faster: bool
 ) -> None:
     monkeypatch.setattr(processor, "description", lambda: described)

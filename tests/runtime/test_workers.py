@@ -76,7 +76,7 @@ def test_prefetch_takes_one_item_ahead() -> None:
     assert list(prefetch([])) == []
 
 
-def test_prefetch_raises_an_error_in_its_turn() -> None:
+def test_prefetch_raises_an_error_at_the_position_of_its_item() -> None:
     results = prefetch(1 // item for item in [1, 0, 1])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):

@@ -161,7 +161,7 @@ def test_files_found_in_a_folder_and_by_a_glob_are_embedded_once(job: Job, tmp_p
         (tmp_path / "in" / name).write_text("text\n1\n")
     job = dataclasses.replace(job, inputs=(*job.inputs, str(tmp_path / "in/*.parquet")), out=str(tmp_path / "in/out"))
     embed_corpus(job)
-    embed_corpus(job)  # The shards are below in/, but are not used as inputs.
+    embed_corpus(job)  # The output folder is inside in/, but its shards are not read as inputs.
     assert_complete(job, 10)
 
 

@@ -34,7 +34,7 @@ def test_rerun_skips_finished_shards_and_embeds_added_files(job: Job, caplog: py
     add_input(job, "a.csv", pa.table({"id": range(500, 900), "text": [str(i) for i in range(500, 900)]}))
     caplog.set_level(logging.INFO, "minilm_jax")
     with pytest.raises(InputError, match=r"started with another --keep"):
-        embed_corpus(job)  # The first file determines the types, and CSV has none.
+        embed_corpus(job)  # The first file determines the types of columns; those of a CSV file are strings.
     Path(job.inputs[0], "a.csv").unlink()
     add_input(job, "c.parquet", number_table(range(500, 900)))
     embed_corpus(job)

@@ -56,7 +56,7 @@ def test_add_appends_texts_and_embeds_only_new_ones(index, encoder):
     assert [hit["corpus_id"] for hit in index.search("Dogs bark.", top_k=2)] == [4, 6]
 
 
-def test_matching_embeds_only_new_texts(index, encoder):
+def test_matching_index_embeds_only_new_texts(index, encoder):
     changed = [TEXTS[2], "Dogs bark.", TEXTS[0]]
     other, embedded = count_embedded(encoder, lambda: index.matching(changed))
     assert embedded == 1

@@ -72,7 +72,7 @@ def test_lone_surrogate_raises_error_with_its_position(tokenizer: TextTokenizer)
         tokenizer(["fine", "\U0001f600", "abc\ud83d"])
 
 
-def test_limit_without_room_for_text_raises_error(tokenizer: TextTokenizer) -> None:
+def test_max_length_without_room_for_text_raises_error(tokenizer: TextTokenizer) -> None:
     with pytest.raises(mj.InputError, match="max_seq_length is 2"):
         tokenizer(["text"], 2)
 

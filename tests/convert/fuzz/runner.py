@@ -21,7 +21,7 @@ _HANG_SECONDS = 60
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A file that raised anything but an error of minilm_jax.
+    """Damaged file for which the converter raised an exception that is not an error of minilm_jax.
 
     Attributes:
         seed: Name of the valid file.

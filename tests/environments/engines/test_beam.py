@@ -57,7 +57,7 @@ def test_inference_args_are_passed_to_the_encoder(expected: list[NDArray[Any] | 
         assert_that(results, have_vectors([None if vector is None else vector[:8] for vector in expected]))
 
 
-def test_value_that_is_not_a_string_fails_alone() -> None:
+def test_value_that_is_not_a_string_fails_without_affecting_the_others() -> None:
     def check_failures(failures: Iterable[Any]) -> None:
         ((batch, (kind, message, _)),) = failures
         assert batch == [7]

@@ -1,4 +1,4 @@
-"""Ray on a local cluster: the same shards as with one process, also if workers or the run are killed."""
+"""Ray on a local cluster: the same shards as with one process, even if workers or the run are killed."""
 
 import contextlib
 import dataclasses

@@ -17,7 +17,7 @@ def connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def test_a_query_finds_the_nearest_text(connection: duckdb.DuckDBPyConnection) -> None:
+def test_query_finds_the_nearest_text(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE TABLE notes (body VARCHAR)")
     connection.executemany("INSERT INTO notes VALUES (?)", [[text] for text in TEXTS])
     nearest = "SELECT body FROM notes ORDER BY array_cosine_similarity(embed(body), embed(?)) DESC LIMIT 1"

@@ -17,7 +17,7 @@ from minilm_jax.integrations.mteb import MinilmJaxEncoder
 from tests.environments.integrations.texts import TEXTS
 from tests.helpers.tolerances import UNIT_VECTORS
 
-# From the same meaning to unrelated; a good encoder ranks the pairs in this order.
+# From equal meaning to unrelated. A good encoder ranks the pairs in this order.
 SCORED_PAIRS = {
     "sentence1": ["A man plays a guitar.", "A man plays a guitar.", "A man plays a guitar.", "A man plays a guitar."],
     "sentence2": ["A man is playing guitar.", "A woman plays the violin.", "A man eats pasta.", "Stocks fell sharply."],

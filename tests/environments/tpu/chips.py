@@ -50,12 +50,12 @@ class Cost:
         return cls(costs["flops"], costs["bytes accessed"], taken + memory.generated_code_size_in_bytes)
 
     def columns(self, needed: float) -> tuple[str, ...]:
-        """Return the ratio of FLOPs to those needed, and FLOPs, traffic and memory, as cells of a row."""
+        """Return four cells of a row: FLOPs divided by the FLOPs needed, GFLOP, GB of traffic, and GB of memory."""
         sizes = f"{self.flops / 1e9:,.0f}", f"{self.traffic / 1e9:.1f}", f"{self.memory / 1e9:.1f}"
         return f"{self.flops / needed:.3f}", *sizes
 
     def speeds(self, tokens: int, chip: Chip, precision: Precision) -> tuple[str, ...]:
-        """Return the tokens/s at the chip's peak FLOP/s and at its peak bandwidth, as cells of a row."""
+        """Return two cells of a row: tokens/s at the chip's peak FLOP/s, and at its peak bandwidth."""
         seconds = self.flops * _PASSES[precision] / chip.flops, self.traffic / chip.bandwidth
         return tuple(f"{tokens / each / 1e6:.1f} M" for each in seconds)
 

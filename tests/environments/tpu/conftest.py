@@ -1,4 +1,4 @@
-"""Settings to compile for TPUs without one, and the fixture that writes `docs/tpu.md`."""
+"""Settings for compiling on a machine without a TPU, and the fixture that writes `docs/tpu.md`."""
 
 import os
 from collections.abc import Iterator

@@ -54,7 +54,7 @@ def abstract_batch(rows: int, length: int, slots: int, sharding: NamedSharding) 
 
 @pytest.mark.parametrize(("precision", "length", "slots"), CASES)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_embed_fits_without_communication_or_unnecessary_work(
+def test_compiled_embed_fits_in_memory_without_communication_or_unnecessary_work(
     topology: str, precision: Precision, length: int, slots: int, params: Params, table: list[tuple[str, ...]]
 ) -> None:
     chips, chip, rows = mesh(topology), CHIPS[topology.partition(":")[0]], TOKENS_PER_CHIP // length
@@ -85,7 +85,7 @@ def test_communicates_detects_a_sum_over_chips() -> None:
     assert communicates(jax.jit(lambda x: x.sum(axis=0)).lower(x).compile())
 
 
-def test_exported_program_compiles(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
+def test_exported_program_compiles_without_unnecessary_work(tmp_path: Path, encoder: mj.SentenceEncoder) -> None:
     # An int8 program also contains code that only runs on a CPU.
     model = mj.SentenceEncoder(mj.cast(encoder.params, "int8"), encoder.config, encoder.tokenizer)
     save_exported(model, tmp_path / "a")
