@@ -64,8 +64,8 @@ assert all(comparison["largest_difference"] < 1e-5 for comparison in record["pro
 # %% [markdown]
 # ## Flax to ONNX
 #
-# `flax_to_onnx` writes a graph with opset 17 and dynamic batch size and length, in float32, float16 or int8. It reads each
-# file back and compares the outputs before it stores the file.
+# `flax_to_onnx` writes a graph with opset 17 and dynamic batch size and length, in float32, float16 or int8. It converts
+# the graph back and compares the result with the params before it writes the file.
 
 # %%
 files = {"downloaded": path}
@@ -80,7 +80,7 @@ for precision in ("float32", "float16", "int8"):
 # Other tools rewrite the graph and its weights. Three forms are created here from the float32 file:
 #
 # - *transposed*: PyTorch stores the kernel of a linear layer transposed, and some exports keep it so, with a `Transpose` node.
-# - *packed*: one matrix product computes query, key and value, whose kernels and biases are concatenated.
+# - *merged*: one matrix product computes query, key and value, whose kernels and biases are concatenated.
 # - *fused*: the optimizer of onnxruntime replaces groups of nodes by single ones.
 
 # %%
@@ -104,7 +104,7 @@ def transpose_kernels(model):
     model.graph.node.extend(nodes)
 
 
-def pack_attention(model):
+def merge_attention(model):
     """Compute query, key and value of a layer with one MatMul and one Add, and split the result."""
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     users = {name: node for node in model.graph.node for name in node.input if name in tensors}
@@ -112,8 +112,8 @@ def pack_attention(model):
         parts = [f"encoder.layer.{layer}.attention.self.{part}" for part in ("query", "key", "value")]
         products, sums = [users[f"{p}.kernel"] for p in parts], [users[f"{p}.bias"] for p in parts]
         for kind in ("kernel", "bias"):
-            packed = np.concatenate([tensors[f"{part}.{kind}"] for part in parts], axis=-1)
-            model.graph.initializer.append(numpy_helper.from_array(packed, f"qkv{layer}.{kind}"))
+            merged = np.concatenate([tensors[f"{part}.{kind}"] for part in parts], axis=-1)
+            model.graph.initializer.append(numpy_helper.from_array(merged, f"qkv{layer}.{kind}"))
         nodes = [
             helper.make_node("MatMul", [products[0].input[0], f"qkv{layer}.kernel"], [f"qkv{layer}.product"]),
             helper.make_node("Add", [f"qkv{layer}.product", f"qkv{layer}.bias"], [f"qkv{layer}"]),
@@ -126,7 +126,7 @@ def pack_attention(model):
             model.graph.node.remove(node)
 
 
-for name, rewrite in {"transposed": transpose_kernels, "packed": pack_attention}.items():
+for name, rewrite in {"transposed": transpose_kernels, "merged": merge_attention}.items():
     model = onnx.load(files["float32"])
     rewrite(model)
     onnx.checker.check_model(model)
@@ -138,7 +138,7 @@ files["fused"] = here / "fused.onnx"
 fused.save_model_to_file(str(files["fused"]))
 
 # %% [markdown]
-# Forms combine. Here onnxruntime converts the fused file to float16, and quantizes the packed file to 8 bits.
+# Forms combine. Here onnxruntime converts the fused file to float16, and quantizes the merged file to 8 bits.
 
 # %%
 from onnxruntime.quantization import quantize_dynamic
@@ -147,10 +147,10 @@ fused.convert_float_to_float16(keep_io_types=True)
 files["fused, float16"] = here / "fused-float16.onnx"
 fused.save_model_to_file(str(files["fused, float16"]))
 
-files["packed, quantized"] = here / "packed-quantized.onnx"
-quantize_dynamic(files["packed"], files["packed, quantized"])
+files["merged, quantized"] = here / "merged-quantized.onnx"
+quantize_dynamic(files["merged"], files["merged, quantized"])
 
-for name in ("transposed", "packed", "fused", "packed, quantized"):
+for name in ("transposed", "merged", "fused", "merged, quantized"):
     new = collections.Counter(node.op_type for node in onnx.load(files[name]).graph.node) - operators
     print(f"{name:18}more of {', '.join(f'{operator} ({times})' for operator, times in new.most_common(4))}")
 
@@ -183,9 +183,9 @@ def steps(name):
 
 assert steps("float32") == steps("fused") == []
 assert steps("transposed") == ["Transpose"]
-assert steps("packed") == ["columns 384:768"]
+assert steps("merged") == ["columns 384:768"]
 assert len(steps("int8")) == 1
-assert steps("packed, quantized") == [*steps("int8"), "columns 384:768"]
+assert steps("merged, quantized") == [*steps("int8"), "columns 384:768"]
 
 # %% [markdown]
 # All float32 forms give the same weights, bit for bit. The others give weights that were rounded when the file was written.
@@ -200,10 +200,10 @@ for name, difference in differences.items():
     effect = f", cosine with the unchanged graph {unchanged['cosine']:.4f}" if unchanged else ""
     print(f"{name:18}largest weight difference {difference:.0e}{effect}")
 
-assert {differences[name] for name in ("downloaded", "float32", "transposed", "packed", "fused")} == {0}
+assert {differences[name] for name in ("downloaded", "float32", "transposed", "merged", "fused")} == {0}
 assert 0 < differences["float16"] == differences["fused, float16"] < 1e-2
 assert 0 < differences["int8"] < 1e-1
-assert 0 < differences["packed, quantized"] < 1e-1
+assert 0 < differences["merged, quantized"] < 1e-1
 
 # %% [markdown]
 # onnxruntime computes the same outputs from the written file as the encoder.

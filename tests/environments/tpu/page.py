@@ -13,7 +13,7 @@ The test asserts for every line below that
 - the program compiles, and no chip waits for another chip or for the host;
 - its peak memory fits into the memory of the chip;
 - the floating-point operations counted by XLA are within 15 % of the formula 2·L·(4·D² + 2·D·F) + 4·L·T·D per token (L
-  layers, hidden size D, feed-forward size F, T tokens per row). So nothing is computed twice or in vain.
+  layers, hidden size D, feed-forward size F, T tokens per row). So nothing is computed twice or unnecessarily.
 
 The columns are
 
