@@ -172,7 +172,7 @@ def test_weights_that_are_not_finite_are_rejected(
 ) -> None:
     path = tmp_path / f"params.{suffix}"
     mj.save_params(changed(tiny_params, lambda leaf: np.where(np.arange(24) == 5, np.float32(number), leaf)), path)
-    with pytest.raises(mj.ModelFileError, match=f"{path.name}: {KERNEL} holds values that are not finite"):
+    with pytest.raises(mj.ModelFileError, match=f"{path.name}: {KERNEL} has values that are not finite"):
         mj.load_params(path, TINY)
 
 
