@@ -77,7 +77,7 @@ def test_token_id_outside_the_vocabulary_gives_nan(tiny_params: Params) -> None:
     [
         (mj.Batch(np.zeros(3, np.int32), np.ones(3, np.int32)), r"input_ids has shape \(3,\)"),
         (mj.Batch(np.zeros((1, 3), np.int32), np.ones((1, 4), np.int32)), "attention_mask has shape"),
-        (mj.Batch(np.zeros((1, 17), np.int32), np.ones((1, 17), np.int32)), "17 tokens a row, but the model has 16"),
+        (mj.Batch(np.zeros((1, 17), np.int32), np.ones((1, 17), np.int32)), "17 tokens per row, but the model has 16"),
         (mj.PackedBatch(np.zeros((2, 17), np.int32), np.ones(2, np.int32)), r"lengths \(2,\); they must be \[B, T\]"),
     ],
 )
