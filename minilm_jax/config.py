@@ -10,13 +10,13 @@ Activation = Literal["gelu", "gelu_new"]
 Pooling = Literal["mean", "cls"]
 AttentionImplementation = Literal["xla", "cudnn"]
 
-# What the network computes in, and what finished vectors are rounded to.
+# The network computes in a Precision; finished vectors are rounded to an OutputPrecision.
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 OutputPrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 Role = Literal["query", "document"]
 
-# Formats of files.
+# These are the formats of the files that are read or written.
 ParamsFormat = Literal["safetensors", "msgpack", "orbax"]
 OnnxPrecision = Literal["float32", "float16", "int8"]
 TextFormat = Literal["txt", "jsonl", "csv"]
@@ -24,7 +24,7 @@ VectorFormat = Literal["npy", "npz", "parquet", "jsonl", "csv"]
 CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv"]
 VectorType = Literal["float32", "float16", "int8", "binary"]
 
-# Exported programs.
+# These are the options of exported programs.
 Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 WeightsPlace = Literal["inside", "beside"]
 
@@ -38,7 +38,7 @@ SearchBackend = Literal["exact", "usearch"]
 _MAX_LAYERS = 1_000
 _MAX_SIZE = 2**31 - 1
 
-# Fields of a config.json that must have the value that this encoder implements, if they are present.
+# If a config.json has one of these fields, it must have the value that this encoder implements.
 _REQUIRED_IF_PRESENT: Mapping[str, Any] = {
     "model_type": "bert",
     "position_embedding_type": "absolute",
@@ -148,7 +148,7 @@ def _model_fields() -> list[str]:
 
 
 def short_repr(value: Any) -> str:
-    """Return a value as it appears in an error message: lists and dicts by their type, others shortened."""
+    """Return a short form of a value for error messages; lists and dicts are replaced by their type."""
     return f"a {type(value).__name__}" if isinstance(value, dict | list) else f"{value!r:.60}"
 
 

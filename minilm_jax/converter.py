@@ -33,7 +33,7 @@ def import_converter(name: str) -> Any:
 
 
 def _found() -> Path | None:
-    """Return the file that `import convert` gives, without running it."""
+    """Return the file that `import convert` would import, without running it."""
     loaded = sys.modules.get("convert")
     origin = loaded.__file__ if loaded else getattr(importlib.util.find_spec("convert"), "origin", None)
     return Path(origin).resolve() if origin else None

@@ -21,9 +21,9 @@ from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch, bucket_length
 from minilm_jax.tokens.tokenizer import Piece
 
-# Steps of the numerical integration. With 32 the contributions add up to within 1e-3; more do not change a plot.
+# With 32 steps of numerical integration, the contributions add up to within 1e-3; more steps do not change a plot.
 _STEPS = 32
-# Id of [PAD] in the vocabularies of BERT.
+# This is the id of [PAD] in the vocabularies of BERT.
 _PADDING = 0
 
 

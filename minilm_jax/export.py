@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 
-# The leaf whose dtype tells the precision; other leaves have the same dtype in several precisions.
+# The dtype of this leaf identifies the precision; other leaves have the same dtype in several precisions.
 _PRECISION_LEAF = "encoder.layer.0.intermediate.dense.kernel"
 
 
@@ -136,7 +136,7 @@ def load_exported(path: str | Path) -> ExportedModel:
         program, about = _read(path)
         exported = export.deserialize(bytearray(program))
         weights = [] if about["weights"] is None else [_read_weights(_weights_file(path), about["weights"])]
-    except Exception as error:  # Each reader has its own types of errors.
+    except Exception as error:  # Each reader raises its own types of errors.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelFileError(
             f"{path} is missing, damaged or not an exported model ({reason:.200}); export it again."
@@ -151,7 +151,7 @@ def load_exported(path: str | Path) -> ExportedModel:
 
 
 def _check_flatbuffers() -> None:
-    # jax.export needs it for files, but it is not a dependency of jax.
+    # jax.export needs flatbuffers to write files, but jax does not depend on it.
     if importlib.util.find_spec("flatbuffers") is None:
         raise InputError("program files need flatbuffers: pip install 'minilm-jax[export]'")
 
@@ -159,7 +159,7 @@ def _check_flatbuffers() -> None:
 def _lowered(
     leaves: Mapping[str, Array], config: EncoderConfig, platforms: Sequence[str], weights: WeightsPlace
 ) -> export.Exported:
-    """Lower a function of ids and mask, preceded by the leaves by their paths if the weights are separate."""
+    """Lower a function of (ids, mask), or of (leaves by path, ids, mask) if the weights are separate."""
 
     def embed_with(leaves: Mapping[str, Array], input_ids: Array, attention_mask: Array) -> Array:
         return embed(unflatten(leaves), Batch(input_ids, attention_mask), config)

@@ -13,13 +13,13 @@ from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.vectors.quantization import check_output_precision, quantize_embeddings
 
-# The smallest divisor when vectors are normalized, as in torch.
+# Normalization divides by at least this value, as in torch.
 _SMALLEST_NORM = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """The keywords of `encode` that concern its results, checked.
+    """Validated keywords of `encode` that determine its results.
 
     Attributes:
         value: "sentence_embedding", "token_embeddings", or None for all results of each text.
@@ -49,7 +49,7 @@ class OutputOptions:
             raise InputError(f"output_value is {self.value!r}; it must be one of {', '.join(known)}, or None.{near}")
         if self.value is None and self.precision != "float32":
             raise InputError(
-                "precision must be float32 if output_value is None, as it rounds only one kind of vectors."
+                "precision must be float32 if output_value is None, because only one kind of vectors can be rounded."
             )
         if self.truncate_dim is not None and self.truncate_dim < 1:
             raise InputError(f"truncate_dim is {self.truncate_dim}; it must be at least 1.")

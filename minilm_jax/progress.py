@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# Seconds before a progress bar appears, so that short tasks do not show one.
+# Progress bars appear after this many seconds, so that short tasks do not show one.
 _PROGRESS_DELAY = 1.0
 
 _log = logging.getLogger("minilm_jax")

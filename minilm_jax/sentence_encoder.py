@@ -31,7 +31,7 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 from minilm_jax.tokens.tokenizer import TextTokenizer, check_texts, one_batch
 from minilm_jax.vectors.similarity import similarity_functions
 
-# The first of these that a model has is used, in the order of sentence-transformers.
+# `encode_document` uses the first of these prompts that a model has, in the order of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
@@ -56,7 +56,7 @@ class StreamKeywords(EncodeKeywords, total=False):
 
 
 class SentenceEncoder:
-    """Embeds texts with one model and compares their vectors.
+    """Encoder that embeds texts with one model and compares their vectors.
 
     A text's vector does not depend on the other texts, their order or the batch size.
 
@@ -478,7 +478,7 @@ class SentenceEncoder:
             f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
             f" {self.stats.longest}) and were truncated. Raise max_seq_length (at most"
             f" {self.config.max_position_embeddings}) or split the texts; stats.truncated counts them from now on.",
-            # The caller outside this package, however many functions are in between.
+            # The warning points to the first caller outside this package.
             stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
         )
 

@@ -1,4 +1,4 @@
-"""Calls written for sentence-transformers: its keyword names, and errors for keywords that only torch can obey."""
+"""Compatibility with sentence-transformers: its keyword names, and errors for keywords that only torch supports."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OUR_NAMES = {"sentences": "inputs", "model_name_or_path": "source", "cache_folder": "cache_dir"}
 _PROCESSES = "one process uses all cores, or the accelerator, without worker processes"
 _TRANSFORMERS = "the transformers library is not used; precision and max_seq_length are the available settings"
-_PUBLISHED = "a model name means one version, checked by its sha256; for another version pass its folder"
+_PUBLISHED = "a model name selects one fixed version, verified by its sha256; for another version, pass its folder"
 _ROUTER = "routers are not supported; use prompt or prompt_name to distinguish tasks"
 _UNSUPPORTED = {
     "pool": _PROCESSES,
@@ -29,7 +29,7 @@ _UNSUPPORTED = {
     "token": _PUBLISHED,
     "use_auth_token": _PUBLISHED,
     "local_files_only": "cached files are used without network requests; HF_HUB_OFFLINE=1 disables the hub",
-    "trust_remote_code": "model folders are never a source of code",
+    "trust_remote_code": "code in model folders is never run",
     "backend": "the backend is XLA; on a CPU, precision='int8' is the fastest",
     "modules": "pass params, config and tokenizer instead",
     "model_card_data": "model cards are not written",
@@ -40,7 +40,7 @@ _PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
 def sentence_transformers_keywords(function: _Function) -> _Function:
     """Let a function accept the keywords of sentence-transformers.
 
-    Keywords with another name here are renamed. Keywords that only torch can obey are accepted if they are None or
+    Keywords with another name here are renamed. Keywords that only torch supports are accepted if they are None or
     False. Any other value of them, and any unknown keyword, raises an InputError that names the alternative.
     """
     parameters = inspect.signature(function).parameters

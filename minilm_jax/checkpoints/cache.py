@@ -1,4 +1,4 @@
-"""Model files by path or from the cache; missing files are downloaded, and each is checked by its sha256."""
+"""Paths of model files, which are downloaded into the cache if they are missing and verified by their sha256."""
 
 import contextlib
 import errno
@@ -100,7 +100,7 @@ def derived_file(
     cache_dir: str | Path | None = None,
     model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
 ) -> Path:
-    """Return a file derived from a model, such as a converted one; it is made if the cache has no intact copy.
+    """Return a file derived from a model, such as a converted one; create it if the cache has no intact copy.
 
     Args:
         name: Its path inside the model folder.
@@ -135,11 +135,12 @@ def _unknown(source: str, exists: bool, model: PinnedModel) -> str:
 
 
 def _ensure(files: Sequence[PinnedFile], folder: Path, sources: Sequence[Source]) -> None:
-    """Download the files that are missing in a folder; if none is, this costs a few stat calls."""
+    """Download the files that are missing from a folder; if all are there, only a few stat calls are made."""
     if all(_unchanged(folder, file.name, file.sha256) for file in files):
         return
     if not os.access(folder, os.W_OK) and all(file.matches(folder / file.name) for file in files):
-        return  # A read-only image may round modification times, and cannot be locked or stamped.
+        # A read-only image may round modification times, and cannot be locked or stamped, so all its files are hashed.
+        return
     with _temporary_folder(folder, needed=sum(file.size for file in files)) as incoming:
         missing = [file for file in files if not _verified(folder, file.name, file.sha256)]
         failures: dict[Source, Exception] = {}
@@ -188,7 +189,7 @@ def _temporary_folder(folder: Path, needed: int = 0) -> Iterator[Path]:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         with FileLock(folder / ".lock", is_singleton=True) as lock:
-            # Outside of `derived_file`, any temporary folder belongs to a process that died.
+            # A temporary folder found by the outermost lock was left behind by a process that died.
             if lock.lock_counter == 1:
                 for left in folder.glob(".incoming-*"):
                     shutil.rmtree(left, ignore_errors=True)
@@ -204,7 +205,7 @@ def _temporary_folder(folder: Path, needed: int = 0) -> Iterator[Path]:
 
 
 def _verified(folder: Path, name: str, sha256: str | None = None) -> bool:
-    """Like `_unchanged`, but a changed file is read, and stamped again if its hash is right. Needs the lock."""
+    """Return whether a file is intact; a file that changed since its last verification is hashed. Needs the lock."""
     if _unchanged(folder, name, sha256):
         return True
     path = folder / name
@@ -219,7 +220,7 @@ def _verified(folder: Path, name: str, sha256: str | None = None) -> bool:
 
 
 def _unchanged(folder: Path, name: str, sha256: str | None = None) -> bool:
-    """Return whether size and modification time of a file are those of its last verification."""
+    """Return whether a file still has the size and modification time of its last verification."""
     stamp = _stamps(folder).get(name)
     return stamp is not None and stamp == _entry(folder / name, sha256 or stamp.get("sha256", ""))
 
@@ -240,7 +241,7 @@ def _stamps(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         stamps = json.loads((folder / _STAMPS).read_text("utf-8"))
         return {name: stamp for name, stamp in stamps.items() if isinstance(stamp, dict)}
-    except (OSError, ValueError, AttributeError):  # Missing or damaged: every file is verified again.
+    except (OSError, ValueError, AttributeError):  # If the record is missing or damaged, all files are hashed.
         return {}
 
 

@@ -12,7 +12,7 @@ from minilm_jax.errors import ModelFileError
 T = TypeVar("T")
 
 SETTINGS_FILE = "config_sentence_transformers.json"
-# The type of each setting, which may also be null.
+# Each setting must have this type or be null.
 _KINDS = {"prompts": dict, "default_prompt_name": str, "similarity_fn_name": str, "truncate_dim": int}
 
 
@@ -98,7 +98,7 @@ def read_max_seq_length(path: Path) -> int | None:
 def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
     if values.get("include_prompt", True) is not True:
         raise ModelFileError(f"{path}: include_prompt is false, but excluding prompts from pooling is not implemented.")
-    # sentence-transformers writes one switch per mode up to version 5, and the names of the modes from version 6 on.
+    # sentence-transformers up to version 5 writes one boolean per pooling mode, later versions a list of modes.
     modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {m: m for m in get_args(Pooling)}
     named = values.get("pooling_mode", [])
     chosen = [name for name, on in values.items() if name.startswith("pooling_mode_") and on is True]
@@ -109,7 +109,7 @@ def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
 
 
 def _modules(modules: list[Any], path: Path) -> set[str]:
-    """Return the types of a model's modules; ModelFileError if one is not implemented."""
+    """Return the types of a model's modules; raises ModelFileError if one is not implemented."""
     types = [module.get("type") if isinstance(module, dict) else module for module in modules]
     names = {str(name).rpartition(".")[2] for name in types}
     if not names <= {"Transformer", "Pooling", "Normalize"}:
@@ -120,7 +120,7 @@ def _modules(modules: list[Any], path: Path) -> set[str]:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Return the content of a model's JSON file; ModelFileError if it is missing, damaged or of another type."""
+    """Return the content of a JSON file; raises ModelFileError if it is missing, damaged or of another type."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writes a model folder that sentence-transformers, transformers and this project read."""
+"""Writer of model folders that sentence-transformers, transformers and this project can read."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def write_model_folder(
     max_seq_length: int,
     settings: Settings,
 ) -> None:
-    """Write a model folder, with the files of those on the hub, in one step.
+    """Write a model folder atomically, with the same files as model repositories on the hub.
 
     Args:
         path: The folder; an earlier model in it is replaced.

@@ -1,4 +1,4 @@
-"""File formats of weights: each reader returns, and each writer takes, a flat dict of arrays by their paths."""
+"""Readers and writers of weight files; both use a flat dict that maps paths to arrays."""
 
 import errno
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Leaves = Mapping[str, Any]
 
 
 def read_leaves(path: Path, config: EncoderConfig) -> Leaves:
-    """Read the leaves of a file by their paths in the parameter tree; their values are not checked yet.
+    """Read a weight file as a flat dict that maps paths in the parameter tree to leaves; values are not checked yet.
 
     Args:
         path: A `.safetensors`, `.msgpack`, `.orbax` or `.onnx` file.
@@ -37,12 +37,12 @@ def read_leaves(path: Path, config: EncoderConfig) -> Leaves:
         ".orbax": lambda path: _read_orbax(path, config),
     }
     if path.suffix not in readers:
-        raise ModelFileError("weights come as .safetensors, .msgpack, .orbax or .onnx.")
+        raise ModelFileError("the suffix of weights must be .safetensors, .msgpack, .orbax or .onnx.")
     try:
         return readers[path.suffix](path)
     except ModelFileError:
         raise
-    except Exception as error:  # Each format has its own types of errors.
+    except Exception as error:  # Each reader raises its own types of errors.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelFileError(
             f"it is damaged or not a {path.suffix} file ({reason:.200}); download or convert it again."
@@ -50,7 +50,7 @@ def read_leaves(path: Path, config: EncoderConfig) -> Leaves:
 
 
 def write_safetensors(leaves: Mapping[str, NDArray[Any]], path: Path, framework: str = "flax") -> None:
-    """Write C-contiguous arrays by name; the file notes the framework whose names and orientation they have."""
+    """Write C-contiguous arrays by name, and record the framework whose names and orientation they have."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
@@ -60,7 +60,7 @@ def write_safetensors(leaves: Mapping[str, NDArray[Any]], path: Path, framework:
         save_file(dict(leaves), path, metadata={"format": framework})
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from None
-    path.chmod(mode)  # Some versions create a file that only its owner may read.
+    path.chmod(mode)  # Some versions of safetensors create files that only their owner can read.
 
 
 def write_msgpack(leaves: Mapping[str, NDArray[Any]], path: Path) -> None:
@@ -104,7 +104,7 @@ def _read_orbax(path: Path, config: EncoderConfig) -> Leaves:
     metadata: Any = checkpointer.metadata(path.resolve())
     if metadata.item_metadata is None:
         raise ModelFileError("its metadata cannot be read; download or convert it again.")
-    # Checked before anything is allocated: an array that is not stored reads as zeros, whatever its shape.
+    # This is checked before memory is allocated, because an array without data would be read as zeros.
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32), metadata.item_metadata.tree)
     check(shapes, config)
     return flatten(checkpointer.restore(path.resolve()))

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from minilm_jax.nn.params import flatten
 
-# Buffers that older checkpoints contain in addition to the weights.
+# Older checkpoints contain these buffers in addition to the weights; they are not parameters.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# TensorFlow's names of the weights of a LayerNorm, which some versions of transformers keep.
+# Some checkpoints use TensorFlow's names for the weights of a LayerNorm.
 _TENSORFLOW_NAMES = {"gamma": "weight", "beta": "bias"}
 _TORCH_NAMES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
@@ -39,7 +39,7 @@ def from_hub(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 
 def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Rename a parameter tree's leaves to a checkpoint's tensors; the inverse of `from_hub`."""
+    """Rename the leaves of a parameter tree to the tensors of a checkpoint; the inverse of `from_hub`."""
     tensors = {}
     for path, leaf in flatten(params).items():
         parent, _, name = path.rpartition(".")

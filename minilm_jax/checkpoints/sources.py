@@ -46,7 +46,7 @@ class Source(Protocol):
         ...
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
-        """Download files into a folder, unchecked; any exception means failure."""
+        """Download files into a folder without verifying them; any exception means failure."""
         ...
 
     def by_hand(self, files: Sequence[PinnedFile]) -> str:
@@ -74,7 +74,7 @@ class Hub:
         return True
 
     def fetch(self, files: Sequence[PinnedFile], folder: Path) -> None:
-        """Link the files from the hub's own cache; missing or damaged ones are downloaded into it first."""
+        """Link the files from the hub's own cache, after downloading missing or damaged ones into it."""
         for file in files:
             _link(self._blob(file), folder / file.name)
 
@@ -160,7 +160,7 @@ class PinnedModel:
     sources: tuple[Source, ...]
 
     def file(self, name: str) -> PinnedFile:
-        """Return the file with a name.
+        """Return the file with this name.
 
         Raises:
             ModelFileError: The model has no such file.
@@ -212,7 +212,7 @@ def _link(origin: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(origin.resolve(), path)
-    except OSError:  # The cache is on another file system, or on one without hard links.
+    except OSError:  # Hard links work only within a file system that supports them.
         shutil.copyfile(origin, path)
 
 
@@ -235,10 +235,8 @@ def _pip_download(requirement: str, folder: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={
-            **os.environ,
-            "TMPDIR": str(folder),
-        },  # All temporary files go to one folder, which is removed.
+        # pip's temporary files go to this folder, which is removed.
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     if done.returncode:
         said = done.stderr.splitlines()

@@ -70,7 +70,7 @@ def load_params(
 
 
 def save_params(params: Mapping[str, Any], path: str | Path) -> None:
-    """Write params in the format that the suffix of the path names.
+    """Write params in the format that the suffix of the path indicates.
 
     Args:
         params: Nested dict of arrays.
@@ -84,7 +84,9 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
     leaves = {name: _native(leaf) for name, leaf in flatten(params).items()}
     write = {".safetensors": write_safetensors, ".msgpack": write_msgpack, ".orbax": write_orbax}.get(path.suffix)
     if write is None:
-        raise ModelFileError(f"{path}: params are saved as {', '.join(f'.{name}' for name in get_args(ParamsFormat))}.")
+        raise ModelFileError(
+            f"{path}: the suffix must be one of {', '.join(f'.{name}' for name in get_args(ParamsFormat))}."
+        )
     with atomic_write(path) as new:
         write(leaves, new)
 
@@ -102,7 +104,7 @@ def _weights_path(source: str | Path, cache_dir: str | Path | None) -> Path:
 
 
 def _native(leaf: Any) -> NDArray[Any]:
-    # safetensors silently writes wrong values for arrays that are not C-contiguous, flax for foreign byte orders.
+    # safetensors silently writes wrong values for arrays that are not C-contiguous, and flax for foreign byte orders.
     array = np.asarray(leaf)
     return array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
 

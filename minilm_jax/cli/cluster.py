@@ -53,7 +53,7 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as
 
 
 def _table_lines(members: Sequence[Mapping[str, Any]], print_all: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield the table lines of one cluster: its size in the first line, then a row and a text per line."""
+    """Yield the table lines of one cluster, one per text: the size (first line only), the row and the text."""
     shown = members if print_all else members[:_TEXTS_PER_CLUSTER]
     for place, entry in enumerate(shown):
         yield "" if place else f"{len(members):,}", str(entry["row"]), entry["text"]

@@ -32,7 +32,8 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn its errors and signals into exit codes."""
-        # Imports and traces create about a million long-lived objects, which frequent collections would rescan.
+        # Imports and traces create about a million long-lived objects, which frequent garbage collections would scan
+        # again.
         gc.set_threshold(100_000, 20, 20)
         try:
             with signals.raised_as_exceptions():
@@ -40,7 +41,7 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(130)
         except BrokenPipeError:
-            raise  # click exits with 1 and prints nothing.
+            raise  # click then exits with code 1 and prints nothing.
         except (MinilmJaxError, OSError) as error:
             if ctx.params["debug"]:
                 raise

@@ -1,4 +1,4 @@
-"""Shared by the commands that compare the texts of a file: options, and a search index saved next to the file."""
+"""Options and search index of the commands that compare the texts of a file."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from minilm_jax.search import SearchIndex
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# The float32 cosine of two equal vectors may be this much below 1, so thresholds are lowered by it.
+# The float32 cosine of two equal vectors may be this much below 1, so thresholds are lowered by this amount.
 COSINE_ROUNDING = 1e-6
 
 

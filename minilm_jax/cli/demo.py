@@ -20,7 +20,7 @@ from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch
 
 _TEXT = "Hello world"
-# The token ids of that text: [CLS] hello world [SEP].
+# These are the token ids of that text: [CLS] hello world [SEP].
 _BATCH = Batch(np.array([[101, 7592, 2088, 102]]), np.ones((1, 4), np.int32))
 _SENTENCES = (
     "A man is playing a guitar on stage.",

@@ -88,7 +88,8 @@ def embed(
     target = sys.stdout.buffer if out == "-" else Path(out)
     with _opened(file) as source, open_writer(target, target_format) as write:
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
-        first = next(chunks)  # Errors in the file appear before the model is loaded.
+        # The first chunk is read early, so that errors in the file are reported before the model is loaded.
+        first = next(chunks)
         encoder = model_command.load_encoder(model, precision, max_seq_length)
         with _progress(None if file == "-" else source, hidden=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
@@ -98,7 +99,7 @@ def embed(
 
 
 def format_from_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
-    """Return the format of a file from its suffix.
+    """Return the format that the suffix of a file indicates.
 
     Args:
         path: Path of the file.
@@ -125,7 +126,7 @@ def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | No
 
 @contextlib.contextmanager
 def _progress(file: BinaryIO | None, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar in a terminal: over the bytes of a file if its size is known, else over texts.
+    """Show a progress bar in a terminal, in bytes if the size of the file is known, otherwise in texts.
 
     Args:
         file: The file that is read, or None for standard input.

@@ -143,7 +143,7 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 def _render(estimate: "Estimate") -> str:
-    # Only Parquet files have an exact number of rows without being read.
+    # Only Parquet files state their exact number of rows.
     about = "" if estimate.counted == estimate.rows else "about "
     lines = (
         ("inputs", f"{estimate.files:,} files, {render_size(estimate.size)}, in {estimate.parts:,} parts"),

@@ -104,7 +104,7 @@ def _devices() -> tuple[list[str], str | None]:
         import jax
 
         return [f"{device.platform}: {device.device_kind}" for device in jax.devices()], None
-    # RuntimeError: JAX_PLATFORMS names a missing platform. ImportError: jax and jaxlib do not match.
+    # JAX raises RuntimeError if JAX_PLATFORMS names a missing platform, and ImportError if jax and jaxlib do not match.
     except (ImportError, RuntimeError) as error:
         chosen = os.environ.get("JAX_PLATFORMS")
         advice = "unset JAX_PLATFORMS, or install the extra for it, such as cuda12" if chosen else "reinstall jax"

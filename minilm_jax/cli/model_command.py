@@ -1,4 +1,4 @@
-"""Shared by all commands that run the model: options, loading, encoding, and the report of truncated texts."""
+"""Options, model loading, encoding and truncation report of all commands that run the model."""
 
 import contextlib
 import warnings
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# Commands report truncated texts once, at the end; JAX warns for every program if its cache folder is read-only.
+# Commands report truncated texts once, at the end, so they hide the encoder's warning. They also hide JAX's warning
+# about a read-only cache folder, which it repeats for every program.
 _HIDDEN_WARNINGS = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
 
 

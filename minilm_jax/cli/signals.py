@@ -38,7 +38,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _resend(ignored: Any) -> bool:
-    """Send a signal again if Python ignored its exception; return whether it was one of ours.
+    """Send a signal again if Python ignored its exception; return whether the exception came from a signal.
 
     Python ignores exceptions raised in destructors and in callbacks of the garbage collector, of which JAX has one.
     """

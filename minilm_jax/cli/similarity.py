@@ -73,6 +73,6 @@ def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> No
 
     figure = style.figure(similarity_heatmap(matrix, texts))
     with atomic_write(path) as written, warnings.catch_warnings():
-        # matplotlib warns of characters that no installed font has, and draws boxes in their place.
+        # matplotlib warns about characters that are in no installed font; it draws boxes instead.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(written, dpi=_DOTS_PER_INCH, bbox_inches="tight")

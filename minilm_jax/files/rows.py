@@ -106,15 +106,15 @@ def _json_row(number: int, line: str) -> Row[dict[str, Any]]:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         return Row(number, {}, f"not JSON: {error.msg} at column {error.colno}")
-    except (ValueError, RecursionError) as error:  # Too many digits in a number, or too many nested brackets.
-        return Row(number, {}, f"not JSON that can be read: {error}")
+    except (ValueError, RecursionError) as error:  # A number has too many digits, or brackets are nested too deeply.
+        return Row(number, {}, f"cannot be parsed as JSON: {error}")
     if not isinstance(values, dict):
         return Row(number, {}, f'{JSON_TYPE_NAMES[type(values)]}, not an object such as {{"text": "…"}}')
     return Row(number, values)
 
 
 class _CountedLines:
-    """Lines of a CSV file, counted, with a limit on the characters of one row."""
+    """Iterator over the lines of a CSV file that counts them and limits the characters per row."""
 
     def __init__(self, lines: Iterator[str], max_row_characters: int | None) -> None:
         self.number, self.row_characters = 0, 0

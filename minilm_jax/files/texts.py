@@ -9,7 +9,8 @@ from minilm_jax.files.rows import JSON_TYPE_NAMES, Row, csv_rows, json_rows, rea
 
 FORMATS: Mapping[str, TextFormat] = {".txt": "txt", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
-# Limits of one chunk. A larger chunk fills batches better; a smaller one shows progress sooner.
+# A chunk is limited to this many texts and characters. Larger chunks fill batches better; smaller ones show progress
+# sooner.
 _CHUNK_TEXTS = 4_096
 _CHUNK_CHARACTERS = 16_000_000
 

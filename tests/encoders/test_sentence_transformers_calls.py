@@ -39,7 +39,7 @@ def test_sentence_transformers_constructor_calls_work(encoder: mj.SentenceEncode
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"trust_remote_code": True}, "trust_remote_code is not supported: model folders are never a source of code"),
+        ({"trust_remote_code": True}, "trust_remote_code is not supported: code in model folders is never run"),
         ({"model_kwargs": {"torch_dtype": "float16"}}, "precision and max_seq_length are the available settings"),
         ({"cache_dri": "x"}, "unknown keyword 'cache_dri'. Did you mean 'cache_dir'"),
         ({"device": "mps"}, "device is 'mps', but jax computes on"),
