@@ -4,5 +4,5 @@ import jax
 
 from minilm_jax.config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
 
-# Here and not in `config`, which the command line imports without jax.
+# The class is registered here and not in `config`, because the command line imports `config` without jax.
 jax.tree_util.register_static(EncoderConfig)

@@ -9,7 +9,8 @@ from jax import Array, lax
 from minilm_jax.config import AttentionImplementation
 from minilm_jax.nn.dense import HALF_TYPES
 
-# From this length on, a loop over the heads is 8 % faster on CPU in float32; for shorter rows it only compiles slower.
+# From this length on, a loop over the heads is 8 % faster on CPU in float32. For shorter rows it only compiles
+# slower.
 _LONG = 128
 
 
@@ -54,7 +55,7 @@ def attention(
 def _batched(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
     rows, length, width = query.shape
 
-    # As [B · N, T, H], each product is one batched matmul; an einsum over N is up to 50 % slower on CPU.
+    # With the shape [B · N, T, H], each product is one batched matmul; an einsum over N is up to 50 % slower on CPU.
     def split(x: Array) -> Array:
         return x.reshape(rows, length, num_heads, -1).swapaxes(1, 2).reshape(rows * num_heads, length, -1)
 
@@ -89,7 +90,8 @@ def _mix(
     bias: Array,
     equations: tuple[str, str] = ("bth,bsh->bts", "bts,bsh->bth"),
 ) -> Array:
-    # Without HIGHEST, float32 products lose digits on accelerators; for 16-bit inputs it would only add copies.
+    # Without Precision.HIGHEST, accelerators compute float32 products with fewer digits. For 16-bit inputs, HIGHEST
+    # would only add copies.
     precision = None if query.dtype in HALF_TYPES else lax.Precision.HIGHEST
     product = functools.partial(jnp.einsum, precision=precision, preferred_element_type=bias.dtype)
     scores = product(equations[0], query, key)

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from minilm_jax.nn import processor
 
-# The tested versions: an unknown name, or one that takes other arguments, would not raise an error.
+# Only this range of jaxlib versions is tested. In other versions, the call target may be missing or take other
+# arguments, which would not raise an error.
 _JAXLIBS = (0, 7), (0, 13)
 _INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
-# Features per block, and bytes of consecutive rows that one instruction multiplies. oneDNN chooses its blocks by the
-# sizes of the product and the number of threads; it chooses these unless there are few rows and many cores.
+# A block has this many features, and one instruction multiplies this many bytes of consecutive rows. oneDNN chooses the
+# sizes by the product and the number of threads; it chooses these unless there are few rows and many cores.
 _BLOCK = 64
 _DEPTH = 4
 
@@ -48,12 +49,12 @@ class BlockedKernel:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(D, F)."""
+        """Shape of the kernel, (D, F)."""
         return self.values.shape
 
     @property
     def dtype(self) -> np.dtype:
-        """The dtype of the values."""
+        """Dtype of the values."""
         return self.values.dtype
 
 
@@ -67,7 +68,7 @@ def block_kernel(kernel: Array) -> Array | BlockedKernel:
         The blocked kernel, or the kernel itself if its sizes are not multiples of a block, it is on several devices, or
         the processor or jaxlib is untested.
     """
-    # No processor pads blocks that fit in both directions.
+    # oneDNN does not pad blocks, on any processor, if both sizes are multiples of a block.
     if any(size % _BLOCK for size in kernel.shape) or len(kernel.devices()) > 1 or not _is_tested():
         return kernel
     return BlockedKernel(jax.device_put(_in_blocks(np.asarray(kernel)), kernel.sharding))
@@ -112,7 +113,7 @@ def _is_tested() -> bool:
 
 @functools.cache
 def products_are_exact(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.dtype]]) -> bool:
-    """Check products of this many rows with blocked kernels against numpy.
+    """Check whether products of this many rows with blocked kernels equal those of numpy.
 
     Args:
         rows: Rows of the left operand: all dimensions but the last, multiplied.
@@ -125,17 +126,18 @@ def products_are_exact(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.d
     expected, operands = [], []
     for (depth, features), dtype in kernels:
         is_integer = dtype == jnp.int8
-        # Integers cover their whole range, so that an overflow of intermediate sums shows.
+        # Random integers cover their whole range, so that an overflow of intermediate sums is detected.
         low, high = (-128, 256) if is_integer else (-9, 9)
         x, kernel = random.integers(0, high, (rows, depth)), random.integers(low, -low, (depth, features))
         expected.append(x.astype(np.float64) @ kernel.astype(np.float64))
         blocked = BlockedKernel(jnp.asarray(_in_blocks(kernel.astype(dtype))))
         operands.append((jnp.asarray(x, jnp.uint8 if is_integer else dtype), blocked))
-    with contextlib.suppress(Exception), without_cache_warning():  # Without oneDNN, the error type depends on jaxlib.
+    # The error type without oneDNN depends on the jaxlib version.
+    with contextlib.suppress(Exception), without_cache_warning():
         return all(map(np.array_equal, jax.jit(blocked_products)(operands), expected))
     return False
 
 
 def blocked_products(operands: Sequence[tuple[Array, BlockedKernel]]) -> list[Array]:
-    """Multiply several pairs with `dot_blocked`; its name tells `without_cache_warning` what is compiled."""
+    """Multiply several pairs with `dot_blocked`; `without_cache_warning` matches the name of this function."""
     return [dot_blocked(x, kernel) for x, kernel in operands]

@@ -16,11 +16,12 @@ from minilm_jax.tokens.batching import Batch
 
 # int8 weights span [-127, 127].
 _LEVELS = 127
-# The fraction of a channel's range that moves into the kernel, from 0 to 1. Values from 0.5 to 0.75 are about equally
+# This fraction of a channel's range, from 0 to 1, moves into the kernel. Values from 0.5 to 0.75 are about equally
 # good.
 _SMOOTHING = 0.6
 _ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
-# Rows and tokens of the random ids that measure activations: they show the same few wide channels as real texts.
+# Activations are measured on this many rows and tokens of random ids, which show the same few wide channels as real
+# texts.
 _SAMPLE = (16, 32)
 
 
@@ -112,7 +113,7 @@ def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> d
 
 
 def _equalizing_scale(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the factor per channel that divides the range between activations and weights."""
+    """Return the factor per channel that balances the ranges of activations and weights."""
     tiny = np.finfo(np.float32).tiny
     scale = np.maximum(weights, tiny) ** (1 - _SMOOTHING) / np.maximum(activations, tiny) ** _SMOOTHING
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)

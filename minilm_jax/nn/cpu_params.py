@@ -10,7 +10,7 @@ from minilm_jax.nn.blocked_kernels import BlockedKernel, block_kernel, products_
 from minilm_jax.nn.dense import HALF_TYPES
 from minilm_jax.nn.params import Params, flatten, unflatten
 
-# The dtype of these leaves decides the dtype of the products: kernels, and the biases before attention.
+# The dtype of these leaves (kernels, and the biases before attention) determines the dtype of the products.
 _MULTIPLIED = (".kernel", ".bias")
 
 
@@ -23,7 +23,7 @@ def prepare_for_cpu(params: Params) -> Params:
     Returns:
         Another tree that `embed` accepts.
     """
-    # No CPU multiplies float16 fast.
+    # float16 products are slow on every CPU, bfloat16 products only on some.
     slower = [jnp.float16] if processor.multiplies_bfloat16_faster() else HALF_TYPES
     leaves = _widened(flatten(params), slower)
     for path in [path for path in leaves if path.endswith(".self.query.kernel")]:
@@ -47,7 +47,7 @@ def with_blocked_kernels(params: Params) -> Params | None:
 
 
 def blocked_kernels_work(params: Params, tokens: int) -> bool:
-    """Check that the blocked kernels of a tree give exact products for this number of tokens per call."""
+    """Return whether the blocked kernels of a tree give exact products for this number of tokens per call."""
     kernels = [leaf for leaf in flatten(params).values() if isinstance(leaf, BlockedKernel)]
     return products_are_exact(tokens, frozenset((kernel.shape, kernel.dtype) for kernel in kernels))
 

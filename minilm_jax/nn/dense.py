@@ -1,4 +1,4 @@
-"""The dense layer for float32, 16-bit and int8 kernels; the dtype of the kernel chooses the computation."""
+"""The dense layer for float32, 16-bit and int8 kernels; the dtype of the kernel determines the computation."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from jax import Array, lax
 from minilm_jax.nn.blocked_kernels import BlockedKernel, dot_blocked
 from minilm_jax.nn.integer_dot import dot_uint8_int8
 
-# Dtypes in which weights are stored and multiplied; sums, softmax and LayerNorm stay float32.
+# Weights may be stored and multiplied in these dtypes; sums, softmax and LayerNorm stay float32.
 HALF_TYPES = (jnp.bfloat16, jnp.float16)
 
 # uint8 activations span [0, 255].
@@ -33,12 +33,12 @@ class Quantized(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of x."""
+        """Shape of x."""
         return self.x.shape
 
 
 def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
-    """Quantize activations to 8 bits, asymmetrically, as GELU gives few values below zero.
+    """Quantize activations to 8 bits asymmetrically, because GELU returns no values below -0.17.
 
     Args:
         x: float32[..., D].

@@ -44,7 +44,7 @@ def encode(
     *,
     output_hidden_states: bool = False,
 ) -> EncoderOutput:
-    """Run the encoder: token ids to one vector per token.
+    """Run the encoder, which maps token ids to one vector per token.
 
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.nn.params`.
@@ -82,7 +82,7 @@ def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[
 
 
 def _partitioned(function: Callable[..., Any], input_ids: Array) -> Callable[..., Any]:
-    """On meshes with explicit axes, let the compiler partition a function along the rows of its input."""
+    """Let the compiler partition a function along the rows of its input, on meshes with explicit axes."""
     sharding = jax.typeof(input_ids).sharding
     if AxisType.Explicit not in sharding.mesh.axis_types:
         return function
@@ -101,7 +101,7 @@ def gelu(x: Array) -> Array:
 
 
 _ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
-# The minimum of both activations; int8 needs no search for it.
+# This is the minimum of both activations, so int8 quantization does not need to search for it.
 _LOWEST = -0.1701
 
 
@@ -144,7 +144,7 @@ class Embeddings(nn.Module):
 
     @nn.compact
     def __call__(self, input_ids: Array, token_type_ids: Array, position_ids: Array) -> Array:
-        """Map ids, int[B, T], or [1, T] or [1, 1] if equal for all rows or tokens, to vectors [B, T, D]."""
+        """Map ids int[B, T], or ids that broadcast to that shape, to vectors [B, T, D]."""
         words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
         token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
         positions = self._table("position_embeddings", self.config.max_position_embeddings)(position_ids)

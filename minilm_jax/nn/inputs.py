@@ -32,7 +32,7 @@ class Inputs(NamedTuple):
 
 
 def encoder_inputs(batch: AnyBatch, config: EncoderConfig) -> Inputs:
-    """Return the inputs for a batch; InputError if its shapes do not fit each other or the position table."""
+    """Return the inputs for a batch; raises InputError if its shapes do not fit each other or the position table."""
     return _packed(batch) if isinstance(batch, PackedBatch) else _padded(batch, config)
 
 

@@ -1,4 +1,4 @@
-"""Products of uint8 and int8 matrices with int32 sums, by the CPU instruction for these types.
+"""Products of uint8 and int8 matrices with int32 sums, using the CPU instruction for these types.
 
 `lax.dot_general` converts operands of two dtypes to one, but XLA's fast CPU kernel needs both dtypes unchanged. This
 module lowers to the same StableHLO operation without the conversion, through jax's public extension points. A test
@@ -33,7 +33,7 @@ def dot_uint8_int8(x: Array, kernel: Array) -> Array:
 
 
 def _portable(x: Array, kernel: Array) -> Array:
-    # As int8 · int8, which every compiler supports: x - 128 fits int8, and 128 times the kernel's sum corrects for it.
+    # Every compiler supports int8 · int8: x - 128 fits int8, and adding 128 times the kernel's sum corrects the result.
     shifted = (x.astype(jnp.int32) - 128).astype(jnp.int8)
     product = lax.dot_general(shifted, kernel, _dimensions(x), preferred_element_type=jnp.int32)
     return product + 128 * kernel.astype(jnp.int32).sum(axis=0).reshape((1,) * (x.ndim - 1) + (-1,))
@@ -77,12 +77,13 @@ def _lower(context: Any, x: Any, kernel: Any) -> Any:
 
 def _batch(arguments: Any, axes: Any) -> Any:
     (x, kernel), (axis, kernel_axis) = arguments, axes
-    if kernel_axis is not None:  # The operation takes one kernel; for several, jax batches the portable form.
+    # The operation takes one kernel; for several kernels, jax batches the portable form.
+    if kernel_axis is not None:
         return jax.vmap(_portable, in_axes=axes)(x, kernel), 0
     return _primitive.bind(jnp.moveaxis(x, axis, 0), kernel), 0
 
 
 mlir.register_lowering(_primitive, _lower, platform="cpu")
-# Never run, but a program exported for several platforms contains every branch for each of them.
+# This lowering never runs, but a program exported for several platforms contains every branch for each of them.
 mlir.register_lowering(_primitive, mlir.lower_fun(_portable, multiple_results=False))
 batching.primitive_batchers[_primitive] = _batch

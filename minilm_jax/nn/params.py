@@ -100,7 +100,7 @@ def _paths(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def unflatten(leaves: Mapping[str, Any]) -> Params:
-    """Return the nested tree of a dict of paths, the inverse of `flatten`; ModelFileError if paths contradict."""
+    """Return the nested tree of a flat dict, the inverse of `flatten`; raises ModelFileError if paths conflict."""
     tree: Params = {}
     for path, leaf in leaves.items():
         *parents, name = path.split(".")
@@ -116,7 +116,7 @@ def unflatten(leaves: Mapping[str, Any]) -> Params:
 
 
 def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
-    """Compare a tree with its config, leaf by leaf and in both directions; the pooler is optional.
+    """Check that a tree has exactly the leaves that its config implies; the pooler is optional.
 
     Args:
         params: Nested dict of arrays.

@@ -1,4 +1,4 @@
-"""Token vectors to one sentence vector: masked mean or first token, and L2 normalization."""
+"""Pooling of token vectors to one sentence vector by masked mean or first token, and L2 normalization."""
 
 import jax.numpy as jnp
 from jax import Array, lax

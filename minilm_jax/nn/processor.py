@@ -5,7 +5,7 @@ import functools
 import platform
 from pathlib import Path
 
-# The lines of /proc/cpuinfo that identify a processor, on x86 and on Arm.
+# These lines of /proc/cpuinfo identify a processor, on x86 and on Arm.
 _IDENTIFYING = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 
 

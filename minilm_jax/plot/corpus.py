@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-# Maximum length of a label, in characters.
+# Labels have at most this many characters.
 _MAX_LABEL_LENGTH = 40
-# Up to this number of points, a map has room for larger labels and wider margins.
+# With at most this many points, a map has room for larger labels and wider margins.
 _FEW_POINTS = 40
-# Labels that are tried; a map has room for far fewer.
+# At most this many labels are tried, because a map has room for far fewer.
 _MAX_LABELS_TRIED = 500
-# Minimum distance of a label to the center of every point, in pixels.
+# Labels keep this distance, in pixels, from the center of every point.
 _LABEL_DISTANCE = 4
-# Positions of a label relative to its point: right or left (+1, -1), above or below (+1, -1).
+# A label is placed right or left of its point (+1, -1), and above or below it (+1, -1).
 _CORNERS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -121,7 +121,7 @@ def _scatter(ax: "Axes", points: NDArray[np.float32], groups: Sequence[Hashable]
 
 def _add_labels(ax: "Axes", points: NDArray[np.float32], texts: Sequence[str]) -> None:
     """Write labels next to their points, each at the first corner where it overlaps no other label and no point."""
-    style.figure(ax).draw_without_rendering()  # The positions in pixels are only known after a draw.
+    style.figure(ax).draw_without_rendering()  # Positions in pixels are only known after drawing.
     pixels, frame = ax.transData.transform(points), ax.get_window_extent()
     font = style.font(9 if len(points) <= _FEW_POINTS else 7)
     taken: list[Bbox] = []

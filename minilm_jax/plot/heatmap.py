@@ -11,9 +11,9 @@ from minilm_jax.plot import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Maximum lengths of labels, in characters; those of columns are rotated and have less room.
+# Labels have at most this many characters; column labels are rotated and have less room.
 _MAX_ROW_LABEL, _MAX_COLUMN_LABEL = 48, 36
-# With more rows or columns, values in the cells, or texts at the rows, would overlap.
+# With more rows or columns, the values in the cells or the texts at the rows would overlap.
 _MAX_ROWS_WITH_VALUES, _MAX_ROWS_WITH_TEXTS = 15, 60
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_INCHES = 9.0
-# Sizes in points.
+# These sizes are in points.
 _FONT_SIZE, _LINE_HEIGHT, _WORD_SPACE, _TEXT_SPACE, _WORD_PADDING = 13, 24, 7, 14, 2.5
 _COLORBAR_HEIGHT, _TITLE_HEIGHT = 36, 26
 
@@ -57,7 +57,7 @@ def _color_scale(contributions: Sequence[float]) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    # The limit leaves out the darkest colors, on which text is hard to read.
+    # The limit excludes the darkest colors, on which text is hard to read.
     limit = 1.3 * max(map(abs, contributions), default=1.0)
     return ScalarMappable(Normalize(-limit, limit), style.DIVERGING)
 

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-# Color maps for values from 0 up, and for negative and positive values.
+# The first color map is for values from 0 up, the second for negative and positive values.
 SEQUENTIAL, DIVERGING = "GnBu", "RdBu"
 
-# Fonts for characters that are missing in the default font of matplotlib; those installed are tried in this order.
+# These fonts provide characters that matplotlib's default font lacks; installed ones are tried in this order.
 _FALLBACK_FONTS = (
     "Noto Sans CJK JP",
     "Hiragino Sans",

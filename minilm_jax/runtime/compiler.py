@@ -1,4 +1,4 @@
-"""`Compiler`: a program that computes `embed` for batches of one shape, from disk or by XLA."""
+"""`Compiler`: programs that compute `embed` for batches of one shape, loaded from disk or compiled by XLA."""
 
 import contextlib
 import ctypes
@@ -27,12 +27,12 @@ _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
 
 
 class Compiler:
-    """Makes programs for one model on one group of devices.
+    """Compiler of programs for one model on one group of devices.
 
     Attributes:
-        params: The parameter tree as it is computed with, on its devices.
+        params: The parameter tree on the devices, in the form used for computation.
         devices: The devices.
-        computed_in: The dtype that is multiplied, which is not always the precision asked for.
+        computed_in: The dtype of the matrix products, which may differ from the requested precision.
     """
 
     def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup) -> None:
@@ -61,18 +61,19 @@ class Compiler:
         first, *others = self.configs
         program = functools.partial(self._load_or_compile(batch, first), self.params)
         for config in others:
-            with contextlib.suppress(Exception):  # A kernel may not support the device or the shape.
+            # The attention kernel may not support the device or the shape.
+            with contextlib.suppress(Exception):
                 other = functools.partial(self._load_or_compile(batch, config), self.params)
                 program = faster_program(program, other, batch)
         return program
 
     def upgrade(self, batch: AnyBatch) -> Program | None:
-        """Return a program with blocked kernels in place of a stored one, or None if there is none."""
+        """Return a program with blocked kernels that replaces a stored one, or None if that is not possible."""
         return self._compile_blocked(batch) if self._is_stored(batch) else None
 
     @property
     def configs(self) -> list[EncoderConfig]:
-        """The config, followed by variants that compute the same and may be faster here."""
+        """The config, followed by variants that compute the same result and may be faster on these devices."""
         try_cudnn = self.devices.platform == "gpu" and self.computed_in != "float32"
         return [self._config] + [dataclasses.replace(self._config, attention_implementation="cudnn")] * try_cudnn
 
@@ -86,13 +87,14 @@ class Compiler:
         if (program := program_store.load(path, self.params, batch)) is None:
             program = self._compile("embed", self.params, batch, config)
             if not program_store.store(program, path, self.params, batch):
-                # A program that XLA read from its own cache cannot be written again; under a new name it is compiled.
+                # XLA cannot write a program that it read from its own cache; a new name makes it compile the program
+                # again.
                 program = self._compile(f"embed_{uuid.uuid4().hex}", self.params, batch, config)
                 program_store.store(program, path, self.params, batch)
         return program
 
     def _compile_blocked(self, batch: AnyBatch) -> Program | None:
-        with self._blocking:  # Kernels are blocked and tried once, by one thread.
+        with self._blocking:  # Only one thread blocks the kernels and tests them.
             params = self._blocked_params
             if params is None or not blocked_kernels_work(params, np.size(batch.input_ids)):
                 return None
@@ -104,7 +106,7 @@ class Compiler:
         return with_blocked_kernels(self.params) if self.devices.on_cpu and self.devices.count == 1 else None
 
     def _compile(self, name: str, params: Params, batch: AnyBatch, config: EncoderConfig) -> Any:
-        # Imported here, as a program from disk needs neither flax nor the encoder.
+        # These modules are imported here, because a program from disk needs neither flax nor the encoder.
         from minilm_jax.nn.embedding import embed
 
         halves = not self.devices.on_cpu and self.computed_in != "float32"
@@ -123,12 +125,13 @@ class Compiler:
 
 def _compile_with(lowered: jax.stages.Lowered, options: dict[str, str | bool]) -> Any:
     if options:
-        with contextlib.suppress(Exception):  # Other versions of XLA may not know the options; the error type varies.
+        # Other versions of XLA may not know the options; the error type varies.
+        with contextlib.suppress(Exception):
             return lowered.compile(compiler_options=options)
     return lowered.compile()
 
 
 def _free_compiler_memory() -> None:
-    """Return the compiler's memory to the system; the C library would keep a third of the process's memory."""
+    """Return the compiler's memory to the system; otherwise the C library keeps a third of the process's memory."""
     with contextlib.suppress(OSError, AttributeError):  # Only glibc has this function.
         ctypes.CDLL(None).malloc_trim(0)

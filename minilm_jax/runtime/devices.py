@@ -1,4 +1,4 @@
-"""The devices that compute: jax's default device, or several that split the rows of each batch."""
+"""Devices for the computation: jax's default device, or several that share the rows of each batch."""
 
 import dataclasses
 import os
@@ -16,20 +16,20 @@ Devices = Literal["all"] | Sequence[jax.Device]
 
 _Tree = TypeVar("_Tree")
 
-# Tokens per batch that keep an accelerator busy.
+# A batch of this many tokens keeps an accelerator busy.
 _ACCELERATOR_BUDGET = 131_072
 
 # While one batch is computed, the next is copied to the accelerator and the previous one back.
 _ACCELERATOR_WORKERS = 3
 
-# Recommended texts per call of `encode`: enough to sort into full batches.
+# `encode` should get this many texts per call, which is enough to sort them into full batches.
 _CPU_CHUNK = 4_096
 _ACCELERATOR_CHUNK = 65_536
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceGroup:
-    """Devices that each hold all params and split the rows of every batch; all facts are read once.
+    """Devices that each hold all params and compute a share of the rows of every batch.
 
     Attributes:
         mesh: The devices on one axis, or None for jax's default device.

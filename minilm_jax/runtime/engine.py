@@ -1,4 +1,4 @@
-"""`Engine`: token ids of many texts to their vectors, in batches that several workers compute."""
+"""`Engine`: computes the vectors of many texts from their token ids, in batches on several workers."""
 
 import dataclasses
 import itertools
@@ -66,7 +66,7 @@ class Work(NamedTuple):
 
 
 class Engine:
-    """Computes vectors with one model.
+    """Computation of vectors with one model, in batches on several workers.
 
     Attributes:
         stats: Counts of the work so far.
@@ -74,7 +74,7 @@ class Engine:
     """
 
     def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
-        """Start with nothing compiled.
+        """Create an engine without compiled programs.
 
         Args:
             params: The parameter tree.
@@ -157,13 +157,13 @@ class Engine:
         return work.texts[used], found[: len(used)][used]
 
     def _parts(self, batch: AnyBatch) -> list[AnyBatch]:
-        # The cache of a CPU core holds only so many tokens; accelerators get the full batch.
+        # On CPU, a part must fit the cache of one core; accelerators get the full batch.
         if isinstance(batch, Batch) and self.devices.on_cpu:
             return [*split_rows(batch, self.devices.token_budget)]
         return [batch]
 
     def _batches(self, chunks: Iterable[RaggedIds], batch_size: int | None, *, may_pack: bool = True) -> Iterator[Work]:
-        """Yield the batches of all chunks; their texts are counted across the chunks."""
+        """Yield the batches of all chunks; their text indices count across chunks."""
         before, budget = 0, self.devices.token_budget
         may_pack = may_pack and not self.devices.on_cpu and batch_size is None
         for tokens in chunks:
@@ -182,7 +182,7 @@ class Engine:
 
 @jax.jit
 def _last_hidden_state(params: Params, batch: AnyBatch, config: EncoderConfig) -> Array:
-    # Imported here, as sentence vectors from stored programs need neither flax nor the encoder.
+    # This module is imported here, because sentence vectors from stored programs need neither flax nor the encoder.
     from minilm_jax.nn.encoder import encode
 
     return encode(params, batch, config).last_hidden_state

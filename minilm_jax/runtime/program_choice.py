@@ -1,4 +1,4 @@
-"""The faster of two programs with the same result on the current device: compared first, then timed."""
+"""Choice of the faster of two equivalent programs: their results are compared, then both are timed."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,8 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 
 Program: TypeAlias = Callable[[AnyBatch], Array]
 
-# Relative to the largest element. bfloat16 rounds to 2**-8, and six layers leave a third of that in a unit vector.
+# The tolerance is relative to the largest element. bfloat16 rounds to 2**-8; after six layers, the error of a unit
+# vector is about a third of that.
 _HALF_TOLERANCE = 2**-6
 _TRIES = 5
 

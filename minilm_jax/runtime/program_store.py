@@ -1,4 +1,4 @@
-"""Compiled programs on disk, in jax's compilation cache folder; a program that does not fit is never used."""
+"""Compiled programs on disk, in jax's compilation cache folder; outdated or foreign programs are never used."""
 
 import contextlib
 import dataclasses
@@ -20,8 +20,8 @@ from minilm_jax.nn import processor
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import AnyBatch
 
-# The modules that decide what is compiled, by their path within the package: `nn.embedding`, `runtime.compiler`, and
-# every module that either imports, apart from those that only choose or keep programs.
+# These modules determine the compiled program: `nn.embedding`, `runtime.compiler`, and all modules that these import,
+# except those that only select or store programs.
 SOURCES = (
     "config.py",
     "errors.py",
@@ -85,7 +85,7 @@ def _read(payload: bytes, params: Params, batch: AnyBatch) -> Any:
     inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
     devices = list(jax.tree.leaves(params)[0].devices())
     program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
-    jax.block_until_ready(program(params, batch))  # Some defects appear only when the program runs.
+    jax.block_until_ready(program(params, batch))  # Some defects only appear when the program runs.
     return program
 
 
@@ -94,7 +94,8 @@ def _machine() -> tuple[str, ...]:
     """Return everything besides the sources that a compiled program depends on: versions, device, CPU features."""
     device = jax.devices()[0]
     settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    # Flax's LayerNorm is compiled in; its version is read from metadata, as importing flax takes longer than loading.
+    # Flax's LayerNorm is part of the program. Flax's version is read from metadata, because importing flax takes longer
+    # than loading a program.
     versions = jax.__version__, jaxlib_version, metadata.version("flax"), platform.python_version()
     hardware = device.device_kind, str(jax.device_count()), platform.machine(), processor.description()
     runtime = device.client.platform_version, str(os.cpu_count()), str(jax.config.values["jax_enable_x64"])
@@ -103,6 +104,6 @@ def _machine() -> tuple[str, ...]:
 
 @functools.cache
 def _sources() -> str:
-    """Return a hash of `SOURCES`, so that a changed source never meets a program compiled before the change."""
+    """Return a hash of the files in `SOURCES`, so that a program compiled from older sources is never used."""
     package = Path(__file__).parents[1]
     return hashlib.sha256(b"".join((package / name).read_bytes() for name in SOURCES)).hexdigest()

@@ -17,15 +17,15 @@ from minilm_jax.runtime.program_choice import Program
 from minilm_jax.tokens.batching import Batch, Shape
 from minilm_jax.tokens.packed_rows import AnyBatch
 
-# Calls of one shape after which a program with blocked kernels is worth its compilation.
+# After this many calls of one shape, compiling a program with blocked kernels pays off.
 _CALLS_THAT_PAY = 64
 
-# The number of ids that 16 bits hold.
+# 16 bits can represent this many ids.
 _TWO_BYTES = 1 << 16
 
 
 class ProgramKey(NamedTuple):
-    """What a program is compiled for.
+    """Key of a compiled program: the kind, shapes and dtypes of its batches.
 
     Attributes:
         kind: `Batch` or `PackedBatch`.
@@ -48,7 +48,7 @@ class ProgramKey(NamedTuple):
 
 
 class Programs:
-    """Computes `embed` with one compiled program per batch shape, from any number of threads.
+    """Compiled programs for `embed`, one per batch shape, for use from any number of threads.
 
     Attributes:
         shapes: The shapes of the padded batches that a program exists for.
@@ -56,7 +56,7 @@ class Programs:
     """
 
     def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
-        """Start without programs; each is made when its shape first occurs.
+        """Create a collection without programs; each is compiled when its shape first occurs.
 
         Args:
             params: The parameter tree.
@@ -104,12 +104,12 @@ class Programs:
 
     @property
     def params(self) -> Params:
-        """The parameter tree, on its devices, as it is computed with."""
+        """Parameter tree on the devices, in the form used for computation."""
         return self._compiler.params
 
     @property
     def computed_in(self) -> str:
-        """The dtype that is multiplied."""
+        """Dtype of the matrix products."""
         return self._compiler.computed_in
 
     def _integers(self, x: Any) -> NDArray[np.integer]:

@@ -22,7 +22,7 @@ from minilm_jax.tokens.batching import Batch, Shape
 SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 _ROUNDS = 5
-# Rows of the product that is measured; with them, its operands stay in a core's cache.
+# The measured product has this many rows, so that its operands stay in a core's cache.
 _GEMM_ROWS = 1_024
 
 
@@ -80,14 +80,14 @@ def _seconds_per_call(engine: Engine, shape: Shape, config: EncoderConfig) -> fl
 
 
 def operations(config: EncoderConfig, texts: int, tokens: int) -> int:
-    """Return the additions and multiplications of a call: 2 per weight and token, and attention's two products."""
+    """Return the arithmetic operations of a call: 2 per weight and token, plus the two products of attention."""
     width = config.hidden_size
     dense = 2 * (4 * width * width + 2 * width * config.intermediate_size)
     return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * width)
 
 
 def gemm_rate(precision: Precision, config: EncoderConfig) -> float:
-    """Measure the layers' largest matrix product, in additions and multiplications per second."""
+    """Measure the rate of the layers' largest matrix product, in operations per second."""
     if precision == "bfloat16":  # A CPU may compute bfloat16 in float32 if that is faster, see `cpu_params`.
         return max(_gemm_rate(kind, config) for kind in ("float32", "bfloat16"))
     return _gemm_rate(precision, config)
@@ -105,7 +105,7 @@ def _gemm_rate(precision: Precision, config: EncoderConfig) -> float:
     blocked = block_kernel(kernel)
     if isinstance(blocked, BlockedKernel) and products_are_exact(rows, frozenset([(blocked.shape, blocked.dtype)])):
         forms.append(blocked)
-    # Slower runs were disturbed by other work.
+    # The fastest run counts, because slower runs were disturbed by other work.
     return 2 * rows * width * wide / min(second for form in forms for second in _seconds(product, x, form))
 
 

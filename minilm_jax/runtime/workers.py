@@ -1,4 +1,4 @@
-"""Worker threads: several items at a time, or the next items while the current one is used."""
+"""Worker threads that process several items at a time, or prepare the next items in advance."""
 
 import collections
 import itertools
@@ -40,7 +40,7 @@ def parallel_map(compute: Callable[[_Item], _Result], items: Iterable[_Item], wo
 
 
 def prefetch(items: Iterable[_Item], count: int = 1) -> Generator[_Item, None, None]:
-    """Consume items on a separate thread, a number of them ahead of their use.
+    """Yield items that a separate thread consumes in advance.
 
     Args:
         items: The items; producing them overlaps with the work of the consumer.
