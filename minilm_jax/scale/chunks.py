@@ -8,10 +8,10 @@ import pyarrow as pa
 from minilm_jax.scale.nulls import none_if_blank
 from minilm_jax.scale.readers import Rows
 
-# Limits of one chunk: rows, and bytes of the columns that are kept.
+# A chunk is limited to this many rows, and to this many bytes in the columns that are kept.
 _ROWS = 65_536
 _KEPT_BYTES = 64 << 20
-# Rows that are added to a chunk between two checks of its size.
+# The size of a chunk is checked after every this many rows.
 _ROWS_PER_CHECK = 128
 
 

@@ -15,7 +15,7 @@ from minilm_jax.scale.readers import UnreadableInput, read, rows_per_byte
 from minilm_jax.scale.shards import SIDECARS
 from minilm_jax.scale.store import Store
 
-# The rate is measured on this many texts, from the first, the middle and the last part.
+# The rate is measured on this many texts, from the beginning, the middle and the end.
 _SAMPLE_TEXTS, _SAMPLE_BYTES = 512, 1 << 20
 _SAMPLED_PARTS = 3
 

@@ -22,7 +22,7 @@ _FORMATS: Mapping[str, CorpusFormat] = {
     ".csv": "csv",
 }
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-# Keys under which filesystems report a hash of the content or the time of the last change, most reliable first.
+# Filesystems report a hash of the content or the time of the last change under these keys, most reliable first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
@@ -51,7 +51,7 @@ def find_inputs(job: Job) -> list[InputFile]:
     In folders, files with unknown suffixes and names that begin with `_` or `.` are skipped, as other engines do.
 
     Raises:
-        InputError: An input does not exist, or its format cannot be told from the suffix.
+        InputError: An input does not exist, or its format cannot be inferred from the suffix.
     """
     out = Store(job.out).url + "/"
     files = {file.url: file for given in job.inputs for file in _find(given, job.input_format)}
@@ -66,7 +66,7 @@ def _find(given: str, format: CorpusFormat | None) -> Iterator[InputFile]:
     files = [file for entry in entries if (file := _input_file(fs, entry, format))]
     if not files:
         raise InputError(
-            f"{given}: the format cannot be told from the suffix ({', '.join(_FORMATS)}); pass it with --from."
+            f"{given}: the format cannot be inferred from the suffix ({', '.join(_FORMATS)}); pass it with --from."
         )
     yield from files
 

@@ -5,7 +5,7 @@ import dataclasses
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import CorpusFormat, Precision, VectorType
 
-# An interrupted run loses at most one shard: about two minutes of work on a CPU. As float32, its vectors take 200 MB.
+# An interrupted run loses at most one shard, about two minutes of work on a CPU. Its float32 vectors take 200 MB.
 SHARD_ROWS = 131_072
 
 

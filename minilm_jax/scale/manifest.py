@@ -19,7 +19,7 @@ from minilm_jax.scale.job import Job
 from minilm_jax.scale.readers import Contents, UnreadableInput, inspect
 from minilm_jax.scale.store import display_url
 
-# Files that are inspected concurrently, as remote filesystems have a high latency.
+# This many files are inspected concurrently, because remote filesystems have a high latency.
 _THREADS = 16
 _MAX_STEM_CHARACTERS = 60
 
@@ -50,7 +50,7 @@ class Part:
         return f"{plain}-{hashlib.sha256(self.file.url.encode()).hexdigest()[:10]}-p{self.number:05d}"
 
     def shard_name(self, number: int) -> str:
-        """Return the name of one of its shards, without the suffix."""
+        """Return the name of one shard of this part, without the suffix."""
         return f"{self.name}-s{number:05d}"
 
     @property

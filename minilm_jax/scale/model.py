@@ -1,4 +1,4 @@
-"""The model of a job: embeds texts of which some are missing, and identifies itself by a fingerprint."""
+"""The model of a job: an encoder for texts of which some may be missing, with a fingerprint that identifies it."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from minilm_jax.scale.job import Job
 from minilm_jax.scale.vectors import Vectors, vector_type
 from minilm_jax.sentence_encoder import SentenceEncoder
 
-# About 25,000 tokens per CPU core, a few seconds of work; about two million tokens for an accelerator.
+# Texts are embedded in calls of this many bytes: about 25,000 tokens (a few seconds) per CPU core, or about two million
+# tokens on an accelerator.
 _CPU_TEXT_BYTES, _ACCELERATOR_TEXT_BYTES = 100_000, 8_000_000
 
 
@@ -39,7 +40,7 @@ class Model:
             job.model,
             precision=job.precision,
             max_seq_length=job.max_seq_length,
-            # Several CPU devices would share the same cores.
+            # One CPU device is enough, because several would share the same cores.
             devices=None if devices.on_cpu else "all",
         )
         self.text_bytes = devices.workers * _CPU_TEXT_BYTES if devices.on_cpu else _ACCELERATOR_TEXT_BYTES
@@ -55,7 +56,7 @@ class Model:
     def embed(self, texts: Sequence[str | None]) -> Vectors:
         """Embed texts, of which some may be None."""
         with warnings.catch_warnings():
-            # The shards count truncated texts, so the encoder's warning would be a repetition.
+            # The encoder's warning is hidden, because each shard records its number of truncated texts.
             warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
             vectors = self._encoder.encode_document(
                 [text for text in texts if text is not None],

@@ -20,7 +20,7 @@ FAILED = "_failed"
 _JOB, _LOCK, _FORMAT = "_job.json", "_lock", 1
 _SHARE = re.compile(r"\d+-of-(\d+)")
 _SHARD = re.compile(r"(.*-[0-9a-f]{10}-p\d{5,}-s\d{5,})\.parquet")
-# Command-line options of the settings, for messages.
+# Messages name these settings by their command-line options.
 _OPTIONS = {
     "text_column": "--text-column",
     "columns": "--keep",
@@ -127,7 +127,8 @@ def job_of_share(job: Job, number: int, count: int) -> Job:
 
 @contextlib.contextmanager
 def _locked(store: Store) -> Iterator[None]:
-    if store.local_path is None:  # Remote filesystems have no locks.
+    # Remote filesystems have no locks.
+    if store.local_path is None:
         yield
         return
     try:
@@ -137,12 +138,12 @@ def _locked(store: Store) -> Iterator[None]:
             f"another run is writing to {display_url(store.url)}; wait for it, or choose another folder with --out."
         )
         raise InputError(message) from None
-    with lock:  # The kernel releases it when the process ends, even if it is killed.
+    with lock:  # The operating system releases the lock when the process ends, even if it is killed.
         yield
 
 
 def _remove_outdated(store: Store, job: Job, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
-    """Remove the shards of inputs that changed or are not given any more, so that no row occurs twice."""
+    """Remove the shards of inputs that changed or are no longer given, so that no row occurs twice."""
     files = {part.file.url: part.file for part in parts}
     changed, missing = collections.defaultdict(list), collections.defaultdict(list)
     for name, sidecar in store.read_all_json(SIDECARS).items():

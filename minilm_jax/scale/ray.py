@@ -74,7 +74,7 @@ class _Actor:
         try:
             report = self._worker(pickle.loads(row["part"]))
         except (MinilmJaxError, OSError) as error:
-            # A raised error would be wrapped in Ray's own error types.
+            # The error is returned, because Ray would wrap a raised one in its own error types.
             return {"outcome": pickle.dumps(error)}
         report.notes[:0], self._notes = self._notes, []
         return {"outcome": pickle.dumps(report)}
@@ -129,7 +129,7 @@ def _with_absolute_paths(job: Job) -> Job:
 
 @contextlib.contextmanager
 def _connected() -> Iterator[None]:
-    """Use the program's connection to Ray, or connect to a running or new cluster until the block ends."""
+    """Use the program's connection to Ray; without one, connect to a running or new cluster until the block ends."""
     if ray.is_initialized():
         yield
         return

@@ -18,11 +18,11 @@ from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.store import display_url, filesystem
 
-# Rows of a Parquet file that are decoded together, and bytes of a column that are read at a time. With these, memory
-# does not depend on the size of the row groups.
+# This many rows of a Parquet file are decoded together, and this many bytes of a column are read at a time, so that
+# memory does not depend on the size of the row groups.
 _ROWS = 1_024
 _BUFFER = 4 << 20
-# Enough rows that the read-ahead of the decompressor hardly changes the estimate.
+# With this many rows, the read-ahead of the decompressor hardly affects the estimate.
 _ROWS_TO_ESTIMATE_FROM = 16_384
 _ARROW_MAGIC = b"ARROW1"
 
@@ -153,7 +153,7 @@ def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Itera
     schema = inspect(file).schema
     if not schema.names:  # The file is empty.
         return
-    # Objects in JSON lines may leave out members.
+    # Objects in JSON lines may omit keys, so a column that is not in the first rows may still exist.
     if file.format == "csv" or text_column in schema.names:
         check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
     with open_input(file) as (_, stream):
@@ -164,7 +164,7 @@ def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Itera
 def _inspect_parquet(file: InputFile, stream: BinaryIO) -> Contents:
     parquet = pq.ParquetFile(stream)
     groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
-    # The last eight bytes are the footer's length and the magic number.
+    # The last eight bytes are the length of the footer and the magic number.
     stream.seek(-8 - parquet.metadata.serialized_size, 2)
     footer = hashlib.sha256(stream.read()).hexdigest()
     return Contents(dataclasses.replace(file, version=f"{file.version} {footer}"), parquet.schema_arrow, groups)
@@ -209,15 +209,15 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
 
 
 def _arrow_stream(stream: BinaryIO) -> ipc.RecordBatchStreamReader:
-    # After its first eight bytes, the file format is the stream format. A compressed file, which cannot seek, is only
-    # readable in this way.
+    # The Arrow file format is the stream format after its first eight bytes. A compressed file cannot seek, so it is
+    # always read as a stream.
     if _is_arrow_file(stream):
         stream.read(8)
     return ipc.open_stream(stream)
 
 
 def _decode_texts(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
-    """Return the texts as large_string, and the reasons why values became null as string."""
+    """Return the texts as large_string, and as strings the reasons why values became null."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     raw = column.cast(pa.large_binary())

@@ -14,7 +14,8 @@ from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.store import Store
 
 SIDECARS, REJECTS = "_shards", "_rejects"
-# Limits of one row group: rows (25 MB of float32 vectors), and bytes with the columns that are kept.
+# A row group is limited to this many rows (25 MB of float32 vectors), and to this many bytes in the columns that are
+# kept.
 _GROUP_ROWS, _GROUP_BYTES = 16_384, 64 << 20
 
 
@@ -130,7 +131,7 @@ def check_shard(store: Store, part: Part, number: int, settings: Mapping[str, An
     try:
         fields = {field.name: sidecar[field.name] for field in dataclasses.fields(Shard)}
         if sidecar["from"] != part.source or any(sidecar[key] != value for key, value in settings.items()):
-            return f"{name} is from other rows or settings"
+            return f"{name} was written from other rows or with other settings"
         with store.open(f"{name}.parquet") as file:
             is_intact = hashlib.file_digest(file, "sha256").hexdigest() == sidecar["sha256"]
         return Shard(**fields) if is_intact else f"{name}.parquet is damaged"
@@ -141,7 +142,7 @@ def check_shard(store: Store, part: Part, number: int, settings: Mapping[str, An
 
 
 def remove_shard(store: Store, name: str) -> None:
-    """Remove a shard and its other files; the sidecar goes last, as it marks the others as belonging to a shard."""
+    """Remove the files of a shard; the sidecar goes last, because it marks the others as part of a shard."""
     store.remove(f"{name}.parquet", f"{REJECTS}/{name}.jsonl", f"{SIDECARS}/{name}.json")
 
 

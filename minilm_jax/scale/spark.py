@@ -31,7 +31,7 @@ def embed_frames(
     """
 
     def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # Imported on the workers only: the driver starts a JVM with a fork, and jax would warn about it.
+        # This is imported on the workers only, because the driver forks to start a JVM, and jax warns about forks.
         from minilm_jax.shared_encoders import shared_encoder
 
         for frame in frames:

@@ -41,7 +41,7 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def display_url(url: str) -> str:
-    """Return a URL as messages show it: a local file by its path."""
+    """Return a URL as shown in messages; local files are shown by their path."""
     return url.removeprefix("file://")
 
 
@@ -53,7 +53,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        """Name a folder, which need not exist.
+        """Set the folder, which need not exist yet.
 
         Args:
             url: Local path, or URL with a protocol that fsspec supports.

@@ -14,13 +14,13 @@ from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
 from minilm_jax.files.rows import Row, csv_rows, json_rows, read_lines
 
-# Rows that are converted together.
+# This many rows are converted together.
 _ROWS = 1_024
-# Rows at the start of a file from which the columns of JSON lines are inferred.
+# The columns of JSON lines are inferred from this many rows at the start of a file.
 _ROWS_TO_INFER_FROM = 1_024
-# A quote that is never closed would otherwise include the rest of the file in one field.
+# Without this limit, a quote that is never closed would include the rest of the file in one field.
 _MAX_CSV_ROW_CHARACTERS = 2**24
-# Exceptions that pyarrow raises for values that do not fit their column.
+# pyarrow raises these exceptions for values that do not fit their column.
 _CONVERSION_ERRORS = (pa.ArrowException, UnicodeError, OverflowError)
 _SCALARS = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
@@ -151,7 +151,7 @@ def _infer_type(values: Sequence[Any]) -> pa.DataType:
 
 
 def _convert_column(values: list[Any], name: str, type: pa.DataType, problems: list[str | None]) -> pa.Array:
-    """Convert values to a column; a value that does not fit becomes null, and its problem is added in place."""
+    """Convert values to a column; values that do not fit become null and are described in `problems`."""
     if type == pa.string():
         values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     try:
@@ -164,7 +164,7 @@ def _convert_column(values: list[Any], name: str, type: pa.DataType, problems: l
         except _CONVERSION_ERRORS:
             values[i] = None
             problem = _describe_problem(name, value, type)
-            # The column of texts is converted twice if it is kept; its problem is recorded once.
+            # The column of texts is converted twice if it is kept, but its problem is recorded once.
             if problem not in (problems[i] or ""):
                 problems[i] = f"{problems[i]}; {problem}" if problems[i] else problem
     return _convert_exactly(values, type)

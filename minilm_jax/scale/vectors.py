@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minilm_jax.config import VectorType
 from minilm_jax.vectors.quantization import quantize_embeddings
 
-# The int8 value that represents 1.0.
+# This int8 value represents 1.0.
 _INT8_ONE = 127
 _ELEMENTS: Mapping[VectorType, pa.DataType] = {
     "float32": pa.float32(),

@@ -19,7 +19,7 @@ from minilm_jax.scale.shards import Shard, ShardWriter, check_shard, new_shard
 from minilm_jax.scale.store import Store
 from minilm_jax.scale.vectors import Vectors, vector_column
 
-# Chunks that are read ahead while one is embedded.
+# This many chunks are read in advance while one is embedded.
 _PREFETCHED_CHUNKS = 2
 
 
@@ -140,6 +140,6 @@ class ShardWorker:
 
 
 def _is_complete(finished: dict[int, Shard], part: Part, shard_rows: int) -> bool:
-    """Return whether these are all shards of a part; if its rows are not known, the last one must not be full."""
+    """Return whether these are all shards of a part; if the number of rows is unknown, the last must not be full."""
     last = finished.get(len(finished) - 1)
     return last is not None and (last.rows < shard_rows or last.first_row + last.rows == part.rows)

@@ -11,7 +11,7 @@ from minilm_jax.progress import progress_bar
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
 from minilm_jax.vectors.similarity import cos_sim
 
-# Cosines in memory at once while groups are formed: 64 MB in float32.
+# At most this many cosines are in memory while groups are formed: 64 MB in float32.
 _MAX_COSINES = 2**24
 
 

@@ -16,7 +16,7 @@ from minilm_jax.vectors.similarity import ScoreFunction, cos_sim
 
 QUERIES_PER_TILE = 1_024
 
-# Tiles in the device's queue before the results are awaited: more would fill its memory, fewer would leave it idle.
+# This many tiles are queued on the device before results are awaited; more would fill its memory, fewer leave it idle.
 _QUEUED_TILES = 8
 
 

@@ -13,7 +13,8 @@ from minilm_jax.errors import InputError
 
 Rows: TypeAlias = NDArray | Array
 
-# Measured: on a CPU, a tile must fit into the cache to be fast; an accelerator would be idle between small tiles.
+# Measurements show that a tile must fit into the cache of a CPU to be fast; an accelerator would be idle between small
+# tiles.
 _ROWS_PER_TILE_ON_CPU, _ROWS_PER_TILE = 4_096, 65_536
 
 

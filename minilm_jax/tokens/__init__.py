@@ -1,1 +1,1 @@
-"""Texts to token ids, and token ids to batches; numpy only."""
+"""Conversion of texts to token ids, and of token ids to batches; numpy only."""

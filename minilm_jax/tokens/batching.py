@@ -1,4 +1,4 @@
-"""Ragged token ids to padded batches of few shapes; numpy only."""
+"""Batching of ragged token ids, padded to few shapes; numpy only."""
 
 import bisect
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Row lengths that batches may be padded to; `choose_lengths` picks some of them for each job.
+# Batches may be padded to these row lengths; `choose_lengths` picks some of them for each job.
 LENGTH_BUCKETS = (
     *range(8, 32, 2),
     *range(32, 64, 4),
@@ -18,16 +18,17 @@ LENGTH_BUCKETS = (
     *range(256, 513, 32),
 )
 
-# Tokens per batch. On CPU, 512 to 1,024 tokens keep a layer's activations in a core's cache; larger batches are slower.
+# A batch has at most this many tokens. On CPU, 512 to 1,024 tokens keep a layer's activations in a core's cache; larger
+# batches are slower.
 TOKEN_BUDGET = 1_024
 
-# Several batches per worker, so that all workers end at about the same time. Splitting small work further costs more
-# than it gains.
+# Each worker gets several batches, so that all workers end at about the same time. Splitting small work further costs
+# more than it gains.
 _BATCHES_PER_WORKER = 4
 _SMALLEST_PART = 4
 
-# Tokens of padding that one more shape is worth. Compiling takes as long as about 8,000 tokens on CPU, but a program is
-# used again: by the next job, and if programs are kept on disk by the next process.
+# Another shape is worth its compilation if it saves this many tokens of padding. Compiling takes as long as about 8,000
+# tokens on CPU, but the next job reuses the program, and so does the next process if programs are kept on disk.
 _COMPILE_COST = 256
 
 Shape = tuple[int, int]
@@ -48,7 +49,7 @@ class Batch(NamedTuple):
 
 
 def split_rows(batch: Batch, budget: int = TOKEN_BUDGET) -> list[Batch]:
-    """Split a batch above the token budget into equal parts, by halving its rows as often as they can be halved.
+    """Split a batch that exceeds the token budget into equal parts, halving it while its number of rows is even.
 
     Args:
         batch: Arrays of int[B, T].
@@ -164,7 +165,7 @@ def choose_lengths(lengths: NDArray[np.int32], compiled: Collection[int] = ()) -
     longest = bucket_length(int(lengths.max()))
     longer = min((length for length in compiled if length > longest), default=None) if compiled else None
     buckets = [*LENGTH_BUCKETS[: bisect.bisect_left(LENGTH_BUCKETS, longest)], longest, *([longer] if longer else [])]
-    # texts[i] counts the texts of at most buckets[i - 1] tokens; least[i] is the least cost of all of them.
+    # texts[i] counts the texts of at most buckets[i - 1] tokens; least[i] is the minimum cost of batching them.
     texts = [0, *np.searchsorted(np.sort(lengths), buckets, side="right").tolist()]
     least, below = [0], [0]
     for last, bucket in enumerate(buckets, start=1):

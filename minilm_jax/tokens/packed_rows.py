@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from minilm_jax.tokens.batching import Batch, RaggedIds
 
-# Tokens in the shortest row; longer texts get rows of 2, 4, … times this length. It is the width of an accelerator's
-# matrix units. Longer rows would waste work on attention between texts, which is computed and then masked.
+# The shortest row has this many tokens, the width of an accelerator's matrix units; longer texts get rows of 2, 4, …
+# times this length. Longer rows would waste work on attention between texts, which is computed and then masked.
 ROW_LENGTH = 128
 
-# Tokens of a row per place for a text: few places if all texts are long, otherwise as many as may be needed.
+# A row has one place for a text per 32 tokens if that is enough for every row, otherwise one per 4 tokens.
 _TOKENS_PER_PLACE = (32, 4)
 
-# The smallest batch has this fraction (1/8) of the rows of the largest, which bounds the number of shapes.
+# The smallest batch has 1/8 of the rows of the largest, which bounds the number of shapes.
 FEWEST_ROWS = 8
 
-# Marks a place without a text.
+# This index marks a place without a text.
 NO_TEXT = -1
 
 
@@ -58,10 +58,10 @@ def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[
 
 
 def _fill_rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Yield the texts of all rows of one length, int[B, S], the rows with the fewest texts first; and that length, T.
+    """Yield all rows of one length at a time: the texts in each row, int[B, S], and the row length, T.
 
-    A row takes the longest remaining text that fits, repeatedly. Texts of one length are interchangeable, so the
-    choice for one row is repeated for as many rows as there are such texts.
+    Rows with the fewest texts come first. A row takes the longest remaining text that fits, repeatedly. Texts of one
+    length are interchangeable, so the choice for one row is repeated for as many rows as there are such texts.
     """
     left = {length: np.flatnonzero(lengths == length) for length in np.unique(lengths)[::-1].tolist()}
     while left:
@@ -79,7 +79,7 @@ def _fill_rows(lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], i
 
 
 def _fill_row(left: dict[int, int], room: int, places: int) -> Counter[int]:
-    """Return the number of texts of each length in one row."""
+    """Choose the texts of one row; return their number by length."""
     taken: Counter[int] = Counter()
     for length, count in left.items():
         fits = min(count, room // length, places - taken.total())
@@ -89,7 +89,7 @@ def _fill_row(left: dict[int, int], room: int, places: int) -> Counter[int]:
 
 
 def _without_empty_places(texts: NDArray[np.intp], row_length: int) -> NDArray[np.intp]:
-    """Remove the places at the end that no row uses."""
+    """Remove the last places if no row uses them."""
     counts = (row_length // tokens_per_place for tokens_per_place in _TOKENS_PER_PLACE)
     return texts[:, : next(places for places in counts if (texts[:, places:] == NO_TEXT).all())]
 

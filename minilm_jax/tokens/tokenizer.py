@@ -1,4 +1,4 @@
-"""Texts to ragged token ids; truncation is explicit and counted."""
+"""Tokenization of texts to ragged token ids; truncation is explicit and counted."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from tokenizers import Encoding, Tokenizer
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.tokens.batching import Batch, RaggedIds
 
-# The training length of all-MiniLM-L6-v2; its position table has 512 rows.
+# all-MiniLM-L6-v2 was trained with this length, although its position table has 512 rows.
 DEFAULT_MAX_SEQ_LENGTH = 256
 
-# [CLS] and [SEP].
+# Each text starts with [CLS] and ends with [SEP].
 _SPECIAL_TOKENS = 2
 
-# Token ids are int32.
+# Token ids are stored as int32, which limits the size of the vocabulary.
 _MAX_IDS = 2**31
 
-# Texts per call of the tokenizer, which bounds the memory of its Encoding objects.
+# The tokenizer gets at most this many texts per call, which bounds the memory of its Encoding objects.
 _CHUNK = 4_096
 
 _Token = TypeVar("_Token")
@@ -42,7 +42,7 @@ class Tokenized:
 
 
 class Piece(NamedTuple):
-    """A token and its place in the text.
+    """A token and its position in the text.
 
     Attributes:
         id: The token id.
@@ -80,7 +80,7 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
             self._tokenizer.no_padding()
             self._tokenizer.no_truncation()
-            # The file states the ids of [CLS] and [SEP] separately; they may lie outside the vocabulary.
+            # The file states the ids of [CLS] and [SEP] separately; they may be outside the vocabulary.
             self.vocab_size = 1 + max([*self._tokenizer.get_vocab().values(), *self._tokenizer.encode("").ids])
         except BaseException as error:
             raise self._failure(error, "cannot be read as a tokenizer") from None
@@ -123,7 +123,7 @@ class TextTokenizer:
         return Tokenized(tokens, int(np.count_nonzero(full > max_seq_length)), int(full.max(initial=0)))
 
     def pieces(self, text: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> list[Piece]:
-        """Tokenize one text to the same ids, with the place of each token in the text.
+        """Tokenize one text to the same ids, with the position of each token in the text.
 
         Args:
             text: Any string.
@@ -166,7 +166,7 @@ class TextTokenizer:
             raise self._failure(error, "cannot tokenize these texts") from None
 
     def _failure(self, error: BaseException, reason: str) -> BaseException:
-        """Return the error to raise: tokenizers raises Exception itself, and a BaseException after a panic in Rust."""
+        """Return a ModelFileError for an error of tokenizers, which may be a plain Exception or a panic in Rust."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return error
         return ModelFileError(f"{self._path} {reason} ({error!s:.200}); download it again.")

@@ -25,7 +25,7 @@ ScoreFunction: TypeAlias = Callable[[ArrayLike, ArrayLike], Array]
 
 
 class SimilarityFunctions(NamedTuple):
-    """The two functions of one similarity.
+    """The all-pairs and the pairwise function of one similarity.
 
     Attributes:
         all_pairs: Compares all pairs of rows.
@@ -37,7 +37,7 @@ class SimilarityFunctions(NamedTuple):
 
 
 def similarity_functions(name: str) -> SimilarityFunctions:
-    """Return the functions of "cosine", "dot", "euclidean" or "manhattan"; InputError for another name."""
+    """Return the functions of "cosine", "dot", "euclidean" or "manhattan"; raises InputError for another name."""
     functions = {
         "cosine": SimilarityFunctions(cos_sim, pairwise_cos_sim),
         "dot": SimilarityFunctions(dot_score, pairwise_dot_score),
