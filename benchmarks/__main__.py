@@ -42,7 +42,7 @@ def _measure(arguments: argparse.Namespace, data: Path) -> None:
         rounds=arguments.rounds,
         fraction=arguments.fraction,
     )
-    # Imported only here: each worker imports this file, and must not hold what only the levels need.
+    # These modules are imported here, because each worker imports this file but does not need the levels.
     levels = {key: importlib.import_module(f"benchmarks.cpu.{_LEVELS[key]}").measure for key in arguments.levels}
     conditions = {"fraction of a full run": f"{plan.fraction:.0%}"}
     command.measure(levels, plan, conditions, Report.resume(data, machine.describe()), data)
@@ -51,7 +51,8 @@ def _measure(arguments: argparse.Namespace, data: Path) -> None:
 def _write(report: Report, path: Path) -> None:
     try:
         from benchmarks.harness.plot import draw
-    except ImportError:  # matplotlib is optional where only minilm-jax is measured.
+    # matplotlib is optional if only minilm-jax is measured.
+    except ImportError:
         image = ""
     else:
         image = draw(report, path.with_suffix(".png"))

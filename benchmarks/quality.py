@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def sample(count: int) -> Sample:
-    """Return the texts; the same Python gives the same ones.
+    """Return the sample; it is the same for every run with one version of Python.
 
     Args:
         count: Texts of the corpus: two fifths short, one tenth long, the rest docstrings with their tables and code.
@@ -136,7 +136,7 @@ def sample(count: int) -> Sample:
 
 def _embedded(texts: list[str]) -> Iterator[tuple[str, Floats]]:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    # Some texts are meant to be too long.
+    # Some texts are too long on purpose, so the warning is hidden.
     warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
     from minilm_jax import SentenceEncoder
     from minilm_jax.runtime.compilation_cache import enable_compilation_cache
@@ -172,7 +172,7 @@ def render(corpus: int, pairs: int, measured: str, unusual_table: str, machine: 
 
 
 def fidelity(vectors: Floats, reference: Floats, corpus: int) -> list[str]:
-    """Return how well vectors keep the cosines and the neighbors of the float32 vectors, as cells of a row."""
+    """Return how well vectors preserve the cosines and the neighbors of the float32 vectors, as cells of a row."""
     cosines = np.vecdot(vectors, reference)[:corpus]
     queries, others = np.split(np.random.default_rng(0).permutation(corpus), [_QUERIES])
     theirs, ours = (side[queries] @ side[others].T for side in (reference, vectors))
@@ -185,7 +185,7 @@ def fidelity(vectors: Floats, reference: Floats, corpus: int) -> list[str]:
 
 
 def relatedness(vectors: Floats, reference: Floats, chosen: Sample) -> list[str]:
-    """Return how well cosines follow the scores of pairs, and the difference from float32, as cells of a row."""
+    """Return how well cosines match the scores of pairs, and the difference from float32, as cells of a row."""
     theirs, ours = (np.vecdot(*(side[rows] for rows in chosen.pairs.T)) for side in (reference, vectors))
     scores, generator = chosen.scores, np.random.default_rng(0)
     draws = (generator.integers(len(scores), size=len(scores)) for _ in range(_RESAMPLES))

@@ -14,11 +14,11 @@ from benchmarks.texts import SENTENCE_END
 SCORES = range(4)
 
 _LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
-# Only prose matches, and no sentence that needs the one before it.
+# The pattern matches only prose, and only sentences that do not refer to the one before.
 _SENTENCE = re.compile(r"(?!(?:Its?|They|Th[ieo]se?|That|Such|But|And|So|Then|See)\b)[A-Z][\w\s,;:'\"()*\-]*[.!?]")
 _WORDS = range(6, 31)
 
-# From wide to narrow: package or module; class, or module outside of classes; function.
+# A location is listed from wide to narrow: package or module; class, or module outside of classes; function.
 _Location = tuple[str, str, str]
 
 
@@ -94,7 +94,7 @@ def _sentences(documented: list[Passage]) -> list[Passage]:
 
 
 def _drawn(sentences: list[Passage], level: int, order: random.Random) -> Iterator[Pair]:
-    """Yield each sentence, in random order, with another one that has the same location up to a level."""
+    """Yield each sentence, in random order, with another one from the same location up to a level."""
     near: dict[tuple[str, ...], list[Passage]] = collections.defaultdict(list)
     for sentence in sentences:
         near[sentence.location[:level]].append(sentence)

@@ -28,7 +28,7 @@ Times: TypeAlias = NDArray[np.float64]
 
 _PAGE_FILE = DOCS / "scale-measured.md"
 _SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-# Enough rows that Ray's two workers work for longer than they start, in enough parts that both get some.
+# With this many rows, Ray's two workers work for longer than they need to start; with this many parts, both get some.
 _RAY_ROWS, _RAY_PARTS = 100_000, 8
 _SENTENCES, _ROW_GROUP = 4_000, 1_000
 _GROWTH = ("rows", "rows/s", "peak MB", "rows/s of `encode`", "overhead, time", "overhead, processor time")

@@ -24,7 +24,7 @@ _PAGE_FILE = DOCS / "search-speed.md"
 _DIMENSIONS, _TOP_K, _ROUNDS, _QUERIES = 384, 10, 5, (1, 10, 100)
 _COLUMNS = ("queries", "contender", "ms", "fastest – slowest", "time ratio", "recall")
 
-# Maps queries, float32[Q, D], to the rows of the nearest vectors, [Q, k].
+# A search maps queries, float32[Q, D], to the rows of the nearest vectors, [Q, k].
 Search: TypeAlias = Callable[[Vectors], NDArray[np.integer]]
 
 _PAGE = """\
@@ -79,7 +79,7 @@ def _by_faiss(vectors: Vectors) -> Search:
 
 
 def _by_usearch(vectors: Vectors) -> Search:
-    from usearch.index import MetricKind, search  # pyright: ignore[reportMissingImports] only there
+    from usearch.index import MetricKind, search  # pyright: ignore[reportMissingImports] only in the environment for peers
 
     return lambda queries: np.atleast_2d(search(vectors, queries, _TOP_K, MetricKind.IP, exact=True).keys)
 

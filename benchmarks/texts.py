@@ -13,22 +13,22 @@ from pydoc_data.topics import topics
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
-# Only prose matches: tables and examples of code would have up to six tokens per word.
+# The pattern matches only prose, because tables and code examples would have up to six tokens per word.
 _SENTENCE = re.compile(r"[A-Z][\w\s,;:'\"()*\-]*[.!?]")
 
 _COMMENTS = re.compile(r"(?:^[ \t]*#.*\n)+", re.MULTILINE)
 _COMMENT_SIGNS = re.compile(r"^[ \t]*#+", re.MULTILINE)
 
-# Folders of the standard library that not every Python has, or that contain no prose.
+# These folders of the standard library are not in every Python, or contain no prose.
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "lib2to3"}
 
-# Words per text; they give about 15 tokens, about 240, and 5 to 256.
+# Texts have this many words, which give about 15 tokens, about 240, and 5 to 256.
 _SHORT = range(6, 14)
 _LONG = range(155, 186)
 _MIXED = range(3, 186)
 _CALIBRATION = range(3, 150)
 
-# Each eighth sentence is in none of the texts that are measured.
+# One in eight sentences is reserved for calibration and occurs in no text that is measured.
 _HELD_OUT = 8
 
 
@@ -70,7 +70,9 @@ def _words(sentences: Iterable[str]) -> Iterator[str]:
 def _sample(texts: Iterable[str], count: int) -> list[str]:
     found = list(dict.fromkeys(texts))
     if len(found) < count:
-        raise ValueError(f"{count} texts were requested, but this Python's documentation has only {len(found)} such.")
+        raise ValueError(
+            f"{count} texts were requested, but this Python's documentation has only {len(found)} of this kind."
+        )
     return random.Random(0).sample(found, count)
 
 
@@ -96,7 +98,8 @@ def _library() -> Iterator[str]:
 def _prose(source: str) -> Iterator[str]:
     """Yield the docstrings and comments of a source file, which is parsed, so that nothing is imported."""
     yield from (_COMMENT_SIGNS.sub("", found) for found in _COMMENTS.findall(source))
-    with warnings.catch_warnings(action="ignore"):  # The file may have invalid escape sequences.
+    # The file may have invalid escape sequences.
+    with warnings.catch_warnings(action="ignore"):
         tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):

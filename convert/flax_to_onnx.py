@@ -13,7 +13,7 @@ from minilm_jax.config import EncoderConfig, OnnxPrecision
 from minilm_jax.nn.params import check, flatten
 
 OPSET = 17
-# The oldest file format version that allows opset 17, for old runtimes.
+# This is the oldest file format version that allows opset 17, so old runtimes can read it.
 _IR_VERSION = 8
 
 
@@ -194,7 +194,7 @@ class _Int8Builder(_Builder):
 
 
 def _int8(weight: NDArray[Any], axis: int | None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return integers within ±127 and their scale: one for all values, or one per column."""
+    """Quantize a weight to integers within ±127, with one scale for all values or one per column."""
     largest = np.abs(weight).max(axis=axis)
     scale = np.where(largest == 0, 1, largest / 127).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale

@@ -28,11 +28,11 @@ from minilm_jax.config import ALL_MINILM_L6_V2, OnnxPrecision, ParamsFormat
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import Params, flatten
 
-# Rounding to 8 bits lowers the cosine by about 0.01; a lower cosine than this has another cause.
+# Rounding to 8 bits lowers the cosine by about 0.01, so a lower cosine than this has another cause.
 _MIN_COSINE = 0.9
 _POOLER = "pooler."
-# Sizes that distinguish models with the same vocabulary. The number of positions and of token types is not compared,
-# since a graph may have fewer than its model.
+# These sizes distinguish models with the same vocabulary. The number of positions and of token types is not compared,
+# because a graph may have fewer than its model.
 _MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 

@@ -12,10 +12,11 @@ from minilm_jax.config import Precision
 
 _COUNTS = (1, 10, 100, 1_000, 10_000, 100_000)
 
-# Up to this many texts are measured in every round; of longer lists, this many compile all shapes beforehand.
+# Lists of up to this many texts are measured in every round, longer ones once. As many texts are embedded before, which
+# compiles all shapes.
 _WARM_UP = 1_000
 
-# Bytes of a text's vector, which the caller keeps.
+# The caller keeps the vector of each text, which has this many bytes.
 _VECTOR_BYTES = 384 * 4
 
 

@@ -16,7 +16,7 @@ from minilm_jax.config import Precision
 _SHAPES = ((32, 16), (32, 32), (16, 128), (8, 256), (1, 16))
 _COMPARED = (COMPARED, 16)
 
-# Enough batches that all workers are busy and the wait for the last batch is short.
+# With this many batches, all workers are busy and the wait for the last batch is short.
 _BATCHES = 4 * THREADS
 _CALLS = 50
 
@@ -34,7 +34,7 @@ def _at(shape: tuple[int, int], workers: Sequence[ModelWorker], plan: Plan, prec
     single, workload = shape[0] == 1, f"{shape[0]} × {shape[1]}"
     batches = [_random_ids(shape)] * (1 if single else max(THREADS, plan.scaled(_BATCHES)))
     for each in workers:
-        each.do(embed, batches)  # Compiles for the shape.
+        each.do(embed, batches)  # The first call compiles for the shape.
     calls = plan.scaled(_CALLS) if single else 1
     seconds, rate = in_turns_with_ceiling(workers, plan, precision, embed_seconds, batches, calls)
     texts = len(batches) * shape[0]

@@ -1,4 +1,4 @@
-"""Level c: one sentence per call in a warm process, the median and the 99th percentile of the time."""
+"""Level c: one sentence per call in a warm process; the median and the 99th percentile of the time."""
 
 from collections.abc import Iterator
 

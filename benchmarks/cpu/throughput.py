@@ -10,7 +10,7 @@ from benchmarks.harness.tasks import COMPARED, encode, memory_megabytes, seconds
 from benchmarks.texts import long_texts, mixed_texts, short_texts
 from minilm_jax.config import Precision
 
-# The function that makes texts of each kind, and their count in a full run.
+# Each kind of text has a function that makes texts, and their count in a full run.
 _KINDS: Mapping[str, tuple[Callable[[int], list[str]], int]] = {
     "short": (short_texts, 4_000),
     "mixed": (mixed_texts, 2_000),
@@ -32,7 +32,7 @@ def _of_kind(
     kind: str, texts: Sequence[str], workers: Sequence[ModelWorker], plan: Plan, precision: Precision
 ) -> Iterator[Result]:
     for each in workers:
-        each.do(encode, texts)  # Compiles for the shapes.
+        each.do(encode, texts)  # The first call compiles for the shapes.
     times, rate = in_turns_with_ceiling(workers, plan, precision, seconds, encode, texts)
     ideal = minimum_operations(plan.folder, token_counts(plan.folder, texts)) / rate
     yield from rate_results(f"{len(texts):,} {kind} texts", precision, times, len(texts), "texts/s", ideal)

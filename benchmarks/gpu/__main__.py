@@ -37,7 +37,7 @@ def _measured(arguments: argparse.Namespace, data: Path) -> Report:
     # Processes must not preallocate the GPU's memory, because they share it. Network and progress bars are disabled.
     os.environ.update(XLA_PYTHON_CLIENT_PREALLOCATE="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
     os.environ.update(TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true")
-    # Imported only here: each worker imports this file, and must not hold what only the levels need.
+    # These modules are imported here, because each worker imports this file but does not need the levels.
     from benchmarks.gpu.levels import LEVELS, DevicePlan, device_facts
     from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 
@@ -55,7 +55,7 @@ def _measured(arguments: argparse.Namespace, data: Path) -> Report:
         raise SystemExit(
             f"jax found no GPU, only {report.machine['device']}; --smoke runs a little of everything there."
         )
-    # Every fraction is one of the fastest product of the same run.
+    # All fractions are relative to the fastest product of the same run.
     command.measure({"products": LEVELS["products"]}, plan, {}, report, data)
     rates = [rate for result in report.levels["products"].results for rate in result.values]
     plan = dataclasses.replace(plan, peak=1e12 * max(rates))

@@ -5,7 +5,7 @@ from typing import Literal
 from benchmarks.harness.contender import Contender, Options
 from benchmarks.harness.results import OURS
 
-# A comparison in float32 would be another one: libraries differ in whether they multiply it as TF32.
+# float32 is not compared, because libraries differ in whether they multiply it as TF32.
 HALVES: tuple[Literal["bfloat16"], Literal["float16"]] = ("bfloat16", "float16")
 
 _ALL, _TEXTS, _IDS = ("products", "device", "encode"), ("encode",), ("device",)
@@ -16,7 +16,7 @@ def _variant(name: str) -> Options:
     return (("variant", name),)
 
 
-# The first one is `SentenceEncoder` as users get it on a GPU, where it also chooses the faster attention.
+# The first contender is `SentenceEncoder` as users get it on a GPU, where it also chooses the faster attention.
 CONTENDERS = (
     Contender(OURS, "ours", _ALL, HALVES, _variant("packed rows")),
     Contender(f"{OURS}, cuDNN attention", "ours", _IDS, HALVES, _variant("packed rows, cuDNN attention")),

@@ -14,7 +14,7 @@ from benchmarks.harness.tasks import encode, facts, first_vectors, multiply, pla
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.config import Precision
 
-# A product is called this often in a row, so that the time to launch it does not count.
+# A product is called this many times in a row, so that the time to launch it is negligible.
 _CALLS = 20
 
 
@@ -57,7 +57,7 @@ def products(plan: DevicePlan) -> Iterator[Result]:
 
 
 def device(plan: DevicePlan) -> Iterator[Result]:
-    """Yield the rates of `embed` on token ids that are on the device, as are the vectors."""
+    """Yield the rates of `embed` with token ids and vectors on the device."""
     for precision in plan.precisions:
         with started(plan, "device", precision) as workers:
             for length in plan.lengths:
@@ -67,7 +67,7 @@ def device(plan: DevicePlan) -> Iterator[Result]:
 
 
 def encode_texts(plan: DevicePlan) -> Iterator[Result]:
-    """Yield the rates of `encode`, from texts to vectors in the memory of the host."""
+    """Yield the rates of `encode`, from texts to vectors in host memory."""
     for precision in plan.precisions:
         with started(plan, "encode", precision) as workers:
             for length in plan.lengths:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from benchmarks.texts import recombined_texts
 from minilm_jax.tokens.batching import Batch, RaggedIds
 
-# Tokens per text; None means mixed lengths.
+# A length is the number of tokens per text; None means mixed lengths.
 Length: TypeAlias = int | None
 LENGTHS: tuple[Length, ...] = (16, 32, 64, 128, 256, None)
 
 # Texts are joined from up to this many pieces of about this many tokens.
 _PIECE_TOKENS, _MOST_PIECES = 16, 16
 
-# Lengths that are multiples of it suit the matrix units of a GPU.
+# Multiples of this length suit the matrix units of a GPU.
 _LENGTH_STEP = 8
 
 
@@ -36,12 +36,12 @@ def texts_of(length: Length, tokens: int) -> list[str]:
 
 
 def random_tokens(lengths: NDArray[np.int32]) -> RaggedIds:
-    """Return token ids of words and word pieces for texts of these lengths."""
+    """Return random token ids of words and word pieces, for texts of these lengths."""
     return RaggedIds(np.random.default_rng(0).integers(1_000, 30_000, lengths.sum()).astype(np.int32), lengths)
 
 
 def padded(tokens: RaggedIds, budget: int) -> Iterator[tuple[Batch, NDArray[np.intp]]]:
-    """Arrange texts of similar length in batches that are as long as their longest text.
+    """Arrange texts of similar length in batches, each padded to its longest text.
 
     Args:
         tokens: Token ids of the texts.

@@ -1,1 +1,1 @@
-"""What all benchmarks share: contenders in separate processes, measured in turns, and the pages with their results."""
+"""Shared code of the benchmarks: contenders in separate processes, measured in turns, and pages with results."""

@@ -39,7 +39,7 @@ def parser(
 
 
 class _Joined(argparse.Action):
-    """Joins the names of several arguments, without duplicates."""
+    """Action that joins the names of several arguments, without duplicates."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, list(dict.fromkeys(itertools.chain(*values))))

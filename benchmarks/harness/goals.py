@@ -43,16 +43,16 @@ GOALS = (
     Goal("b", "fastembed", 1.25, ["long"]),
     Goal("c", "OpenVINO", 1.0, ["median"]),
     Goal("d", "`import jax, flax`", 1.3, ["second run"]),
-    # The goals for an H100.
+    # These are the goals for an H100.
     Goal("device", "sentence-transformers", 2.0),
     Goal("encode", "sentence-transformers", 3.0, precisions=["float16"]),
     Goal("encode", "tokenization only", 0.9),
 )
 
-# Minimum fraction of the ceiling, by level, workload and precision.
+# A minimum fraction of the ceiling is set by level, workload and precision.
 CEILINGS = {("a", "32 × 32", "float32"): 0.85}
 
-# Minimum rate on an H100, by level and unit.
+# A minimum rate on an H100 is set by level and unit.
 RATES = {("device", "tokens/s"): 7e6}
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of the machine and of the installed versions, without which no absolute number means anything."""
+"""Description of the machine and of the installed versions, which all absolute values depend on."""
 
 import datetime
 import os
@@ -14,7 +14,7 @@ _PACKAGES = (
     "minilm-jax jax jaxlib flax numpy tokenizers openvino nncf onnxruntime ctranslate2 fastembed torch"
     " sentence-transformers transformers faiss-cpu usearch"
 ).split()
-# The speed of each precision relative to the others depends on these.
+# The relative speed of the precisions depends on these instructions.
 _INSTRUCTIONS = "avx2 avx512f avx512_vnni avx512_bf16 avx_vnni amx_tile amx_bf16 amx_int8 i8mm".split()
 
 

@@ -18,7 +18,7 @@ from minilm_jax.config import Precision
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# A larger difference between float32 vectors would be another result, not rounding.
+# A larger difference between float32 vectors is not explained by rounding.
 _FLOAT32_TOLERANCE = 1e-5
 
 
@@ -51,7 +51,7 @@ class Plan:
 
 @contextlib.contextmanager
 def started(plan: Plan, level: str, precision: Precision) -> Iterator[list[ModelWorker]]:
-    """Start the contenders of a level, minilm-jax first; their processes end with the context."""
+    """Start the contenders of a level, minilm-jax first; their processes end with the block."""
     chosen = [each for each in plan.contenders if level in each.levels and precision in each.precisions]
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(each.start(plan.folder, precision)) for each in chosen]

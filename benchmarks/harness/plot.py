@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports] only in the environment for peers
-from matplotlib.patches import Patch  # pyright: ignore[reportMissingImports] only there
+from matplotlib.patches import Patch  # pyright: ignore[reportMissingImports] only in the environment for peers
 
 from benchmarks.harness.results import COSTS, OURS, Report, Result
 
-# The title of each level that is drawn, and a part of the names of its workloads.
+# Each level has a title, and a part that the names of its workloads contain.
 _LEVELS = {
     "a": ("Kernels (texts × tokens)", "×"),
     "b": ("Throughput of encode", "texts"),
@@ -18,7 +18,7 @@ _LEVELS = {
 }
 _PRECISIONS = ("float32", "bfloat16", "int8")
 
-# Relative speeds of the rounds by contender and workload: one panel.
+# A panel shows the relative speeds of the rounds, by contender and workload.
 _Panel = Mapping[str, Mapping[str, Sequence[float]]]
 
 # The Okabe-Ito colors, which color-blind readers can distinguish too.

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 OURS = "minilm-jax"
 
-# Units for which lower is better.
+# For these units, lower is better.
 COSTS = ("ms", "s", "MB")
 
 
@@ -35,7 +35,7 @@ class Result:
 
     @property
     def median(self) -> float:
-        """The value in the report."""
+        """Median of all rounds, which the report shows."""
         return statistics.median(self.values)
 
     def over(self, other: Self) -> list[float]:

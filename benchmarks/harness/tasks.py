@@ -16,7 +16,7 @@ from minilm_jax.tokens.batching import RaggedIds
 _PROCESS_STATUS = Path("/proc/self/status")
 _WARM_UP_CALLS = 10
 
-# Enough vectors to compare two contenders.
+# This many vectors are enough to compare two contenders.
 COMPARED = 64
 
 
@@ -41,7 +41,7 @@ def first_vectors(model: TextModel, texts: Sequence[str]) -> Vectors:
 
 
 def place(model: DeviceModel, tokens: RaggedIds, budget: int) -> Vectors:
-    """Put token ids on the device, compile for their shapes, and return the first vectors, for a comparison."""
+    """Put token ids on the device, compile for their shapes, and return the first vectors for a comparison."""
     return model.place(tokens, budget)[:COMPARED]
 
 
@@ -61,7 +61,7 @@ def facts(model: DeviceModel) -> Mapping[str, str]:
 
 
 def seconds(model: TextModel, task: Callable[..., object], *args: object) -> float:
-    """Return how many seconds another task takes."""
+    """Return the seconds that another task takes."""
     start = time.perf_counter()
     task(model, *args)
     return time.perf_counter() - start
@@ -74,13 +74,13 @@ def embed_seconds(model: TokenModel, batches: Sequence[Ids], calls: int) -> floa
 
 
 def latency(model: TextModel, text: str, calls: int) -> tuple[float, float]:
-    """Return the median and the 99th percentile of the milliseconds of a call with one text."""
+    """Return the median and the 99th percentile of the time of a call with one text, in milliseconds."""
     times = [1e3 * seconds(model, encode, [text]) for _ in range(_WARM_UP_CALLS + calls)][_WARM_UP_CALLS:]
     return float(np.median(times)), float(np.percentile(times, 99))
 
 
 def memory_megabytes() -> tuple[float, float]:
-    """Return the resident memory of this process and its peak; both are the peak where only that is known."""
+    """Return the resident memory of this process and its peak; systems that only report the peak give it twice."""
     # On Linux getrusage also counts the memory that the parent held when it started this process.
     peak = _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1e6 if sys.platform == "darwin" else 1e3

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# A process that exits by itself removes its temporary files; after this many seconds it is killed.
+# A process that exits by itself removes its temporary files, so it is killed only after this many seconds.
 _SECONDS_TO_EXIT = 10
 
 

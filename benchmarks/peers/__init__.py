@@ -17,10 +17,10 @@ from benchmarks.harness.worker import run_in_process
 from minilm_jax.checkpoints.cache import cache_folder
 from minilm_jax.tokens.batching import RaggedIds
 
-# The performance hint of engines that can compute several batches concurrently.
+# Engines that can compute several batches concurrently take this performance hint.
 Hint: TypeAlias = Literal["latency", "throughput"]
 
-# int32[B, T] and float32[B, D].
+# Token ids are int32[B, T], and vectors are float32[B, D].
 Ids: TypeAlias = NDArray[np.int32]
 Vectors: TypeAlias = NDArray[np.float32]
 

@@ -39,6 +39,7 @@ def load(folder: Path, precision: Precision, hint: Hint) -> Loop:
 
 
 def _convert(folder: Path, path: Path) -> None:
-    from ctranslate2.converters import TransformersConverter  # Imports transformers.
+    # This module imports transformers.
+    from ctranslate2.converters import TransformersConverter
 
     TransformersConverter(str(folder)).convert(str(path))

@@ -28,7 +28,7 @@ class _FastEmbed:
 
 def load(folder: Path, precision: Precision) -> _FastEmbed:
     """Load the model from a model folder."""
-    # Imported only here, because whole-process benchmarks import this module without loading the model.
+    # This is imported here, because whole-process benchmarks import this module without loading the model.
     from fastembed import TextEmbedding  # pyright: ignore[reportMissingImports] only in the environment for peers
 
     path = model_folder(folder, precision)
@@ -46,7 +46,7 @@ def _write_folder(folder: Path, onnx: Path, path: Path) -> None:
     path.mkdir()
     for name in _FILES:
         shutil.copyfile(folder / name, path / name)
-    # All contenders truncate at this length; the file of the model says 512.
+    # All contenders truncate at this length, but the model's own file says 512.
     settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8")) | {"model_max_length": 256}
     (path / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
     os.link(onnx, path / "model.onnx")

@@ -62,7 +62,8 @@ def _quantize(whole: Path, path: Path) -> None:
         whole,
         path,
         op_types_to_quantize=["MatMul", "Attention"],
-        per_channel=True,  # As fast as the default, which has a mean cosine of 0.95 with float32 instead of 0.99.
-        # Shape inference does not know the fused operators and so cannot find out the type.
+        # One scale per channel is as fast as the default, and has a mean cosine of 0.99 with float32 instead of 0.95.
+        per_channel=True,
+        # Shape inference does not know the fused operators, so the type must be given.
         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
     )

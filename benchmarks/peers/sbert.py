@@ -1,4 +1,4 @@
-"""sentence-transformers on torch: SDPA attention, as it is or compiled by torch."""
+"""sentence-transformers on torch, with SDPA attention, either eager or compiled by torch."""
 # pyright: reportMissingImports=false
 
 import time
@@ -17,10 +17,10 @@ from minilm_jax.tokens.batching import Batch, RaggedIds
 
 _MAX_TOKENS = 256
 
-# Batches of 32 are the default, and the fastest on a CPU; a GPU would be mostly idle.
+# Batches of 32 are the default and the fastest on a CPU, but would leave a GPU mostly idle.
 _BATCH_SIZES = {"cpu": 32, "cuda": 512}
 
-# torch may compile as often as there are shapes.
+# This limit lets torch compile once for every shape.
 _MOST_SHAPES = 64
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Columns(NamedTuple):
-    """The columns `start` to `stop` of a matrix, taken from one that holds several weights side by side."""
+    """The columns `start` to `stop` of a matrix that holds several weights side by side."""
 
     start: int
     stop: int

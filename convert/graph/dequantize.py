@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from minilm_jax.errors import ConversionError
 
-# The 4-bit float tables of bitsandbytes. NF4: quantiles of a normal distribution (arXiv:2305.14314, appendix E).
+# These are the 4-bit float tables of bitsandbytes. NF4 has quantiles of a normal distribution (arXiv:2305.14314,
+# appendix E).
 _NF4 = (
     *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
     *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),

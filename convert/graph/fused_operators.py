@@ -40,7 +40,8 @@ def _fused_matmul(graph: Graph, node: Node) -> None:
     x, weight = node.inputs[:2]
     if node.attribute("transB", 0):
         weight = derive(graph, node, "transposed", kernel.then("transB", kernel.value.T))
-    if scale:  # A factor moved here from the operation before, such as the 0.5 of GELU.
+    # onnxruntime moves a factor from the preceding operation to this one, such as the 0.5 of GELU.
+    if scale:
         graph.add(Node("Mul", (x, scale), (f"{node.output}/scaled",), name=node.name))
         x = f"{node.output}/scaled"
     graph.add(Node("MatMul", (x, weight), (node.output,), name=node.name))
@@ -60,7 +61,7 @@ def _bias_softmax(graph: Graph, node: Node) -> None:
 
 
 def _skip_layer_norm(graph: Graph, node: Node) -> None:
-    # The bias belongs to the dense layer before, which may be either input.
+    # The bias belongs to the preceding dense layer, which may be either input.
     first, second = node.input(0), node.input(1)
     if graph.producer(first, "MatMul") is None:
         first, second = second, first
@@ -82,7 +83,8 @@ def _attention(graph: Graph, node: Node) -> None:
     """Rewrite com.microsoft.Attention, whose kernel holds those of query, key and value side by side."""
     kernel = graph.constant(node.input(1))
     if kernel is None:
-        return graph.add(node)  # The Attention of ONNX (opset 23) takes query, key and value themselves.
+        # The Attention of ONNX (opset 23) takes query, key and value as separate inputs.
+        return graph.add(node)
     return merged_attention(graph, node, kernel, graph.constant(node.input(2)))
 
 

@@ -15,9 +15,9 @@ from minilm_jax.errors import ConversionError
 
 T = TypeVar("T")
 
-# A weight of 2 bits in the file takes 16 times as much memory in float32.
+# In float32, a weight of 2 bits takes 16 times as much memory as in the file.
 _MEMORY_PER_BYTE, _BASE_MEMORY = 16, 2**24
-# A limit for all searches together; a model of 6 layers needs about 550 steps.
+# This limit applies to all searches together; a model of 6 layers needs about 550 steps.
 _MAX_STEPS = 100_000
 
 
@@ -63,12 +63,12 @@ class Graph:
         self.nodes.append(node)
 
     def declare(self, names: Iterable[str], node: Node) -> None:
-        """Add tensors that `node` computes without a producer; raises ConversionError as `add` does."""
+        """Add tensors that `node` computes, but do not record a producer; raises ConversionError as `add` does."""
         for name in filter(None, names):
             self._declare(name, node)
 
     def add_constant(self, name: str, constant: Constant, node: Node) -> None:
-        """Add a tensor that `node` computes, by its value."""
+        """Add a tensor with a known value, which `node` computes."""
         self._declare(name, node)
         self._constants[name] = constant
         self._count(constant.value, node)
@@ -100,7 +100,7 @@ class Graph:
         return [node for node in self._consumers.get(name, []) if not op_types or node.op_type in op_types]
 
     def constant(self, name: str) -> Constant | None:
-        """Return the value of a tensor if it is a known constant, else None; nothing is computed."""
+        """Return the value of a tensor if it is a known constant, otherwise None; nothing is computed."""
         if name not in self._constants and name in self._initializers:
             array = to_array(self._initializers[name])
             self._constants[name] = Constant(array, name, stored=str(array.dtype))

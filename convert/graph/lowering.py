@@ -14,12 +14,12 @@ from convert.graph.plain_operators import rename
 from convert.graph.quantized_operators import QUANTIZED
 from minilm_jax.errors import ConversionError
 
-# The errors of numpy for constants and settings that do not match.
+# numpy raises these errors for constants and settings that do not match.
 _NUMPY_ERRORS = (ValueError, TypeError, IndexError, KeyError, OverflowError)
-# Operators that are ignored: all weights become float32, and inference does not use dropout.
+# These operators are ignored, because all weights become float32 and inference does not use dropout.
 _RENAMING: dict[str, Lower] = {name: rename for name in ("Identity", "Dropout", "Cast", "CastLike")}
 _LOWERED = _RENAMING | FUSED | QUANTIZED
-# Operators of com.microsoft that are defined like the ONNX operators of the same name.
+# These operators of com.microsoft are defined like the ONNX operators of the same name.
 _SAME_AS_ONNX = ("Gelu", "Gather", "LayerNormalization")
 
 

@@ -11,7 +11,7 @@ from minilm_jax.errors import ConversionError
 
 T = TypeVar("T")
 
-# Operators whose first input is the data; the other inputs are settings, such as a shape.
+# The first input of these operators is the data; the other inputs are settings, such as a shape.
 _ONE_DATA_INPUT = ("Reshape", "Expand", "Squeeze", "Unsqueeze", "Slice", "Gather", "Flatten")
 
 

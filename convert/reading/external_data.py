@@ -10,7 +10,7 @@ import onnx
 from convert.reading.tensors import size_in_bytes
 from minilm_jax.errors import ConversionError
 
-# How many tensors a byte may belong to, on average.
+# A byte may belong to at most this many tensors, on average.
 _MAX_USES = 2
 
 
@@ -32,9 +32,7 @@ def read_external_data(tensors: Iterable[onnx.TensorProto], folder: Path) -> Non
         # Several tensors may use the same bytes, but a small file must not cause large allocations.
         read[location] = read.get(location, 0) + len(tensor.raw_data)
         if read[location] > _MAX_USES * (folder / location).stat().st_size:
-            raise ConversionError(
-                f"its tensors take more than {_MAX_USES} times the bytes that {location[:200]!r} has."
-            )
+            raise ConversionError(f"its tensors use more than {_MAX_USES} times the bytes in {location[:200]!r}.")
         tensor.ClearField("external_data")
         tensor.data_location = onnx.TensorProto.DEFAULT
 

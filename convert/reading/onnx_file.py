@@ -12,7 +12,7 @@ from convert.reading.external_data import is_external, read_external_data
 from convert.reading.tensors import all_tensors, check_tensor, size_in_bytes
 from minilm_jax.errors import ConversionError
 
-# The limit of protobuf for one message.
+# protobuf limits one message to this size.
 _MAX_BYTES = 2**31 - 1
 _MAX_NODES = 50_000
 _MAX_TENSORS = 50_000

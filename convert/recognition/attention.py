@@ -10,7 +10,7 @@ from convert.recognition.blocks import MASKING, REARRANGING, SCALING, Linear
 from minilm_jax.errors import ConversionError
 
 _THROUGH = (*REARRANGING, *SCALING)
-# Scale constants are at most off by the rounding of bfloat16.
+# Rounding to bfloat16 changes scale constants by less than this relative error.
 _SAME_SCALE = 1e-2
 _SMALLEST_SCALE = 1e-9
 

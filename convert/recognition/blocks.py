@@ -11,7 +11,7 @@ from convert.graph.graph import Graph
 from convert.graph.node import Node
 from minilm_jax.errors import ConversionError
 
-# Operators that rearrange, scale or mask the elements of a tensor without combining them.
+# These operators rearrange, scale or mask the elements of a tensor without combining them.
 REARRANGING = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand")
 SCALING = ("Mul", "Div")
 MASKING = ("Add", "Where", "Sub")

@@ -15,7 +15,7 @@ from convert.reading.tensors import all_tensors, to_array
 
 _HALF = {"bfloat16": onnx.TensorProto.BFLOAT16, "float16": onnx.TensorProto.FLOAT16}
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "stash_type")
-# The attribute of MatMulNBits for the precision of the activations, and its value for float32.
+# This attribute of MatMulNBits sets the precision of the activations; this value means float32.
 _ACCURACY, _FLOAT32_LEVEL = "accuracy_level", 1
 
 Nodes = Iterator[onnx.NodeProto]
@@ -65,7 +65,7 @@ class _Rewriter:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
         self.constant = {tensor.name for tensor in graph.initializer}
-        # Tensors that are quantized in the file and are floats in the rewritten graph.
+        # These tensors are quantized in the file and are floats in the rewritten graph.
         self.floats: set[str] = set()
 
     def nodes(self) -> Nodes:

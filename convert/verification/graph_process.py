@@ -17,7 +17,7 @@ from minilm_jax.errors import ConversionError
 
 _RUNNER = Path(__file__).resolve().with_name("graph_runner.py")
 _SECONDS = 600
-# The memory limit: a constant for the runtime itself, and a few copies of the weights.
+# The memory limit is a constant for the runtime itself, plus a few copies of the weights.
 _RUNTIME_BYTES, _COPIES = 4 * 2**30, 8
 
 

@@ -26,7 +26,7 @@ def main(runtime: str, memory_limit: int) -> None:
 def _limit_memory(limit: int) -> None:
     try:
         import resource
-    except ImportError:  # Not available on Windows.
+    except ImportError:  # The module is not available on Windows.
         return
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 

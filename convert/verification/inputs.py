@@ -16,7 +16,7 @@ from minilm_jax.tokens.batching import Batch
 
 _INPUT_TYPES = tuple(map(onnx.TensorProto.DataType.Value, ("INT32", "INT64", "FLOAT", "FLOAT16", "BFLOAT16", "BOOL")))
 _MAX_TOKENS = 2**16
-# Meanings of inputs that select no table rows, by a part of their name.
+# An input that selects no table rows is recognized by one of these parts of its name.
 _MEANING_OF_NAME: Mapping[str, str] = {
     "mask": "attention_mask",
     "type": "token_type_ids",
@@ -60,7 +60,7 @@ def graph_inputs(model: onnx.ModelProto, batch: Batch, layout: BertLayout) -> di
 
 
 def _fixed_sizes(model: onnx.ModelProto) -> dict[int, int]:
-    """Return the sizes of the first input by axis, with 0 for an axis whose size is free."""
+    """Return the sizes of the first input by axis, with 0 for an axis whose size is dynamic."""
     name = input_names(model)[0]
     value = next(value for value in model.graph.input if value.name == name)
     sizes = {axis: max(0, size.dim_value) for axis, size in enumerate(value.type.tensor_type.shape.dim)}

@@ -115,7 +115,7 @@ def verify(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtim
 
 
 def compare(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtime: str) -> dict[str, Agreement]:
-    """Return the agreement of a graph, with its roundings, and any params that match its layout."""
+    """Compare the outputs of a graph, including its roundings, with those of params that match its layout."""
     return _Encoded(params, random_batch(model, layout), layout).compared_with(model, runtime)
 
 
@@ -128,7 +128,7 @@ def _compared_if_runnable(encoded: "_Encoded", model: onnx.ModelProto, runtime: 
 
 
 class _Encoded:
-    """All tensors of the encoder that an output of the graph may be, for one batch."""
+    """The tensors of the encoder, for one batch, that outputs of the graph are compared with."""
 
     def __init__(self, params: Params, batch: Batch, layout: BertLayout) -> None:
         self.batch = batch
