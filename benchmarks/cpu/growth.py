@@ -12,8 +12,8 @@ from minilm_jax.config import Precision
 
 _COUNTS = (1, 10, 100, 1_000, 10_000, 100_000)
 
-# Lists of up to this many texts are measured in every round, longer ones once. As many texts are embedded before, which
-# compiles all shapes.
+# Lists of up to this many texts are measured in every round, longer ones once. The first texts, up to
+# the same number, are embedded before the measurement to compile all shapes.
 _WARM_UP = 1_000
 
 # The caller keeps the vector of each text, which has this many bytes.

@@ -166,7 +166,7 @@ class TextTokenizer:
             raise self._failure(error, "cannot tokenize these texts") from None
 
     def _failure(self, error: BaseException, reason: str) -> BaseException:
-        """Return a ModelFileError for an error of tokenizers, which may be a plain Exception or a panic in Rust."""
+        """Return the error to raise for one of tokenizers, which may be a plain Exception or a panic in Rust."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return error
         return ModelFileError(f"{self._path} {reason} ({error!s:.200}); download it again.")
