@@ -144,7 +144,7 @@ def _measured(corpora: Sequence[Corpus], arguments: argparse.Namespace) -> str:
     """Return the page; the first corpus has one row, and shows the time to start."""
     machine = facts({**describe(), **conditions(), "rounds": arguments.rounds})
     one, smallest, *_ = corpora
-    # Fill the compilation cache.
+    # The first runs fill the compilation cache and are not measured.
     smallest.embed()
     smallest.encode()
     start = np.median([one.embed().times for _ in range(arguments.rounds)], axis=0)

@@ -22,7 +22,7 @@ _COMMENT_SIGNS = re.compile(r"^[ \t]*#+", re.MULTILINE)
 # These folders of the standard library are not in every Python, or contain no prose.
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "lib2to3"}
 
-# Texts have this many words, which give about 15 tokens, about 240, and 5 to 256.
+# These numbers of words per text give about 15 tokens (short), about 240 (long) and 5 to 256 (mixed).
 _SHORT = range(6, 14)
 _LONG = range(155, 186)
 _MIXED = range(3, 186)

@@ -34,7 +34,7 @@ PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 SearchBackend = Literal["exact", "usearch"]
 
-# Limits far above any real model; larger values mean a damaged file.
+# These limits are far above any real model; larger values indicate a damaged file.
 _MAX_LAYERS = 1_000
 _MAX_SIZE = 2**31 - 1
 

@@ -38,5 +38,5 @@ def _settings(model: SentenceEncoder) -> str:
         "prompts": model.prompts,
         "default_prompt_name": model.default_prompt_name,
     }
-    # Sorted, so that the order of fields and prompts does not matter. `default` converts NumPy integers.
+    # The keys are sorted, so that the order of fields and prompts does not matter. `default` converts NumPy integers.
     return json.dumps(settings, sort_keys=True, default=int)

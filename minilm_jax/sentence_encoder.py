@@ -1,4 +1,4 @@
-"""`SentenceEncoder`: texts to vectors, with the methods and keywords of sentence-transformers."""
+"""`SentenceEncoder`: embeds texts, with the methods and keywords of sentence-transformers."""
 
 import itertools
 import sys
@@ -66,7 +66,7 @@ class SentenceEncoder:
         tokenizer: The tokenizer.
         stats: Counts of the work so far.
         prompts: Prompts by their names; a prompt is put before every text of a call.
-        default_prompt_name: The prompt of calls that name none, or None.
+        default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: The similarity function: "cosine", "dot", "euclidean" or "manhattan".
         truncate_dim: Number of dimensions of the vectors, or None for all.
     """

@@ -21,7 +21,7 @@ _PRECISIONS = ("float32", "bfloat16", "int8")
 # A panel shows the relative speeds of the rounds, by contender and workload.
 _Panel = Mapping[str, Mapping[str, Sequence[float]]]
 
-# The Okabe-Ito colors, which color-blind readers can distinguish too.
+# The Okabe-Ito colors can be distinguished by color-blind readers too.
 _COLORS = {
     OURS: "#000000",
     "OpenVINO, latency hint": "#0072b2",

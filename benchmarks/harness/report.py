@@ -28,7 +28,7 @@ class Page:
     empty: str = ""
 
     def render(self, report: Report, image: str = "") -> str:
-        """Return the page.
+        """Return the page as Markdown.
 
         Args:
             report: The results.

@@ -1,4 +1,4 @@
-"""Results: one line per contender and workload, the levels that they belong to, and the JSON file that keeps them."""
+"""Results of each contender and workload, grouped by level, and the JSON file that stores them."""
 
 import dataclasses
 import json

@@ -84,7 +84,7 @@ def to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
         raise _wrong_size(tensor)
     if _is_sub_byte(tensor):
         return numpy_helper.to_array(tensor)
-    # The same as numpy_helper, without its extra copy of the bytes.
+    # This gives the same array as numpy_helper, without its extra copy of the bytes.
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tuple(tensor.dims))
 

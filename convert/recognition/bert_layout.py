@@ -44,7 +44,7 @@ class BertLayout:
         weights: Every leaf of the parameter tree, by its path.
         config: The sizes of the encoder.
         inputs: "input_ids", "position_ids" or "token_type_ids" for each graph input that selects table rows.
-        outputs: The tensor of the encoder that each graph output is, or None for any other output.
+        outputs: The tensor of the encoder that each graph output equals, or None if there is none.
     """
 
     weights: Mapping[str, Constant]

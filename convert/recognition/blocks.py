@@ -122,7 +122,7 @@ def _fused_layer_norm(graph: Graph, node: Node) -> LayerNorm | None:
 
 
 def _decomposed_layer_norm(graph: Graph, divide: Node) -> LayerNorm | None:
-    # (x - mean) / sqrt(mean((x - mean)²) + epsilon) · scale + bias
+    # The pattern is (x - mean) / sqrt(mean((x - mean)²) + epsilon) · scale + bias.
     centered = graph.producer(divide.input(0), "Sub")
     root = graph.producer(divide.input(1), "Sqrt")
     if centered is None or root is None or graph.producer(centered.input(1), "ReduceMean") is None:

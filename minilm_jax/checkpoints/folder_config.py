@@ -22,7 +22,7 @@ class Settings:
 
     Attributes:
         prompts: Prompts by their names.
-        default_prompt_name: The prompt of calls that name none, or None.
+        default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
         truncate_dim: Number of dimensions of the vectors, or None for all.
     """

@@ -212,7 +212,7 @@ def _link(origin: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(origin.resolve(), path)
-    except OSError:  # Hard links work only within a file system that supports them.
+    except OSError:  # os.link fails across file systems, and on those without hard links.
         shutil.copyfile(origin, path)
 
 

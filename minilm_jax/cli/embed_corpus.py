@@ -1,4 +1,4 @@
-"""`minilm-jax embed-corpus`."""
+"""The `minilm-jax embed-corpus` command."""
 
 import contextlib
 import logging

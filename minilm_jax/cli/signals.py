@@ -16,7 +16,7 @@ _SECONDS_BEFORE_RESENDING = 0.01
 def raised_as_exceptions() -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C and SystemExit on other terminating signals within the block.
 
-    Signals that are ignored, or that have a handler of the caller's, keep their behavior.
+    Signals that are ignored, or for which the caller has set a handler, keep their behavior.
     """
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     numbers = [getattr(signal, name) for name in _TERMINATING if hasattr(signal, name)]

@@ -20,7 +20,7 @@ from minilm_jax.errors import InputError
 FORMATS: Mapping[str, VectorFormat] = {f".{name}": name for name in ("npy", "npz", "parquet", "jsonl", "csv")}
 STREAM_FORMATS: Sequence[VectorFormat] = ("jsonl", "csv")
 
-# A function that appends n texts and their vectors float32[n, D].
+# A Write function appends n texts and their vectors float32[n, D].
 Write = Callable[[Sequence[str], NDArray[np.float32]], object]
 
 

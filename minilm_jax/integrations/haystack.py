@@ -60,7 +60,7 @@ class MinilmJaxDocumentEmbedder(_Embedder):
         embedding_separator: str = "\n",
     ) -> None:
         """Store the name of the encoder, which `warm_up` loads."""
-        _Embedder.__init__(self, model, precision)  # `component` replaces the class, so that super() fails.
+        _Embedder.__init__(self, model, precision)  # `component` replaces the class, so super() would fail.
         self.meta_fields_to_embed, self.embedding_separator = meta_fields_to_embed, embedding_separator
 
     @component.output_types(documents=list[Document])

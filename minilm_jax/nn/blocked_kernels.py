@@ -42,7 +42,7 @@ class BlockedKernel:
     """A kernel in oneDNN's order, for `dot_blocked` on CPU; it has no gradient and cannot be sharded.
 
     Attributes:
-        values: float32, bfloat16 or int8[D, F]; only its shape is that of the kernel, its order is oneDNN's.
+        values: float32, bfloat16 or int8[D, F], with the elements in oneDNN's order.
     """
 
     values: Array

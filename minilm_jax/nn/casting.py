@@ -101,7 +101,7 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
 
 def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
     """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
-    from minilm_jax.nn.encoder import Attention, encode  # Only int8 needs flax here.
+    from minilm_jax.nn.encoder import Attention, encode  # Only int8 needs this module and flax.
 
     mask = jnp.asarray(batch.attention_mask).astype(bool)
     inputs: dict[str, Any] = {}

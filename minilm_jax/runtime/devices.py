@@ -83,7 +83,7 @@ def describe_devices(mesh: Mesh | None = None) -> DeviceGroup:
 def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
     """Return the devices that the user asked for.
 
-    A process computes on its own devices: of a mesh that spans several processes, each uses its part.
+    A process computes on its own devices; if a mesh spans several processes, each uses its part of it.
 
     Args:
         mesh: Devices; the names and sizes of their axes do not matter, as only rows are split.

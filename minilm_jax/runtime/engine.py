@@ -35,8 +35,8 @@ class Stats:
         tokens: Tokens of all texts, after truncation.
         computed_tokens: Tokens computed, padding included.
         compilations: Batch shapes that a program was made for, by XLA or from the compilation cache.
-        computed_in: The dtype that is multiplied: "float32", "bfloat16", "float16" or "int8". It can differ from the
-            precision asked for: a CPU without bfloat16 instructions uses float32, an accelerator bfloat16 for int8.
+        computed_in: The dtype of the matrix products: "float32", "bfloat16", "float16" or "int8". It can differ from
+            the requested precision: CPUs without bfloat16 instructions use float32, accelerators bfloat16 for int8.
     """
 
     texts: int = 0

@@ -47,7 +47,7 @@ def path_of(params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | No
 
     Args:
         params: Arrays of the types and shapes that the program takes.
-        batch: Likewise.
+        batch: Arrays of the types and shapes that the program takes.
         config: The encoder's config.
     """
     folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] defined at run time

@@ -26,7 +26,7 @@ _SCALARS = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
 
 class Columns(NamedTuple):
-    """Some rows as columns.
+    """Rows of a text file, converted to columns.
 
     Attributes:
         kept: One array per field of the schema.
