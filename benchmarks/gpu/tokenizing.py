@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def rates(folder: Path, texts: Sequence[str]) -> tuple[float, float]:
-    """Return tokens per second of processor time on one core, for all of the tokenizer and its single-threaded part."""
+    """Return the tokens per second of processor time on one core: of all threads, and of the calling thread alone."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     tokenizer = TextTokenizer(folder / TOKENIZER_FILE)
     everything, one_thread = time.process_time(), time.thread_time()

@@ -58,7 +58,7 @@ class LevelResults:
     results: Sequence[Result]
 
     def merged_into(self, earlier: Self) -> Self:
-        """Return this level with those precisions of an earlier run that were not measured again."""
+        """Return this level, completed by the precisions that only an earlier run measured."""
         measured = {result.precision for result in self.results}
         kept = [result for result in earlier.results if result.precision not in measured]
         notes = [note for note in earlier.notes if not any(f", {precision}:" in note for precision in measured)]

@@ -39,7 +39,7 @@ def load(folder: Path, precision: Precision, hint: Hint) -> Loop:
 
 
 def _convert(folder: Path, path: Path) -> None:
-    # This is imported only for a conversion, because it imports transformers.
+    # The import loads transformers, so it is done only for a conversion.
     from ctranslate2.converters import TransformersConverter
 
     TransformersConverter(str(folder)).convert(str(path))

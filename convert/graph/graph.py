@@ -208,5 +208,5 @@ def input_names(model: onnx.ModelProto) -> list[str]:
     return [value.name for value in model.graph.input if value.name not in initializers]
 
 
-# A function that adds a node of the file to a graph, in plain operators.
+# A Lower function adds a node of the file to a graph, in plain operators.
 Lower = Callable[[Graph, Node], None]

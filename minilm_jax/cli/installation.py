@@ -12,7 +12,7 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, FILES_FOR_INFERENCE, cac
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, sha256_of
 
 _PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "tokenizers")
-# Each accelerator: its name, its device files on Linux, its platform in JAX, and the package that supports it.
+# An accelerator has a name, device files on Linux, a platform in JAX, and a package that supports it.
 _ACCELERATORS = (
     ("an NVIDIA GPU", "nvidia[0-9]*", "gpu", "jax[cuda12]"),
     ("a TPU", "accel[0-9]*", "tpu", "jax[tpu]"),
