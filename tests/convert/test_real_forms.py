@@ -106,7 +106,7 @@ def test_form_of_the_real_model_converts_to_its_weights(
     approximate = "gelu_new" if name in ("O3", "O4") else "gelu"
     assert conversion.config == dataclasses.replace(mj.ALL_MINILM_L6_V2, hidden_act=approximate)
     assert conversion.verification.outputs.keys() == {"last_hidden_state"}
-    wanted, found, quantized = flatten(from_hub(weights)), flatten(conversion.params), QuantizedFile(path)
+    wanted, found, quantized = from_hub(weights), flatten(conversion.params), QuantizedFile(path)
     for leaf, weight in conversion.layout.weights.items():
         if weight.stored == "float32":
             np.testing.assert_array_equal(found[leaf], wanted[leaf])

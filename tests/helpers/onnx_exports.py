@@ -14,7 +14,7 @@ HUB = EXPORTS / "hub.onnx.gz"
 
 def same_bits(params: Params, weights: Mapping[str, NDArray[np.float32]]) -> bool:
     """Return whether params are bit for bit the weights of a state dict; the pooler may be missing."""
-    wanted = flatten(from_hub(weights))
+    wanted = from_hub(weights)
     found = flatten(params)
     missing = {path for path in wanted if path not in found}
     assert missing in (set(), {"pooler.dense.kernel", "pooler.dense.bias"})
