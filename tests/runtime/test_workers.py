@@ -22,9 +22,9 @@ def test_parallel_map_runs_several_items_at_once() -> None:
     assert len(list(parallel_map(lambda _: together.wait(), range(6), 3))) == 6
 
 
-@pytest.mark.parametrize(("items", "streams"), [(0, 4), (1, 4), (5, 1)])
-def test_parallel_map_uses_no_thread_for_one_item_or_one_worker(items: int, streams: int) -> None:
-    threads = list(parallel_map(lambda _: threading.current_thread(), range(items), streams))
+@pytest.mark.parametrize(("items", "workers"), [(0, 4), (1, 4), (5, 1)])
+def test_parallel_map_uses_no_thread_for_one_item_or_one_worker(items: int, workers: int) -> None:
+    threads = list(parallel_map(lambda _: threading.current_thread(), range(items), workers))
     assert threads == [threading.main_thread()] * items
 
 
