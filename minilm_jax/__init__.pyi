@@ -1,6 +1,7 @@
 from . import search as search
 from .checkpoints.model_tokenizer import tokenize as tokenize
 from .checkpoints.weights import load_params as load_params, save_params as save_params
+from .config.encoder_config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
 from .errors import (
     ConversionError as ConversionError,
     InputError as InputError,
@@ -9,7 +10,6 @@ from .errors import (
     SearchIndexError as SearchIndexError,
 )
 from .export import load_exported as load_exported
-from .nn import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
 from .nn.casting import cast as cast
 from .nn.embedding import embed as embed
 from .nn.encoder import EncoderOutput as EncoderOutput, encode as encode

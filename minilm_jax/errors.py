@@ -1,6 +1,5 @@
 """The exceptions of minilm-jax. Every message names the problem, its location, and a fix."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -26,5 +25,7 @@ class SearchIndexError(MinilmJaxError):
 
 def did_you_mean(given: str, possible: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest possible word, or "" if none is close."""
+    import difflib  # Imported here, because most processes end without this error.
+
     close = difflib.get_close_matches(given, list(possible), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from minilm_jax.checkpoints.cache import model_folder
 from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
-from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.weights import load_params
 from minilm_jax.config import EncoderConfig, Precision
@@ -68,12 +67,3 @@ class PretrainedModel:
             settings=read_settings(folder),
             name=str(source),
         )
-
-    def save(self, path: Path) -> None:
-        """Write the model to a folder that sentence-transformers, transformers and `load` read.
-
-        Raises:
-            InputError: The params are not float32, or the folder contains other files, which would be lost.
-            OSError: The folder cannot be written.
-        """
-        write_model_folder(path, self.params, self.config, self.tokenizer, self.max_seq_length, self.settings)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import Settings
+from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.nn.params import Params
@@ -35,9 +36,12 @@ from minilm_jax.vectors.similarity import similarity_functions
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
-class EncodeKeywords(TypedDict, total=False):
-    """Keywords that `encode_query`, `encode_document` and `encode_stream` pass on to `encode`."""
+class StreamKeywords(TypedDict, total=False):
+    """Keywords that `encode_stream` passes on to `encode`."""
 
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int | None
     output_value: OutputValue | None
     precision: OutputPrecision
     convert_to_numpy: bool
@@ -45,14 +49,6 @@ class EncodeKeywords(TypedDict, total=False):
     device: str | None
     normalize_embeddings: bool
     truncate_dim: int | None
-
-
-class StreamKeywords(EncodeKeywords, total=False):
-    """Keywords that `encode_stream` passes on to `encode`."""
-
-    prompt_name: str | None
-    prompt: str | None
-    batch_size: int | None
 
 
 class SentenceEncoder:
@@ -123,14 +119,13 @@ class SentenceEncoder:
             raise InputError("a parameter tree needs its config and tokenizer too; pass config=… and tokenizer=….")
         else:
             model = PretrainedModel(params=source, config=config, tokenizer=tokenizer)
-        self._name, self.params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
+        self._name, self._params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
         self.max_seq_length = max_seq_length or model.max_seq_length
         self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
         self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
         self.truncate_dim = truncate_dim or model.settings.truncate_dim
-        self._engine = Engine(self.params, self.config, group)
-        self.stats: Stats = self._engine.stats
+        self._engine = Engine(self._params, self.config, group)
 
     @classmethod
     def from_pretrained(
@@ -188,13 +183,17 @@ class SentenceEncoder:
             OSError: The folder cannot be written.
         """
         settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)
-        PretrainedModel(
-            params=self.params,
-            config=self.config,
-            tokenizer=self.tokenizer,
-            max_seq_length=self.max_seq_length,
-            settings=settings,
-        ).save(Path(path))
+        write_model_folder(Path(path), self.params, self.config, self.tokenizer, self.max_seq_length, settings)
+
+    @property
+    def params(self) -> Params:
+        """The parameter tree."""
+        return self._params
+
+    @property
+    def stats(self) -> Stats:
+        """Counts of the work so far."""
+        return self._engine.stats
 
     @property
     def max_seq_length(self) -> int:
@@ -321,13 +320,14 @@ class SentenceEncoder:
         is_single = isinstance(inputs, str)
         texts = [inputs] if is_single else list(_several(inputs))
         prefix, show = self._prompt(prompt, prompt_name), False if is_single else show_progress_bar
-        truncated = self.stats.truncated
+        stats = self._engine.stats
+        truncated = stats.truncated
         if options.value == "sentence_embedding":
             results = options.sentences(self._sentence_vectors(texts, prefix, batch_size, show))
         else:
             results = self._token_results(texts, prefix, options, batch_size, show)
         results = options.converted(results)
-        if self.stats.truncated and not truncated:
+        if stats.truncated and not truncated:
             self._warn_of_truncation(len(texts))
         return results[0] if is_single else results
 
@@ -339,12 +339,31 @@ class SentenceEncoder:
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-        **keywords: Unpack[EncodeKeywords],
+        output_value: OutputValue | None = "sentence_embedding",
+        precision: OutputPrecision = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
     ) -> Any:
         """Embed queries: `encode` with the prompt named "query", unless another is given."""
         if prompt is None and prompt_name is None and "query" in self.prompts:
             prompt_name = "query"
-        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, **keywords)
+        return self.encode(
+            inputs,
+            prompt_name,
+            prompt,
+            batch_size,
+            show_progress_bar,
+            output_value,
+            precision,
+            convert_to_numpy,
+            convert_to_tensor,
+            device,
+            normalize_embeddings,
+            truncate_dim,
+        )
 
     @sentence_transformers_keywords
     def encode_document(
@@ -354,12 +373,31 @@ class SentenceEncoder:
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-        **keywords: Unpack[EncodeKeywords],
+        output_value: OutputValue | None = "sentence_embedding",
+        precision: OutputPrecision = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
     ) -> Any:
         """Embed documents: `encode` with the prompt "document", "passage" or "corpus", unless another is given."""
         if prompt is None and prompt_name is None:
             prompt_name = next((name for name in _DOCUMENT_PROMPTS if name in self.prompts), None)
-        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, **keywords)
+        return self.encode(
+            inputs,
+            prompt_name,
+            prompt,
+            batch_size,
+            show_progress_bar,
+            output_value,
+            precision,
+            convert_to_numpy,
+            convert_to_tensor,
+            device,
+            normalize_embeddings,
+            truncate_dim,
+        )
 
     def encode_stream(
         self, inputs: Iterable[str], *, show_progress_bar: bool | None = None, **keywords: Unpack[StreamKeywords]
@@ -465,7 +503,7 @@ class SentenceEncoder:
         if prompt:
             check_texts(texts)
             texts = [prompt + text for text in texts]
-        tokenized, stats = self.tokenizer(texts, self._max_seq_length), self.stats
+        tokenized, stats = self.tokenizer(texts, self._max_seq_length), self._engine.stats
         stats.texts += len(texts)
         stats.truncated += tokenized.truncated
         stats.tokens += len(tokenized.tokens.ids)

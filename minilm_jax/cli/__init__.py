@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 import click
-from click.shell_completion import get_completion_class
 
 from minilm_jax import __version__
 from minilm_jax.cli.bench import bench
@@ -78,6 +77,8 @@ def completion(shell: str) -> None:
       eval "$(minilm-jax completion zsh)"     in ~/.zshrc
       minilm-jax completion fish | source     in ~/.config/fish/config.fish
     """
+    from click.shell_completion import get_completion_class
+
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from minilm_jax.cli import installation
 from minilm_jax.cli.terminal import render_size
 
 
@@ -21,6 +20,8 @@ def info(as_json: bool) -> None:
 
     Reads every model file and compares its sha256 with the published one. Downloads nothing.
     """
+    from minilm_jax.cli import installation
+
     facts = installation.collect_facts()
     facts["verdict"] = installation.verdict(facts)
     click.echo(json.dumps(facts, indent=1) if as_json else _render(facts))

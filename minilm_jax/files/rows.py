@@ -74,20 +74,20 @@ def json_rows(lines: Iterator[str]) -> Iterator[Row[dict[str, Any]]]:
             yield _json_row(number, line)
 
 
-def csv_rows(lines: Iterator[str], max_row_characters: int | None = None) -> Iterator[Row[list[str]]]:
+def csv_rows(lines: Iterator[str], max_field_characters: int | None = None) -> Iterator[Row[list[str]]]:
     """Parse CSV; blank lines are skipped.
 
     Args:
         lines: Lines of the file, with their original line ends.
-        max_row_characters: Maximum characters per row, or None for no limit. It limits the damage of a quote that is
-            never closed, which would otherwise include the rest of the file in one field.
+        max_field_characters: Maximum characters per field on average over a row, or None for no limit. It limits the
+            damage of a quote that is never closed, which would otherwise include the rest of the file in one field.
 
     Yields:
         One row per record, with one string per field. The first one is the header.
     """
     csv.field_size_limit(_MAX_CSV_FIELD_CHARACTERS)
-    counted = _CountedLines(lines, max_row_characters)
-    reader = csv.reader(counted, strict=True)
+    counted = _CountedLines(lines, max_field_characters)
+    reader, columns = csv.reader(counted, strict=True), 0
     while True:
         counted.row_characters = 0
         try:
@@ -98,6 +98,9 @@ def csv_rows(lines: Iterator[str], max_row_characters: int | None = None) -> Ite
             yield Row(counted.number, [], f"not CSV: {error}")
             continue
         if values:
+            if max_field_characters is not None and not columns:
+                columns = len(values)
+                counted.max_row_characters = max_field_characters * columns
             yield Row(counted.number, values)
 
 
@@ -118,7 +121,7 @@ class _CountedLines:
 
     def __init__(self, lines: Iterator[str], max_row_characters: int | None) -> None:
         self.number, self.row_characters = 0, 0
-        self._lines, self._max_row_characters = lines, max_row_characters
+        self._lines, self.max_row_characters = lines, max_row_characters
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -127,6 +130,6 @@ class _CountedLines:
         line = next(self._lines)
         self.number += 1
         self.row_characters += len(line)
-        if self._max_row_characters is not None and self.row_characters > self._max_row_characters:
-            raise csv.Error(f"a row of more than {self._max_row_characters:,} characters; is a quote not closed?")
+        if self.max_row_characters is not None and self.row_characters > self.max_row_characters:
+            raise csv.Error(f"a row of more than {self.max_row_characters:,} characters; is a quote not closed?")
         return line

@@ -42,6 +42,8 @@ def _padded(batch: Batch, config: EncoderConfig) -> Inputs:
         raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
     if shape[1] > config.max_position_embeddings:
         raise InputError(f"{shape[1]} tokens per row, but the model has {config.max_position_embeddings} positions.")
+    if batch.attention_mask is None:
+        raise InputError("attention_mask is None; pass an array with the shape of input_ids.")
     for name in ("attention_mask", "token_type_ids"):
         value = getattr(batch, name)
         if value is not None and jnp.shape(value) != shape:

@@ -67,9 +67,13 @@ class Compiler:
                 program = faster_program(program, other, batch)
         return program
 
+    def can_upgrade(self, batch: AnyBatch) -> bool:
+        """Return whether the program for this shape is a stored one, and blocked kernels may replace it."""
+        return self.devices.on_cpu and self._is_stored(batch)
+
     def upgrade(self, batch: AnyBatch) -> Program | None:
-        """Return a program with blocked kernels that replaces a stored one, or None if that is not possible."""
-        return self._compile_blocked(batch) if self._is_stored(batch) else None
+        """Return a program with blocked kernels, or None if they do not work for this shape."""
+        return self._compile_blocked(batch)
 
     @property
     def configs(self) -> list[EncoderConfig]:

@@ -80,7 +80,7 @@ def describe_devices(mesh: Mesh | None = None) -> DeviceGroup:
     )
 
 
-def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
+def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup | None:
     """Return the devices that the user asked for.
 
     A process computes on its own devices; if a mesh spans several processes, each uses its part of it.
@@ -88,6 +88,9 @@ def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
     Args:
         mesh: Devices; the names and sizes of their axes do not matter, as only rows are split.
         devices: "all" for all devices of this process, or a list.
+
+    Returns:
+        The devices, or None for jax's default device, which is not looked up yet.
 
     Raises:
         InputError: Both are given, or no device is left.
@@ -97,7 +100,7 @@ def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup:
     if mesh is not None:
         found = mesh.devices.flatten().tolist()
     elif devices is None:
-        return describe_devices()
+        return None
     elif not isinstance(devices, str):
         found = list(devices)
     elif devices == "all":

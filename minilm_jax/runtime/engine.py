@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -94,11 +93,11 @@ class Engine:
         Yields:
             float[B, D] or [B, S, D] for each batch, in order.
         """
-        parts = ((index, part) for index, batch in enumerate(batches) for part in self._parts(batch))
-        computed = self._map(lambda part: (part[0], self._programs(part[1])), parts)
-        for _, group in itertools.groupby(computed, key=operator.itemgetter(0)):
-            found = [vectors for _, vectors in group]
-            yield np.concatenate(found) if len(found) > 1 else found[0]
+        parts = ((len(split), part) for split in map(self._parts, batches) for part in split)
+        computed = self._map(lambda item: (item[0], self._programs(item[1])), parts)
+        for count, first in computed:
+            rest = [vectors for _, vectors in itertools.islice(computed, count - 1)]
+            yield np.concatenate([first, *rest]) if rest else first
 
     def sentence_vectors(
         self, chunks: Iterable[RaggedIds], count: int, batch_size: int | None, show_progress_bar: bool | None

@@ -23,7 +23,8 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 # These modules determine the compiled program: `nn.embedding`, `runtime.compiler`, and all modules that these import,
 # except those that only select or store programs.
 SOURCES = (
-    "config.py",
+    "config/choices.py",
+    "config/encoder_config.py",
     "errors.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",

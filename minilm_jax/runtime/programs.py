@@ -1,7 +1,6 @@
 """`Programs`: one compiled program per batch shape, shared by all threads."""
 
 import collections
-import operator
 import threading
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -30,21 +29,20 @@ class ProgramKey(NamedTuple):
     Attributes:
         kind: `Batch` or `PackedBatch`.
         shape: The shape of input_ids, (B, T).
-        other_shapes: The shapes of the batch's other arrays.
+        other_shapes: The shapes of the batch's other arrays, None for an absent one.
         dtypes: The dtypes of all its arrays.
     """
 
     kind: type[AnyBatch]
     shape: Shape
-    other_shapes: tuple[Shape, ...]
+    other_shapes: tuple[Shape | None, ...]
     dtypes: tuple[str, ...]
 
     @classmethod
     def of(cls, batch: AnyBatch) -> "ProgramKey":
         """Return the key of a batch."""
-        arrays = batch if batch[-1] is not None else batch[:-1]
-        shape, *others = map(operator.attrgetter("shape"), arrays)
-        return cls(type(batch), shape, tuple(others), tuple(map(operator.attrgetter("dtype.name"), arrays)))
+        others = tuple([None if x is None else x.shape for x in batch[1:]])
+        return cls(type(batch), batch.input_ids.shape, others, tuple([x.dtype.name for x in batch if x is not None]))
 
 
 class Programs:
@@ -85,7 +83,7 @@ class Programs:
             InputError: The shapes of the batch do not fit each other or the position table.
         """
         rows = len(batch.input_ids)
-        arrays = [self._integers(x) for x in batch if x is not None]
+        arrays = [None if x is None else self._integers(x) for x in batch]
         placed: Any = self._devices.split(type(batch)(*arrays))
         key = ProgramKey.of(placed)
         with self._lock:
@@ -98,7 +96,7 @@ class Programs:
             pays = self._calls[key] == _CALLS_THAT_PAY
         if is_new:
             self._compile(program, key, placed)
-        elif pays:
+        elif pays and self._compiler.can_upgrade(placed):
             threading.Thread(target=self._upgrade, args=(key, placed), name="minilm-jax-upgrade").start()
         return np.asarray(program.result()(placed))[:rows]
 
@@ -125,7 +123,7 @@ class Programs:
             with self._lock:
                 del self._made[key]
                 self.compilations = len(self._made)
-                self.shapes -= {key.shape}
+                self.shapes = frozenset(made.shape for made in self._made if made.kind is Batch)
             program.set_exception(error)
 
     def _upgrade(self, key: ProgramKey, batch: AnyBatch) -> None:

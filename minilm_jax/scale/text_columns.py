@@ -19,7 +19,7 @@ _ROWS = 1_024
 # The columns of JSON lines are inferred from this many rows at the start of a file.
 _ROWS_TO_INFER_FROM = 1_024
 # Without this limit, a quote that is never closed would include the rest of the file in one field.
-_MAX_CSV_ROW_CHARACTERS = 2**24
+_MAX_CSV_FIELD_CHARACTERS = 2**24
 # pyarrow raises these exceptions for values that do not fit their column.
 _CONVERSION_ERRORS = (pa.ArrowException, UnicodeError, OverflowError)
 _SCALARS = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
@@ -121,7 +121,7 @@ def decode_column(values: Sequence[bytes | None], name: str) -> tuple[pa.Array, 
 
 
 def _open_csv(file: BinaryIO) -> Iterator[Row[list[str]]]:
-    return csv_rows(read_lines(file, universal_newlines=False), _MAX_CSV_ROW_CHARACTERS)
+    return csv_rows(read_lines(file, universal_newlines=False), _MAX_CSV_FIELD_CHARACTERS)
 
 
 def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:

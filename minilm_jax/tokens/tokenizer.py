@@ -1,6 +1,7 @@
 """Tokenization of texts to ragged token ids; truncation is explicit and counted."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -117,7 +118,8 @@ class TextTokenizer:
         for start in range(0, len(texts), _CHUNK):
             encodings = self._encode(list(texts[start : start + _CHUNK]))
             full_lengths.append(np.array([len(encoding) for encoding in encodings], np.int32))
-            ids += [np.array(_truncate(encoding.ids, max_seq_length), np.int32) for encoding in encodings]
+            kept = itertools.chain.from_iterable([_truncate(encoding.ids, max_seq_length) for encoding in encodings])
+            ids.append(np.array(list(kept), np.int32))
         full = np.concatenate(full_lengths)
         tokens = RaggedIds(np.concatenate(ids), np.minimum(full, max_seq_length))
         return Tokenized(tokens, int(np.count_nonzero(full > max_seq_length)), int(full.max(initial=0)))

@@ -95,6 +95,27 @@ def test_embed_batches_with_invalid_shapes_raises_error(encoder: mj.SentenceEnco
         list(encoder.embed_batches([mj.Batch(np.ones((1, 600), int), np.ones((1, 600), int))] * 3))
 
 
+def test_embed_batches_without_a_mask_raises_error(encoder: mj.SentenceEncoder) -> None:
+    ids = np.full((2, 8), 101)
+    for batch in (mj.Batch(ids, None), mj.Batch(ids, None, np.zeros_like(ids))):
+        with pytest.raises(mj.InputError, match="attention_mask is None"):
+            list(encoder.embed_batches([batch]))
+
+
+def test_embed_batches_yields_results_before_a_later_error(encoder: mj.SentenceEncoder) -> None:
+    good, bad = mj.tokenize("Hello world"), mj.Batch(np.ones((2, 3), int), np.ones((2, 4), int))
+    results = encoder.embed_batches([good, bad])
+    np.testing.assert_allclose(next(results), [encoder.encode("Hello world")], rtol=0, atol=UNIT_VECTORS)
+    with pytest.raises(mj.InputError, match="attention_mask has shape"):
+        next(results)
+
+
+def test_params_and_stats_are_read_only(encoder: mj.SentenceEncoder) -> None:
+    for name in ("params", "stats"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(encoder, name, None)
+
+
 def test_stats_count_texts_tokens_and_padding(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder)
     assert counted.stats.padding == 0

@@ -90,6 +90,8 @@ def test_prompt_is_chosen_by_name_text_or_method(prompted: mj.SentenceEncoder) -
     assert close(prompted.encode_query(TEXTS), with_prompt("a: "))
     assert close(prompted.encode_query(TEXTS, prompt=""), with_prompt(""))
     assert close(prompted.encode_query(TEXTS, "other", None, 1), with_prompt("an: "))
+    positional = prompted.encode_query(TEXTS, "other", None, 1, False, "sentence_embedding", "float32", True, False)
+    assert close(positional, with_prompt("an: "))
     # As in sentence-transformers, every model has an empty prompt named "document".
     assert close(prompted.encode_document(TEXTS), with_prompt(""))
     assert not close(with_prompt("a: "), with_prompt(""))

@@ -43,6 +43,13 @@ def test_interleaved_csv_readers_keep_their_own_limits() -> None:
     assert next(limited) == Row(3, ["b"])
 
 
+def test_limit_of_a_row_grows_with_its_columns() -> None:
+    header, row, long = csv_rows(iter(["a,b\n", f"{'x' * 30},{'y' * 30}\n", f"{'x' * 70},{'y' * 70}\n"]), 50)
+    assert header.values == ["a", "b"]
+    assert row.values == ["x" * 30, "y" * 30]
+    assert long.problem == "not CSV: a row of more than 100 characters; is a quote not closed?"
+
+
 def test_unclosed_quote_loses_only_the_rows_up_to_the_limit() -> None:
     lines = ["a\n", '"open\n', *(f"{i}\n" for i in range(100))]
     header, bad, *rest = csv_rows(iter(lines), 50)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 import minilm_jax as mj
-from minilm_jax.nn.params import Params, abstract, flatten, unflatten
+from minilm_jax.nn.params import Params, flatten, unflatten
 
 TINY = mj.EncoderConfig(
     vocab_size=99,
@@ -19,11 +19,11 @@ TINY_BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6
 
 def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -> Params:
     """Return random parameters that all affect the result: no bias is 0 and no scale is 1."""
-    random = np.random.default_rng(seed)
-    offsets = {"bias": 0.0, "scale": 1.0}
-    drawn: dict[str, jax.Array] = {}
-    # numpy, because jax would compile a program for every shape.
-    for path, leaf in flatten(abstract(config, pooler=pooler)).items():
-        values = offsets.get(path.rpartition(".")[2], 0.0) + 0.1 * random.standard_normal(leaf.shape)
-        drawn[path] = jax.device_put(values.astype(np.float32))
-    return unflatten(drawn)
+    first, second = jax.random.split(jax.random.key(seed))
+    params = flatten(mj.init_params(config, first, pooler=pooler))
+    keys = jax.random.split(second, len(params))
+    shifted = {
+        path: leaf + 0.1 * jax.random.normal(key, leaf.shape)
+        for key, (path, leaf) in zip(keys, params.items(), strict=True)
+    }
+    return unflatten(shifted)

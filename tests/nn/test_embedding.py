@@ -1,6 +1,9 @@
 """The pure functions `embed` and `encode`: transformations, shapes, and independence of the rows."""
 
 import functools
+import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +34,11 @@ def test_embed_returns_float32_unit_vectors(tiny_params: Params) -> None:
     assert vectors.shape == (5, TINY.hidden_size)
     assert vectors.dtype == jnp.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=UNIT_NORM)
+
+
+def test_unpickled_config_is_a_valid_jit_argument_in_a_new_process() -> None:
+    code = "import sys, pickle, jax; jax.jit(lambda x, config: x)(1, pickle.load(sys.stdin.buffer))"
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(TINY), check=True)
 
 
 def test_config_is_a_valid_jit_argument(tiny_params: Params) -> None:

@@ -59,8 +59,17 @@ def imports(path: Path, *, at_import_time: bool = False) -> set[str]:
 def own_imports(path: Path) -> set[str]:
     """Return the modules of the two packages that a file imports, inside functions too."""
     known = modules()
-    found = {name if name in known else name.rpartition(".")[0] for name in imports(path)}
+    found = {name if name in known else _defining_module(*name.rpartition(".")[::2]) for name in imports(path)}
     return {name for name in found if name in known}
+
+
+def _defining_module(package: str, name: str) -> str:
+    """Return the submodule from which a package with a stub imports a name on first use, or the package itself."""
+    stub = ROOT / package.replace(".", "/") / "__init__.pyi"
+    if not stub.exists():
+        return package
+    statements = [node for node in ast.parse(stub.read_text("utf-8")).body if isinstance(node, ast.ImportFrom)]
+    return next((f"{package}.{s.module}" for s in statements if name in {a.name for a in s.names}), package)
 
 
 def _imported(node: ast.AST) -> Iterator[str]:

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import minilm_jax as mj
-from minilm_jax import nn, sentence_encoder
+from minilm_jax import sentence_encoder
+from minilm_jax.config import encoder_config
 from minilm_jax.nn import embedding
 from tests.helpers.paths import ROOT
 from tests.project.layers import imports, layer, modules, own_imports
@@ -88,5 +89,5 @@ def test_importing_the_package_imports_no_heavy_dependency() -> None:
 def test_public_names_resolve_to_objects_not_modules() -> None:
     assert mj.embed is embedding.embed
     assert mj.SentenceEncoder is sentence_encoder.SentenceEncoder
-    assert mj.EncoderConfig is nn.EncoderConfig
+    assert mj.EncoderConfig is encoder_config.EncoderConfig
     assert all(getattr(mj, name) is not None for name in mj.__all__)

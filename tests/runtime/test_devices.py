@@ -58,6 +58,7 @@ def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder) -> N
 @pytest.mark.parametrize("mesh", MESHES)
 def test_batch_is_split_over_all_devices_of_a_mesh(tiny_params: Params, mesh: str) -> None:
     place = choose_devices(MESHES[mesh](), None)
+    assert place is not None
     programs = Programs(tiny_params, TINY, place)
     batch = mj.Batch(np.arange(50, dtype=np.int32).reshape(10, 5), np.ones((10, 5), np.int32))
     assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == place.count

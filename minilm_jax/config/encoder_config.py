@@ -1,38 +1,13 @@
-"""`EncoderConfig`, and every literal type of the project; no jax import and no file access."""
+"""`EncoderConfig`: the sizes and pooling of an encoder, checked; it reads no files."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+import jax
+
+from minilm_jax.config.choices import Activation, AttentionImplementation, Pooling
 from minilm_jax.errors import ModelFileError
-
-Activation = Literal["gelu", "gelu_new"]
-Pooling = Literal["mean", "cls"]
-AttentionImplementation = Literal["xla", "cudnn"]
-
-# The network computes in a Precision; finished vectors are rounded to an OutputPrecision.
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
-OutputPrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
-OutputValue = Literal["sentence_embedding", "token_embeddings"]
-Role = Literal["query", "document"]
-
-# These are the formats of the files that are read or written.
-ParamsFormat = Literal["safetensors", "msgpack", "orbax"]
-OnnxPrecision = Literal["float32", "float16", "int8"]
-TextFormat = Literal["txt", "jsonl", "csv"]
-VectorFormat = Literal["npy", "npz", "parquet", "jsonl", "csv"]
-CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv"]
-VectorType = Literal["float32", "float16", "int8", "binary"]
-
-# These are the options of exported programs.
-Platform = Literal["cpu", "cuda", "rocm", "tpu"]
-WeightsPlace = Literal["inside", "beside"]
-
-CorpusEngine = Literal["local", "ray"]
-Shell = Literal["bash", "zsh", "fish"]
-PictureFormat = Literal["png", "svg", "pdf"]
-ProjectionMethod = Literal["pca", "tsne", "umap"]
-SearchBackend = Literal["exact", "usearch"]
 
 # These limits are far above any real model; larger values indicate a damaged file.
 _MAX_LAYERS = 1_000
@@ -47,11 +22,12 @@ _REQUIRED_IF_PRESENT: Mapping[str, Any] = {
 }
 
 
+@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """Sizes of a BERT sentence encoder, and its pooling.
 
-    Hashable, and a pytree without leaves (registered in `minilm_jax.nn`): `jax.jit` takes it as an ordinary argument.
+    Hashable, and a pytree without leaves: `jax.jit` takes it as an ordinary argument.
 
     Attributes:
         vocab_size: Rows of the word embedding table.

@@ -1,0 +1,29 @@
+from .choices import (
+    Activation as Activation,
+    AttentionImplementation as AttentionImplementation,
+    CorpusEngine as CorpusEngine,
+    CorpusFormat as CorpusFormat,
+    OnnxPrecision as OnnxPrecision,
+    OutputPrecision as OutputPrecision,
+    OutputValue as OutputValue,
+    ParamsFormat as ParamsFormat,
+    PictureFormat as PictureFormat,
+    Platform as Platform,
+    Pooling as Pooling,
+    Precision as Precision,
+    ProjectionMethod as ProjectionMethod,
+    Role as Role,
+    SearchBackend as SearchBackend,
+    Shell as Shell,
+    TextFormat as TextFormat,
+    VectorFormat as VectorFormat,
+    VectorType as VectorType,
+    WeightsPlace as WeightsPlace,
+)
+from .encoder_config import (
+    ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
+    EncoderConfig as EncoderConfig,
+    short_repr as short_repr,
+)
+
+__all__: list[str]

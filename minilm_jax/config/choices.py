@@ -1,0 +1,31 @@
+"""Every literal type of the project; the command line derives its choices from them without importing jax."""
+
+from typing import Literal
+
+Activation = Literal["gelu", "gelu_new"]
+Pooling = Literal["mean", "cls"]
+AttentionImplementation = Literal["xla", "cudnn"]
+
+# The network computes in a Precision; finished vectors are rounded to an OutputPrecision.
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+OutputPrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+OutputValue = Literal["sentence_embedding", "token_embeddings"]
+Role = Literal["query", "document"]
+
+# These are the formats of the files that are read or written.
+ParamsFormat = Literal["safetensors", "msgpack", "orbax"]
+OnnxPrecision = Literal["float32", "float16", "int8"]
+TextFormat = Literal["txt", "jsonl", "csv"]
+VectorFormat = Literal["npy", "npz", "parquet", "jsonl", "csv"]
+CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv"]
+VectorType = Literal["float32", "float16", "int8", "binary"]
+
+# These are the options of exported programs.
+Platform = Literal["cpu", "cuda", "rocm", "tpu"]
+WeightsPlace = Literal["inside", "beside"]
+
+CorpusEngine = Literal["local", "ray"]
+Shell = Literal["bash", "zsh", "fish"]
+PictureFormat = Literal["png", "svg", "pdf"]
+ProjectionMethod = Literal["pca", "tsne", "umap"]
+SearchBackend = Literal["exact", "usearch"]
