@@ -1,6 +1,8 @@
 """Fixtures shared by all tests, and the JAX settings: strict promotion and eight simulated CPU devices."""
 
+import gc
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from minilm_jax.nn.params import Params
 from minilm_jax.scale.job import Job
 from tests.helpers import conversion_table, real_model
 from tests.helpers.tiny_model import TINY, random_params
+
+# Compiled programs are freed above this size; freeing them after every module would compile many of them again.
+MAX_RESIDENT_BYTES = 1_500_000_000
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -33,7 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _free_compiled_programs() -> Iterator[None]:
     """JAX keeps every program that a process compiles, which adds up to gigabytes over all modules."""
     yield
-    jax.clear_caches()
+    if _resident_bytes() > MAX_RESIDENT_BYTES:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _resident_bytes() -> float:
+    """Return the memory that this process uses now, as far as the system tells."""
+    statistics = Path("/proc/self/statm")
+    return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statistics.exists() else float("inf")
 
 
 @pytest.fixture

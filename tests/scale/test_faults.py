@@ -128,7 +128,7 @@ def test_csv_file_with_an_unreadable_header_is_reported(job: Job) -> None:
 
 
 def test_unclosed_quote_loses_only_the_rows_up_to_the_limit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilm_jax.scale.text_columns._MAX_CSV_ROW_CHARACTERS", 1_000)
+    monkeypatch.setattr("minilm_jax.scale.text_columns._MAX_CSV_FIELD_CHARACTERS", 500)  # Two columns.
     path = Path(job.inputs[0]) / "in.csv"
     path.write_text('id,text\n0,"0\n' + "".join(f"{i},{i}\n" for i in range(1, 500)))
     (report,) = embed_corpus(dataclasses.replace(job, keep=()))
