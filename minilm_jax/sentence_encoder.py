@@ -58,9 +58,7 @@ class SentenceEncoder:
 
     Attributes:
         config: The config of the encoder.
-        params: The parameter tree.
         tokenizer: The tokenizer.
-        stats: Counts of the work so far.
         prompts: Prompts by their names; a prompt is put before every text of a call.
         default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: The similarity function: "cosine", "dot", "euclidean" or "manhattan".
