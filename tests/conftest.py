@@ -88,6 +88,13 @@ def encoder(folder: Path) -> mj.SentenceEncoder:
     return mj.SentenceEncoder.from_pretrained(folder)
 
 
+@pytest.fixture(autouse=True)
+def _forget_truncated_texts(request: pytest.FixtureRequest) -> None:
+    """Tests share one encoder, and its count of truncated texts decides whether it warns."""
+    if "encoder" in request.fixturenames:
+        request.getfixturevalue("encoder").stats.truncated = 0
+
+
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
     """Rows of the table of ONNX forms, written to `--table` at the end of the run."""
