@@ -1,7 +1,11 @@
 from . import search as search
 from .checkpoints.model_tokenizer import tokenize as tokenize
 from .checkpoints.weights import load_params as load_params, save_params as save_params
-from .config.encoder_config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
+from .config.encoder_config import (
+    ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
+    EncoderConfig as EncoderConfig,
+    Projection as Projection,
+)
 from .errors import (
     ConversionError as ConversionError,
     InputError as InputError,
@@ -13,7 +17,7 @@ from .export import load_exported as load_exported
 from .nn.casting import cast as cast
 from .nn.embedding import embed as embed
 from .nn.encoder import EncoderOutput as EncoderOutput, encode as encode
-from .nn.params import init_params as init_params
+from .nn.encoder_params import EncoderParams as EncoderParams, init_params as init_params
 from .runtime.compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokens.batching import Batch as Batch

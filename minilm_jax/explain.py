@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import InputError
 from minilm_jax.nn.dense import dense, shared_input
 from minilm_jax.nn.embedding import embed
 from minilm_jax.nn.encoder import encode
+from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch, bucket_length
@@ -23,8 +24,6 @@ from minilm_jax.tokens.tokenizer import Piece
 
 # With 32 steps of numerical integration, the contributions add up to within 1e-3; more steps do not change a plot.
 _STEPS = 32
-# This is the id of [PAD] in the vocabularies of BERT.
-_PADDING = 0
 
 
 class WordContribution(NamedTuple):
@@ -43,7 +42,7 @@ class WordContribution(NamedTuple):
     contribution: float
 
 
-def attention_weights(params: Any, batch: Batch, config: EncoderConfig = ALL_MINILM_L6_V2, *, layer: int = -1) -> Array:
+def attention_weights(params: Any, batch: Batch, config: EncoderConfig | None = None, *, layer: int = -1) -> Array:
     """Compute the attention weights of one layer.
 
     `encode` never stores these weights, so they are recomputed from the input of the layer.
@@ -51,7 +50,7 @@ def attention_weights(params: Any, batch: Batch, config: EncoderConfig = ALL_MIN
     Args:
         params: Nested dict of arrays, see `minilm_jax.load_params`.
         batch: Token ids int[B, T] with their mask.
-        config: Config of the encoder that the params belong to.
+        config: Config of the encoder that the params belong to; by default the one that they carry.
         layer: Index of the layer, from 0; -1 is the last one (static under jit).
 
     Returns:
@@ -60,6 +59,7 @@ def attention_weights(params: Any, batch: Batch, config: EncoderConfig = ALL_MIN
     Raises:
         InputError: The layer does not exist, or the shapes of the batch do not match.
     """
+    config = config_of(params, config)
     if not -config.num_hidden_layers <= layer < config.num_hidden_layers:
         raise InputError(f"layer is {layer}; the model has {config.num_hidden_layers}, counted from 0.")
     index = layer % config.num_hidden_layers
@@ -95,7 +95,7 @@ def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[
     if "input_scale" in encoder.params["encoder"]["layer"]["0"]["intermediate"]:
         raise InputError("an int8 encoder has no gradients; load it in float32 or bfloat16.")
     pieces = encoder.tokenizer.pieces(text, encoder.max_seq_length)
-    ids = np.full(bucket_length(len(pieces)), _PADDING, np.int32)
+    ids = np.full(bucket_length(len(pieces)), _padding_id(encoder.config), np.int32)
     ids[: len(pieces)] = [piece.id for piece in pieces]
     mask = np.arange(len(ids)) < len(pieces)
     fixed = ~mask | (ids == pieces[0].id) | (ids == pieces[-1].id)
@@ -108,7 +108,7 @@ def _token_contributions(params: Any, ids: Any, mask: Any, fixed: Any, other: An
     """Return the contribution of each token, float32[T]; it is 0 for the tokens in `fixed`, bool[T]."""
     table = params["embeddings"]["word_embeddings"]["embedding"].astype(jnp.float32)
     end = table[ids]
-    start = jnp.where(fixed[:, None], end, table[_PADDING][None])
+    start = jnp.where(fixed[:, None], end, table[_padding_id(config)][None])
     middle = (jnp.arange(_STEPS, dtype=jnp.float32) + 0.5) / _STEPS
     points = start[None] + middle[:, None, None] * (end - start)[None]
     cosines = functools.partial(_cosines, params, mask=mask, other=other, config=config)
@@ -116,17 +116,24 @@ def _token_contributions(params: Any, ids: Any, mask: Any, fixed: Any, other: An
     return jnp.sum(gradient * (end - start), axis=-1)
 
 
+def _padding_id(config: EncoderConfig) -> int:
+    # This is the id of [PAD] in the vocabularies of BERT.
+    return 0 if config.padding_idx is None else config.padding_idx
+
+
 def _cosines(params: Any, rows: Array, mask: Array, other: Array, config: EncoderConfig) -> Array:
     """Embed S sequences of word embeddings, [S, T, D], and return their cosines with one vector, float32[S]."""
     count, length, width = rows.shape
-    # `embed` takes token ids, so the word embeddings become the table, and the i-th token gets the id i.
-    table = {"word_embeddings": {"embedding": rows.reshape(-1, width)}}
-    ids = jnp.arange(count * length, dtype=jnp.int32).reshape(count, length)
+    # `embed` takes token ids, so the word embeddings become the table, and every token gets the id of its own row.
+    # Rows up to RoBERTa's padding id are not used, because that id is not counted as a position.
+    first = 0 if config.padding_idx is None else config.padding_idx + 1
+    table = {"word_embeddings": {"embedding": jnp.pad(rows.reshape(-1, width), ((first, 0), (0, 0)))}}
+    ids = first + jnp.arange(count * length, dtype=jnp.int32).reshape(count, length)
     batch = Batch(ids, jnp.broadcast_to(mask, ids.shape))
     own = embed(
-        params | {"embeddings": params["embeddings"] | table},
+        {**params, "embeddings": params["embeddings"] | table},
         batch,
-        dataclasses.replace(config, vocab_size=ids.size),
+        dataclasses.replace(config, vocab_size=first + ids.size),
     )
     return l2_normalize(own) @ l2_normalize(other)
 

@@ -108,7 +108,7 @@ def save_exported(
         "precision": leaves[_PRECISION_LEAF].dtype.name,
         "platforms": list(platforms),
         "max_seq_length": model.max_seq_length,
-        "longest": model.config.max_position_embeddings,
+        "longest": model.config.max_length,
         "jax": jax.__version__,
         "weights": hashlib.sha256(_weights_file(path).read_bytes()).hexdigest() if weights == "beside" else None,
         "program": hashlib.sha256(program).hexdigest(),
@@ -167,7 +167,7 @@ def _lowered(
     def embed_constant(input_ids: Array, attention_mask: Array) -> Array:
         return embed_with(leaves, input_ids, attention_mask)
 
-    shape = export.symbolic_shape("b, t", constraints=[f"t <= {config.max_position_embeddings}"])
+    shape = export.symbolic_shape("b, t", constraints=[f"t <= {config.max_length}"])
     rows = jax.ShapeDtypeStruct(shape, jnp.int32)
     if weights == "inside":
         return export.export(jax.jit(embed_constant), platforms=platforms)(rows, rows)

@@ -63,7 +63,7 @@ class PretrainedModel:
             params=cast(load_params(folder, config), precision, config),
             config=config,
             tokenizer=TextTokenizer(folder / TOKENIZER_FILE),
-            max_seq_length=min(read_max_seq_length(folder) or DEFAULT_MAX_SEQ_LENGTH, config.max_position_embeddings),
+            max_seq_length=min(read_max_seq_length(folder) or DEFAULT_MAX_SEQ_LENGTH, config.max_length),
             settings=read_settings(folder),
             name=str(source),
         )

@@ -200,10 +200,8 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, length: int) -> None:
-        if length > self.config.max_position_embeddings:
-            raise InputError(
-                f"max_seq_length is {length}; the model has {self.config.max_position_embeddings} positions."
-            )
+        if length > self.config.max_length:
+            raise InputError(f"max_seq_length is {length}; the model has {self.config.max_length} positions.")
         self._max_seq_length = length
 
     @property
@@ -213,7 +211,7 @@ class SentenceEncoder:
 
     def get_embedding_dimension(self) -> int:
         """Return the number of dimensions of the vectors."""
-        return min(self.config.hidden_size, self.truncate_dim or self.config.hidden_size)
+        return min(self.config.embedding_size, self.truncate_dim or self.config.embedding_size)
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
@@ -513,7 +511,7 @@ class SentenceEncoder:
         warnings.warn(
             f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
             f" {self.stats.longest}) and were truncated. Raise max_seq_length (at most"
-            f" {self.config.max_position_embeddings}) or split the texts; stats.truncated counts them from now on.",
+            f" {self.config.max_length}) or split the texts; stats.truncated counts them from now on.",
             # The warning points to the first caller outside this package.
             stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
         )

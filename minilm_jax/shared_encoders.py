@@ -75,4 +75,4 @@ def embed_query(text: str, model: str, precision: Precision) -> list[float]:
 
 def embedding_size(model: str) -> int:
     """Return the size of a model's vectors, D, without loading its weights."""
-    return read_config(model_folder(model)).hidden_size
+    return read_config(model_folder(model)).embedding_size

@@ -69,7 +69,7 @@ class Ours:
         config = dataclasses.replace(self._encoder.config, attention_implementation=self._variant.attention)
         self._program = jax.jit(functools.partial(embed, config=config))
         self._placed = [(jax.device_put(batch), texts) for batch, texts in self._variant.arrange(tokens, budget)]
-        vectors = np.empty((len(tokens.lengths), config.hidden_size), np.float32)
+        vectors = np.empty((len(tokens.lengths), config.embedding_size), np.float32)
         for found, (_, texts) in zip(self._run(), self._placed, strict=True):
             vectors[texts[texts >= 0]] = np.asarray(found)[texts >= 0]
         return vectors

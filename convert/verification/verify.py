@@ -13,7 +13,7 @@ from convert.recognition.bert_layout import BertLayout, EncoderTensor
 from convert.verification.exact_form import exact_form, narrowest_float
 from convert.verification.graph_process import run_graph
 from convert.verification.inputs import graph_inputs, random_batch
-from minilm_jax.config import Pooling
+from minilm_jax.config import PoolingMode
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.params import Params
@@ -36,7 +36,7 @@ class Pooled:
         normalize: Whether the result is scaled to unit length.
     """
 
-    pooling: Pooling
+    pooling: PoolingMode
     normalize: bool
 
     def __str__(self) -> str:
@@ -138,7 +138,7 @@ class _Encoded:
         for name in get_args(EncoderTensor):
             if (array := getattr(encoded, name)) is not None:
                 self.tensors[name] = np.asarray(array)
-        for pooling in get_args(Pooling):
+        for pooling in get_args(PoolingMode):
             pooled = pool(encoded.last_hidden_state, jax.numpy.asarray(batch.attention_mask) != 0, pooling)
             self.tensors[Pooled(pooling, normalize=False)] = np.asarray(pooled)
             self.tensors[Pooled(pooling, normalize=True)] = np.asarray(l2_normalize(pooled))

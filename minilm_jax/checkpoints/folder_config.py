@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from minilm_jax.config import EncoderConfig, Pooling, short_repr
+from minilm_jax.config import EncoderConfig, PoolingMode, short_repr
 from minilm_jax.errors import ModelFileError
 
 T = TypeVar("T")
@@ -99,7 +99,9 @@ def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
     if values.get("include_prompt", True) is not True:
         raise ModelFileError(f"{path}: include_prompt is false, but excluding prompts from pooling is not implemented.")
     # sentence-transformers up to version 5 writes one boolean per pooling mode, later versions a list of modes.
-    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {m: m for m in get_args(Pooling)}
+    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {
+        m: m for m in get_args(PoolingMode)
+    }
     named = values.get("pooling_mode", [])
     chosen = [name for name, on in values.items() if name.startswith("pooling_mode_") and on is True]
     chosen += named if isinstance(named, list) else [named]

@@ -9,8 +9,10 @@ from .choices import (
     ParamsFormat as ParamsFormat,
     PictureFormat as PictureFormat,
     Platform as Platform,
-    Pooling as Pooling,
+    PoolingMode as PoolingMode,
     Precision as Precision,
+    ProjectionActivation as ProjectionActivation,
+    ProjectionKind as ProjectionKind,
     ProjectionMethod as ProjectionMethod,
     Role as Role,
     SearchBackend as SearchBackend,
@@ -23,6 +25,7 @@ from .choices import (
 from .encoder_config import (
     ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
     EncoderConfig as EncoderConfig,
+    Projection as Projection,
     short_repr as short_repr,
 )
 

@@ -3,7 +3,9 @@
 from typing import Literal
 
 Activation = Literal["gelu", "gelu_new"]
-Pooling = Literal["mean", "cls"]
+PoolingMode = Literal["mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last_token"]
+ProjectionKind = Literal["dense", "layer_norm"]
+ProjectionActivation = Literal["identity", "tanh", "relu", "gelu", "sigmoid"]
 AttentionImplementation = Literal["xla", "cudnn"]
 
 # The network computes in a Precision; finished vectors are rounded to an OutputPrecision.

@@ -2,24 +2,43 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import jax
 
-from minilm_jax.config.choices import Activation, AttentionImplementation, Pooling
+from minilm_jax.config.architectures import encoder_fields
+from minilm_jax.config.choices import (
+    Activation,
+    AttentionImplementation,
+    PoolingMode,
+    ProjectionActivation,
+    ProjectionKind,
+)
 from minilm_jax.errors import ModelFileError
 
 # These limits are far above any real model; larger values indicate a damaged file.
 _MAX_LAYERS = 1_000
 _MAX_SIZE = 2**31 - 1
 
-# If a config.json has one of these fields, it must have the value that this encoder implements.
-_REQUIRED_IF_PRESENT: Mapping[str, Any] = {
-    "model_type": "bert",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-}
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """A module between pooling and normalization, as in LaBSE.
+
+    Attributes:
+        kind: "dense" for a dense layer, or "layer_norm".
+        features: Dimensions of its output.
+        activation: The activation after a dense layer.
+    """
+
+    kind: ProjectionKind
+    features: int
+    activation: ProjectionActivation = "identity"
+
+    def __post_init__(self) -> None:
+        _check_choice("projections: kind", self.kind, get_args(ProjectionKind))
+        _check_choice("projections: activation", self.activation, get_args(ProjectionActivation))
+        _check_size("projections: features", self.features, _MAX_SIZE)
 
 
 @jax.tree_util.register_static
@@ -35,37 +54,41 @@ class EncoderConfig:
         num_hidden_layers: Number of transformer layers.
         num_attention_heads: Heads per layer, N; each has size H = D / N.
         intermediate_size: Width of the feed-forward layer, F.
-        max_position_embeddings: Maximum tokens per sequence.
+        max_position_embeddings: Rows of the position table.
         type_vocab_size: Number of token types.
+        padding_idx: None if positions are 0, 1, 2, …, as in BERT. RoBERTa counts the tokens other than padding, starting
+            after the id of its padding token, which is padding_idx.
         layer_norm_eps: The epsilon added to the variance in every LayerNorm.
         hidden_act: "gelu" (exact, by erf) or "gelu_new" (its tanh approximation).
-        pooling: "mean" over the attended tokens, or "cls" for the first token.
+        pooling: "mean", "cls", "max", "mean_sqrt_len", "weighted_mean" or "last_token", see `minilm_jax.nn.pooling`; or
+            several joined by "+", such as "cls+mean", whose vectors are concatenated.
+        projections: Modules that are applied to the pooled vector, in order.
         normalize: Whether `embed` returns unit vectors.
         attention_implementation: "xla", or "cudnn" for 16-bit computation on NVIDIA GPUs. It is not a property of the
             model and not part of `config.json`; `SentenceEncoder` chooses the faster one.
     """
 
-    vocab_size: int = 30_522
-    hidden_size: int = 384
-    num_hidden_layers: int = 6
-    num_attention_heads: int = 12
-    intermediate_size: int = 1_536
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    padding_idx: int | None = None
     layer_norm_eps: float = 1e-12
     hidden_act: Activation = "gelu"
-    pooling: Pooling = "mean"
+    pooling: str = "mean"
+    projections: tuple[Projection, ...] = ()
     normalize: bool = True
     attention_implementation: AttentionImplementation = "xla"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            limit = _MAX_LAYERS if field.name == "num_hidden_layers" else _MAX_SIZE
-            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit):
-                raise ModelFileError(
-                    f"config: {field.name} is {short_repr(value)}; it must be a positive integer up to {limit:,}."
-                )
+            if field.type is int:
+                limit = _MAX_LAYERS if field.name == "num_hidden_layers" else _MAX_SIZE
+                _check_size(field.name, getattr(self, field.name), limit)
+        self._check_padding_idx()
         epsilon = self.layer_norm_eps
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
             raise ModelFileError(f"config: layer_norm_eps is {short_repr(epsilon)}; it must be a number from 0 to 1.")
@@ -76,51 +99,91 @@ class EncoderConfig:
                 f"config: hidden_size {self.hidden_size} is not a multiple of"
                 f" num_attention_heads {self.num_attention_heads}."
             )
-        choices = (
-            ("hidden_act", Activation),
-            ("pooling", Pooling),
-            ("attention_implementation", AttentionImplementation),
-        )
-        for name, allowed in ((name, get_args(literal)) for name, literal in choices):
-            if getattr(self, name) not in allowed:
-                raise ModelFileError(
-                    f"config: {name} is {short_repr(getattr(self, name))}; supported: {', '.join(allowed)}."
-                )
+        _check_choice("hidden_act", self.hidden_act, get_args(Activation))
+        _check_choice("attention_implementation", self.attention_implementation, get_args(AttentionImplementation))
+        for mode in self.pooling.split("+") if isinstance(self.pooling, str) else [self.pooling]:
+            _check_choice("pooling", mode, get_args(PoolingMode))
+
+    def _check_padding_idx(self) -> None:
+        idx = self.padding_idx
+        if idx is not None and (isinstance(idx, bool) or not isinstance(idx, int) or not 0 <= idx < self.vocab_size):
+            raise ModelFileError(f"config: pad_token_id is {short_repr(idx)}; it must be a token id.")
+        if self.max_length < 1:
+            positions = self.max_position_embeddings
+            raise ModelFileError(f"config: max_position_embeddings is {positions}; it must exceed pad_token_id + 1.")
+
+    @property
+    def max_length(self) -> int:
+        """Maximum tokens per row."""
+        return self.max_position_embeddings - (0 if self.padding_idx is None else self.padding_idx + 1)
+
+    @property
+    def pooling_modes(self) -> tuple[PoolingMode, ...]:
+        """The modes whose pooled vectors are concatenated."""
+        return cast(tuple[PoolingMode, ...], tuple(self.pooling.split("+")))
+
+    @property
+    def embedding_size(self) -> int:
+        """Dimensions of a sentence embedding."""
+        return self.projections[-1].features if self.projections else self.pooled_size
+
+    @property
+    def pooled_size(self) -> int:
+        """Dimensions of the pooled vector, before projections."""
+        return self.hidden_size * len(self.pooling_modes)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "EncoderConfig":
         """Read the fields of a Hugging Face `config.json`; reject settings that this encoder does not implement.
 
         Args:
-            values: The parsed JSON object; fields that do not change the forward pass are ignored.
+            values: The parsed JSON object of a BERT, RoBERTa, XLM-RoBERTa, CamemBERT or DistilBERT model; fields that do
+                not change the forward pass are ignored.
 
         Returns:
             The config.
 
         Raises:
-            ModelFileError: A field has a value, or is missing one, that a BERT encoder cannot have.
+            ModelFileError: A field has a value, or is missing one, that these encoders cannot have.
         """
-        for name, required in _REQUIRED_IF_PRESENT.items():
-            if values.get(name, required) != required:
-                raise ModelFileError(
-                    f"config: {name} is {short_repr(values[name])}, but only {required!r} is implemented;"
-                    " this is not a BERT encoder."
-                )
-        known = {name: values[name] for name in _model_fields() if name in values}
-        missing = [
-            n for n in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads") if n not in known
-        ]
-        if missing:
-            raise ModelFileError(f"config: {', '.join(missing)} missing; is this the model's config.json?")
+        fields = encoder_fields(values)
+        known = {name: fields[name] for name in _model_fields() if name in fields}
+        if "projections" in known:
+            known["projections"] = _projections(known["projections"])
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as a Hugging Face `config.json` object; the inverse of `from_dict`."""
-        return {"model_type": "bert", **{name: getattr(self, name) for name in _model_fields()}}
+        values = {name: getattr(self, name) for name in _model_fields()}
+        values["projections"] = [dataclasses.asdict(projection) for projection in self.projections]
+        # The field exists in RoBERTa's config.json only, and projections in that of few models.
+        padding_idx = values.pop("padding_idx")
+        if not self.projections:
+            del values["projections"]
+        if padding_idx is None:
+            return {"model_type": "bert", **values}
+        return {"model_type": "roberta", "pad_token_id": padding_idx, **values}
 
 
 def _model_fields() -> list[str]:
     return [field.name for field in dataclasses.fields(EncoderConfig) if field.name != "attention_implementation"]
+
+
+def _projections(values: Any) -> tuple[Projection, ...]:
+    try:
+        return tuple(Projection(**value) for value in values)
+    except TypeError:
+        raise ModelFileError(f"config: projections is {values!r:.200}; it must be a list of projections.") from None
+
+
+def _check_size(name: str, value: Any, limit: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit:
+        raise ModelFileError(f"config: {name} is {short_repr(value)}; it must be a positive integer up to {limit:,}.")
+
+
+def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ModelFileError(f"config: {name} is {short_repr(value)}; supported: {', '.join(allowed)}.")
 
 
 def short_repr(value: Any) -> str:
@@ -128,4 +191,12 @@ def short_repr(value: Any) -> str:
     return f"a {type(value).__name__}" if isinstance(value, dict | list) else f"{value!r:.60}"
 
 
-ALL_MINILM_L6_V2 = EncoderConfig()
+ALL_MINILM_L6_V2 = EncoderConfig(
+    vocab_size=30_522,
+    hidden_size=384,
+    num_hidden_layers=6,
+    num_attention_heads=12,
+    intermediate_size=1_536,
+    max_position_embeddings=512,
+    type_vocab_size=2,
+)

@@ -57,7 +57,7 @@ class MinilmJaxEncoder(AbsEncoder):
                 "experiment_kwargs": {"precision": self.precision},
                 "framework": ["JAX"],
                 "similarity_fn_name": ScoringFunction.COSINE,
-                "embed_dim": encoder.config.hidden_size,
+                "embed_dim": encoder.config.embedding_size,
                 "max_tokens": encoder.max_seq_length,
             }
         )

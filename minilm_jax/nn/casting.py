@@ -9,9 +9,10 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, Precision
+from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import InputError
-from minilm_jax.nn.params import Params, flatten, unflatten
+from minilm_jax.nn.encoder_params import EncoderParams, config_of
+from minilm_jax.nn.params import flatten, unflatten
 from minilm_jax.tokens.batching import Batch
 
 # int8 weights span [-127, 127].
@@ -25,7 +26,7 @@ _ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
 _SAMPLE = (16, 32)
 
 
-def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig = ALL_MINILM_L6_V2) -> Params:
+def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig | None = None) -> EncoderParams:
     """Convert params to another precision; `embed` and `encode` accept all of them.
 
     Args:
@@ -40,14 +41,14 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
               TPUs multiply in bfloat16, which represents int8 exactly. int8 has no gradients.
 
             Except in float32, attention multiplies in 16 bits. Sums, softmax and LayerNorm are always float32.
-        config: The config that params belong to.
+        config: The config that params belong to; by default the one that they carry.
 
     Returns:
-        A new tree. In int8, each encoder kernel is accompanied by `kernel_scale` and `kernel_sum`, and each module that
+        A new tree, which carries the config. In int8, each encoder kernel is accompanied by `kernel_scale` and `kernel_sum`, and each module that
         follows a LayerNorm by `input_scale`, which equalizes the ranges of its channels.
 
     Raises:
-        InputError: The precision is unknown, or params are not float32.
+        InputError: The precision is unknown, or params are not float32 or do not fit the config.
 
     Examples:
         >>> import minilm_jax as mj
@@ -61,11 +62,12 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
     for path, leaf in leaves.items():
         if leaf.dtype != jnp.float32:
             raise InputError(f"{path} is {leaf.dtype}; cast needs float32 params, as load_params returns them.")
-    if precision == "float32":
-        return unflatten(leaves)
+    config = config_of(params, config)
     if precision == "int8":
         leaves |= _smoothed(params, config)
-    return unflatten({name: leaf for path in leaves for name, leaf in _cast(path, leaves[path], precision).items()})
+    if precision != "float32":
+        leaves = {name: leaf for path in leaves for name, leaf in _cast(path, leaves[path], precision).items()}
+    return EncoderParams(unflatten(leaves), config)
 
 
 def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
@@ -86,7 +88,7 @@ def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
 
 def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any]:
     """Return `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
-    shape = _SAMPLE[0], min(_SAMPLE[1], config.max_position_embeddings)
+    shape = _SAMPLE[0], min(_SAMPLE[1], config.max_length)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
     ranges = jax.jit(_ranges, static_argnums=2)(params, Batch(ids, np.ones_like(ids)), config)
     leaves = flatten(params)

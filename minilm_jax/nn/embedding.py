@@ -5,14 +5,15 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.encoder import encode
-from minilm_jax.nn.inputs import spans
-from minilm_jax.nn.pooling import l2_normalize, pool
+from minilm_jax.nn.encoder_params import config_of
+from minilm_jax.nn.inputs import as_batch, spans
+from minilm_jax.nn.pooling import sentence_vectors
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 
-def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2) -> Array:
+def embed(params: Any, batch: AnyBatch, config: EncoderConfig | None = None) -> Array:
     """Map token ids to sentence embeddings.
 
     A row's vector does not depend on the other rows or on its padding; a row with only padding gives zeros.
@@ -20,14 +21,17 @@ def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
         batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
-            cannot raise an error. Or packed rows, see `PackedBatch`.
-        config: The config that params belong to.
+            cannot raise an error. Or packed rows, see `PackedBatch`; or a dict with the fields of a `Batch`.
+        config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
+            plain dict with its sizes.
 
     Returns:
-        float32[B, D], or [B, S, D] for S texts per packed row; of unit length if `config.normalize`.
+        float32[B, E], or [B, S, E] for S texts per packed row, where E is `config.embedding_size`; of unit length if
+        `config.normalize`.
 
     Raises:
-        InputError: The shapes of the batch do not fit each other or the position table.
+        InputError: The shapes of the batch do not fit each other or the position table, params do not fit the config,
+            or texts are passed instead of a batch.
 
     Examples:
         >>> import jax
@@ -40,7 +44,7 @@ def embed(params: Any, batch: AnyBatch, config: EncoderConfig = ALL_MINILM_L6_V2
         >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
         ['1.00', '0.71', '-0.02']
     """
+    config, batch = config_of(params, config), as_batch(batch)
     hidden_state = encode(params, batch, config).last_hidden_state
     mask = spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
-    pooled = pool(hidden_state, mask, config.pooling)
-    return l2_normalize(pooled) if config.normalize else pooled
+    return sentence_vectors(params, hidden_state, mask, config)

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
-from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
+from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.attention import attention
 from minilm_jax.nn.dense import HALF_TYPES, Quantized, dense, quantize, shared_input
-from minilm_jax.nn.inputs import Inputs, encoder_inputs
+from minilm_jax.nn.encoder_params import config_of
+from minilm_jax.nn.inputs import Inputs, as_batch, encoder_inputs
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 # `init_params` draws the real parameters. These initializers only declare shapes, and zeros are cheap to trace.
@@ -40,24 +41,26 @@ class EncoderOutput(NamedTuple):
 def encode(
     params: Any,
     batch: AnyBatch,
-    config: EncoderConfig = ALL_MINILM_L6_V2,
+    config: EncoderConfig | None = None,
     *,
     output_hidden_states: bool = False,
 ) -> EncoderOutput:
     """Run the encoder, which maps token ids to one vector per token.
 
     Args:
-        params: Nested dict of float32 arrays, see `minilm_jax.nn.params`.
+        params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
         batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
             cannot raise an error. Or packed rows, whose texts are computed independently; they have no pooler_output.
-        config: The config that params belong to.
+        config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
+            plain dict with its sizes.
         output_hidden_states: Whether to return every layer's output as well (static under jit).
 
     Returns:
         The token vectors, and the pooler's output if params have a pooler.
 
     Raises:
-        InputError: The shapes of the batch do not fit each other or the position table.
+        InputError: The shapes of the batch do not fit each other or the position table, or params do not fit the
+            config.
 
     Examples:
         >>> import jax
@@ -66,6 +69,7 @@ def encode(
         >>> output.last_hidden_state.shape, output.pooler_output.shape
         ((1, 8, 384), (1, 384))
     """
+    config, batch = config_of(params, config), as_batch(batch)
     inputs = encoder_inputs(batch, config)
     states = _partitioned(_hidden_states, inputs.input_ids)(params, inputs, config)
     has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)

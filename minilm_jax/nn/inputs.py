@@ -1,10 +1,11 @@
 """The encoder's inputs for padded batches and packed rows: ids, positions and attention masks."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, export
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import InputError
@@ -31,17 +32,34 @@ class Inputs(NamedTuple):
     mask: Array
 
 
+# `jax.export` stores the types of a program's arguments by these names.
+for _type in (Batch, PackedBatch):
+    export.register_namedtuple_serialization(_type, serialized_name=f"minilm_jax.{_type.__name__}")
+
+
+def as_batch(batch: Any) -> AnyBatch:
+    """Return a batch, or a dict with the fields of one, as a batch; raises InputError for anything else."""
+    if isinstance(batch, Batch | PackedBatch):
+        return batch
+    if isinstance(batch, Mapping) and {"input_ids", "attention_mask"} <= batch.keys() <= set(Batch._fields):
+        return Batch(**batch)
+    raise InputError(
+        f"batch is {type(batch).__name__}; pass the Batch that mj.tokenize(texts) returns, or a dict of input_ids,"
+        " attention_mask and token_type_ids. SentenceEncoder.encode takes texts."
+    )
+
+
 def encoder_inputs(batch: AnyBatch, config: EncoderConfig) -> Inputs:
     """Return the inputs for a batch; raises InputError if its shapes do not fit each other or the position table."""
-    return _packed(batch) if isinstance(batch, PackedBatch) else _padded(batch, config)
+    return _packed(batch, config) if isinstance(batch, PackedBatch) else _padded(batch, config)
 
 
 def _padded(batch: Batch, config: EncoderConfig) -> Inputs:
     shape = jnp.shape(batch.input_ids)
     if len(shape) != 2:
         raise InputError(f"input_ids has shape {shape}; it must be [B, T].")
-    if shape[1] > config.max_position_embeddings:
-        raise InputError(f"{shape[1]} tokens per row, but the model has {config.max_position_embeddings} positions.")
+    if shape[1] > config.max_length:
+        raise InputError(f"{shape[1]} tokens per row, but the model has {config.max_length} positions.")
     if batch.attention_mask is None:
         raise InputError("attention_mask is None; pass an array with the shape of input_ids.")
     for name in ("attention_mask", "token_type_ids"):
@@ -50,10 +68,19 @@ def _padded(batch: Batch, config: EncoderConfig) -> Inputs:
             raise InputError(f"{name} has shape {jnp.shape(value)}, input_ids {shape}; they must be equal.")
     token_type_ids = _NO_TOKEN_TYPES if batch.token_type_ids is None else batch.token_type_ids
     mask = jnp.asarray(batch.attention_mask).astype(bool)
-    return Inputs(jnp.asarray(batch.input_ids), jnp.asarray(token_type_ids), jnp.arange(shape[1])[None], mask)
+    input_ids, places = jnp.asarray(batch.input_ids), jnp.arange(shape[1])[None]
+    if config.padding_idx is not None:
+        places = _counted(input_ids, config.padding_idx)
+    return Inputs(input_ids, jnp.asarray(token_type_ids), places, mask)
 
 
-def _packed(batch: PackedBatch) -> Inputs:
+def _counted(input_ids: Array, padding_idx: int) -> Array:
+    """Return RoBERTa's positions, as `create_position_ids_from_input_ids` of transformers does."""
+    is_text = (input_ids != padding_idx).astype(jnp.int32)
+    return jnp.cumsum(is_text, axis=1) * is_text + padding_idx
+
+
+def _packed(batch: PackedBatch, config: EncoderConfig) -> Inputs:
     shape, places_shape = jnp.shape(batch.input_ids), jnp.shape(batch.lengths)
     if len(shape) != 2 or len(places_shape) != 2 or shape[0] != places_shape[0]:
         raise InputError(f"input_ids has shape {shape}, lengths {places_shape}; they must be [B, T] and [B, S].")
@@ -61,7 +88,16 @@ def _packed(batch: PackedBatch) -> Inputs:
     texts = jnp.where(is_own, jnp.arange(1, is_own.shape[1] + 1)[None, :, None], 0).sum(axis=1)
     places = jnp.where(is_own, jnp.arange(is_own.shape[2])[None, None] - starts[..., None], 0).sum(axis=1)
     mask = texts[:, :, None] == texts[:, None, :]
-    return Inputs(jnp.asarray(batch.input_ids), jnp.asarray(_NO_TOKEN_TYPES), places, mask)
+    input_ids = jnp.asarray(batch.input_ids)
+    if config.padding_idx is not None:
+        places = _counted_per_text(input_ids, is_own, config.padding_idx)
+    return Inputs(input_ids, jnp.asarray(_NO_TOKEN_TYPES), places, mask)
+
+
+def _counted_per_text(input_ids: Array, is_own: Array, padding_idx: int) -> Array:
+    is_text = (input_ids != padding_idx).astype(jnp.int32)
+    counts = jnp.cumsum(is_own * is_text[:, None], axis=2) * is_own
+    return counts.sum(axis=1) * is_text + padding_idx
 
 
 def spans(batch: PackedBatch) -> tuple[Array, Array]:

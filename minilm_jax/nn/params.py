@@ -1,6 +1,6 @@
-"""The parameter tree: its leaves, random initialization, and a strict check against a config."""
+"""The parameter tree: its leaves, paths, and a strict check against a config."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -35,7 +35,18 @@ def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
         },
         "encoder": {"layer": {str(i): _layer(width, wide) for i in range(config.num_hidden_layers)}},
     }
-    return tree | ({"pooler": {"dense": _dense(width, width)}} if pooler else {})
+    tree |= {"pooler": {"dense": _dense(width, width)}} if pooler else {}
+    return tree | ({"projections": _projections(config)} if config.projections else {})
+
+
+def _projections(config: EncoderConfig) -> Params:
+    sizes = [config.pooled_size, *(projection.features for projection in config.projections)]
+    return {
+        str(index): {"dense": _dense(sizes[index], projection.features)}
+        if projection.kind == "dense"
+        else {"LayerNorm": _layer_norm(projection.features)}
+        for index, projection in enumerate(config.projections)
+    }
 
 
 def _layer(width: int, wide: int) -> Params:
@@ -59,31 +70,6 @@ def _layer_norm(features: int) -> Params:
 
 def _leaf(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-
-def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -> Params:
-    """Draw random parameters as BERT does: normal with standard deviation 0.02, biases 0, scales 1.
-
-    Args:
-        config: The encoder's config.
-        key: A `jax.random.key`.
-        pooler: Whether to include the pooler.
-
-    Returns:
-        A tree of float32 arrays.
-    """
-    leaves = flatten(abstract(config, pooler=pooler))
-    draw: dict[str, Callable[[jax.Array, tuple[int, ...]], jax.Array]] = {
-        "bias": lambda _, shape: jnp.zeros(shape),
-        "scale": lambda _, shape: jnp.ones(shape),
-    }
-    normal = jax.nn.initializers.normal(0.02)
-    keys = jax.random.split(key, len(leaves))
-    drawn = {
-        p: draw.get(p.rpartition(".")[2], normal)(k, leaf.shape)
-        for k, (p, leaf) in zip(keys, leaves.items(), strict=True)
-    }
-    return unflatten(drawn)
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

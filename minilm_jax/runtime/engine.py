@@ -113,7 +113,7 @@ class Engine:
         Returns:
             float32[n, D], in the order of the texts.
         """
-        vectors = np.empty((count, self._config.hidden_size), np.float32)
+        vectors = np.empty((count, self._config.embedding_size), np.float32)
         with progress_bar(count, show_progress_bar) as progress:
             for texts, found in self._map(self._embed, self._batches(chunks, batch_size)):
                 vectors[texts] = found

@@ -23,6 +23,7 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 # These modules determine the compiled program: `nn.embedding`, `runtime.compiler`, and all modules that these import,
 # except those that only select or store programs.
 SOURCES = (
+    "config/architectures.py",
     "config/choices.py",
     "config/encoder_config.py",
     "errors.py",
@@ -32,6 +33,7 @@ SOURCES = (
     "nn/dense.py",
     "nn/embedding.py",
     "nn/encoder.py",
+    "nn/encoder_params.py",
     "nn/inputs.py",
     "nn/integer_dot.py",
     "nn/params.py",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import minilm_jax as mj
-from minilm_jax.config import Pooling
+from minilm_jax.config import PoolingMode
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.packed_rows import ROW_LENGTH, pack
 from tests.helpers.tiny_model import TINY
@@ -63,7 +63,7 @@ def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int])
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_packed_text_has_the_same_vector_as_alone(tiny_params: Params, pooling: Pooling, normalize: bool) -> None:
+def test_packed_text_has_the_same_vector_as_alone(tiny_params: Params, pooling: PoolingMode, normalize: bool) -> None:
     config = mj.EncoderConfig.from_dict({**TINY.to_dict(), "pooling": pooling, "normalize": normalize})
     packed, alone = packed_vectors(tiny_params, config, [1, 16, 5, 9, 2, 16, 16, 3, 11, 1])
     np.testing.assert_allclose(packed, alone, rtol=0, atol=UNIT_VECTORS if normalize else TOKEN_VECTORS)
