@@ -35,10 +35,16 @@ def main(**_: bool) -> None:
 @click.option("--out", type=_NEW, help="Folder to write; default: the name of MODEL followed by -flax.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="File format of the params.")
 @click.option("--tokenizer", type=_FOLDER, help="Folder with the tokenizer.json of the model.")
+@click.option("--pooling", help="mean, cls, max, …; default: as stated by the graph or the model folder.")
 @click.option("--report", is_flag=True, help="Print the origin of every weight.")
 @quiet_option
 def onnx_to_flax(
-    model: Path | None, out: Path | None, format: ParamsFormat, tokenizer: Path | None, report: bool
+    model: Path | None,
+    out: Path | None,
+    format: ParamsFormat,
+    tokenizer: Path | None,
+    pooling: str | None,
+    report: bool,
 ) -> None:
     """Convert the weights of an ONNX file to Flax params, and verify them against its graph.
 
@@ -53,10 +59,11 @@ def onnx_to_flax(
     from convert.pipeline import convert_to_folder
 
     start_compilation_cache()
-    written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer)
+    written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer, pooling=pooling)
     if report:
         _print_weights(record)
     _print_verification(record)
+    _print_pooling(record["pooling"])
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 
@@ -106,6 +113,13 @@ def _print_weights(record: dict[str, Any]) -> None:
     for path, weight in record["weights"].items():
         undone = "".join(f" ← {operation}" for operation in reversed(weight["undone"]))
         click.echo(f"{path:58} {weight['source']} ({weight['stored']}){undone}, at {weight['node']}")
+
+
+def _print_pooling(pooling: dict[str, Any]) -> None:
+    if "assumed" in pooling:
+        click.echo(f"pooling assumed: {pooling['assumed']}; neither the graph nor its folder states it (see --pooling)")
+    else:
+        click.echo(f"pooling: {pooling['stated']} (from {pooling['source']})")
 
 
 def _print_verification(record: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ from convert.recognition.bert_layout import BertLayout, recognize
 from convert.verification.graph_process import choose_runtime
 from convert.verification.verify import Pooled, Verification, verify
 from minilm_jax.config import EncoderConfig
-from minilm_jax.nn.params import Params, check, unflatten
+from minilm_jax.errors import ConversionError
+from minilm_jax.nn.encoder_params import EncoderParams
+from minilm_jax.nn.params import check, unflatten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +36,18 @@ class Conversion:
     pools: bool
 
     @property
-    def params(self) -> Params:
-        """The parameter tree, a nested dict of the leaves."""
-        return unflatten(self.leaves)
+    def params(self) -> EncoderParams:
+        """The parameter tree, a nested dict of the leaves, with the config."""
+        return EncoderParams(unflatten(self.leaves), self.config)
 
 
-def convert(model: onnx.ModelProto, *, trusted: bool = False) -> Conversion:
+def convert(model: onnx.ModelProto, *, trusted: bool = False, pooling: str | None = None) -> Conversion:
     """Convert an ONNX model and verify the result against its graph.
 
     Args:
         model: A checked model, see `convert.reading.onnx_file`.
         trusted: Whether the model is known to be harmless, so that any runtime may run it.
+        pooling: The pooling of the sentence vectors, if it is known.
 
     Returns:
         The parameters with the result of the verification.
@@ -55,6 +58,7 @@ def convert(model: onnx.ModelProto, *, trusted: bool = False) -> Conversion:
     layout = recognize(plain_graph(model))
     leaves = to_leaves(layout)
     verification = verify(model, layout, unflatten(leaves), runtime=choose_runtime(trusted=trusted))
+    _check_outputs(verification, pooling)
     config, pools = _with_pooling(layout.config, verification)
     return Conversion(leaves, config, layout, verification, pools)
 
@@ -64,6 +68,15 @@ def to_leaves(layout: BertLayout) -> dict[str, NDArray[np.float32]]:
     leaves = {path: constant.weight for path, constant in layout.weights.items()}
     check(unflatten(leaves), layout.config)
     return leaves
+
+
+def _check_outputs(verification: Verification, pooling: str | None) -> None:
+    meanings = [agreement.meaning for agreement in verification.outputs.values()]
+    if pooling is None and meanings and all(meaning == "pooler_output" for meaning in meanings):
+        raise ConversionError(
+            "its only output is BERT's pooler, tanh(Dense(CLS)), so the graph does not tell how token vectors become a"
+            " sentence vector; pass --pooling, or export a graph with last_hidden_state."
+        )
 
 
 def _with_pooling(config: EncoderConfig, verification: Verification) -> tuple[EncoderConfig, bool]:

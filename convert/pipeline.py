@@ -16,24 +16,23 @@ from convert.known_files import KNOWN_FILES
 from convert.onnx_to_flax import Conversion, convert
 from convert.reading.onnx_file import read_onnx
 from convert.verification.verify import Agreement, compare
-from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, with_pooling_of, write_folder
+from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, write_folder
+from convert.writing.sentence_pooling import choose_pooling
 from convert.writing.write_back import write_back
 from minilm_jax import progress
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.folder_config import read_config
+from minilm_jax.checkpoints.folder_config import has_default_sizes, read_config
 from minilm_jax.checkpoints.sources import sha256_of
 from minilm_jax.checkpoints.weights import HUB_FILE, load_params
-from minilm_jax.config import ALL_MINILM_L6_V2, OnnxPrecision, ParamsFormat
+from minilm_jax.config import OnnxPrecision, ParamsFormat
 from minilm_jax.errors import ConversionError
-from minilm_jax.nn.params import Params, flatten
+from minilm_jax.nn.encoder_params import EncoderParams
+from minilm_jax.nn.params import Params, flatten, unflatten
 
 # Rounding to 8 bits lowers the cosine by about 0.01, so a lower cosine than this has another cause.
 _MIN_COSINE = 0.9
 _POOLER = "pooler."
-# These sizes distinguish models with the same vocabulary. The number of positions and of token types is not compared,
-# because a graph may have fewer than its model.
-_MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 def convert_to_folder(
@@ -42,6 +41,7 @@ def convert_to_folder(
     *,
     format: ParamsFormat = "safetensors",
     tokenizer: Path | None = None,
+    pooling: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Convert an ONNX file to a model folder.
 
@@ -51,6 +51,7 @@ def convert_to_folder(
         format: File format of the params.
         tokenizer: A folder with the tokenizer; default: the folder of the file or its parent. If neither has one and
             the sizes are those of all-MiniLM-L6-v2, its tokenizer is used.
+        pooling: The pooling, which overrides that of the graph and of the model folder.
 
     Returns:
         The folder and the record written to it.
@@ -62,17 +63,20 @@ def convert_to_folder(
     source = read_onnx(path)
     with progress.stages(path.stat().st_size, ("verifying", "writing")) as done:
         try:
-            conversion = convert(source.model, trusted=model is None or source.sha256 in KNOWN_FILES)
+            trusted = model is None or source.sha256 in KNOWN_FILES
+            conversion = convert(source.model, trusted=trusted, pooling=pooling)
         except ConversionError as error:
             raise ConversionError(f"{path}: {error}") from error.__cause__
         done()
         if model is None:
             conversion = _with_pooler(conversion)
-        tokenizer = tokenizer or (model and find_tokenizer_folder(model)) or _default_tokenizer(path, conversion)
-        record = describe(source, conversion) | {"tokenizer_from": tokenizer.name}
+        texts_from = tokenizer or (model and find_tokenizer_folder(model)) or _default_tokenizer(path, conversion)
+        is_known = model is None or source.sha256 in KNOWN_FILES
+        pooled = choose_pooling(conversion, path, model_folder(DEFAULT_MODEL) if is_known else tokenizer, pooling)
+        record = describe(source, conversion) | {"tokenizer_from": texts_from.name, "pooling": pooled.record()}
         out = out or Path(f"{path.stem}-flax")
-        config = conversion.config if conversion.pools else with_pooling_of(conversion.config, tokenizer)
-        write_folder(out, conversion.params, config, tokenizer_folder=tokenizer, record=record, format=format)
+        params = EncoderParams(unflatten({**conversion.leaves, **pooled.leaves}), pooled.config)
+        write_folder(out, params, pooled.config, tokenizer_folder=texts_from, record=record, format=format)
         done()
     return out, record
 
@@ -163,7 +167,7 @@ def _with_pooler(conversion: Conversion) -> Conversion:
 
 
 def _default_tokenizer(path: Path, conversion: Conversion) -> Path:
-    if any(getattr(conversion.config, size) != getattr(ALL_MINILM_L6_V2, size) for size in _MODEL_SIZES):
+    if not has_default_sizes(conversion.config):
         raise ConversionError(
             f"{path}: its folder has no tokenizer.json, and its sizes are not those of {DEFAULT_MODEL}; pass the folder"
             " of its tokenizer and pooling configuration with --tokenizer."

@@ -1,4 +1,5 @@
 from . import search as search
+from .checkpoints.folder_config import load_config as load_config
 from .checkpoints.model_tokenizer import tokenize as tokenize
 from .checkpoints.weights import load_params as load_params, save_params as save_params
 from .config.encoder_config import (
@@ -13,7 +14,7 @@ from .errors import (
     ModelFileError as ModelFileError,
     SearchIndexError as SearchIndexError,
 )
-from .export import load_exported as load_exported
+from .export import load_exported as load_exported, save_exported as save_exported
 from .nn.casting import cast as cast
 from .nn.embedding import embed as embed
 from .nn.encoder import EncoderOutput as EncoderOutput, encode as encode
@@ -22,6 +23,7 @@ from .runtime.compilation_cache import enable_compilation_cache as enable_compil
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
 from .tokens.batching import Batch as Batch
 from .tokens.packed_rows import PackedBatch as PackedBatch
+from .tokens.tokenizer import TextTokenizer as TextTokenizer
 
 __all__: list[str]
 __version__: str

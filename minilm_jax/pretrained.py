@@ -4,8 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from minilm_jax.checkpoints.cache import model_folder
-from minilm_jax.checkpoints.folder_config import Settings, read_config, read_max_seq_length, read_settings
-from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.checkpoints.folder_config import (
+    Settings,
+    read_config,
+    read_max_seq_length,
+    read_settings,
+)
+from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
 from minilm_jax.checkpoints.weights import load_params
 from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import ModelFileError
@@ -62,8 +67,8 @@ class PretrainedModel:
         return cls(
             params=cast(load_params(folder, config), precision, config),
             config=config,
-            tokenizer=TextTokenizer(folder / TOKENIZER_FILE),
-            max_seq_length=min(read_max_seq_length(folder) or DEFAULT_MAX_SEQ_LENGTH, config.max_length),
+            tokenizer=load_tokenizer(folder),
+            max_seq_length=min(read_max_seq_length(folder) or config.max_length, config.max_length),
             settings=read_settings(folder),
             name=str(source),
         )

@@ -19,6 +19,7 @@ from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.params import Params
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.pretrained import PretrainedModel
@@ -87,7 +88,7 @@ class SentenceEncoder:
 
         Args:
             source: A model's name, its folder, or a parameter tree.
-            config: The config of a parameter tree.
+            config: The config of a parameter tree; by default the one that it carries.
             tokenizer: The tokenizer of a parameter tree.
             max_seq_length: Maximum tokens per text, at most the size of the position table; by default the model
                 folder's value, or 256.
@@ -113,10 +114,12 @@ class SentenceEncoder:
         group = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
             model = PretrainedModel.load(source, precision, cache_dir)
-        elif config is None or tokenizer is None:
-            raise InputError("a parameter tree needs its config and tokenizer too; pass config=… and tokenizer=….")
+        elif tokenizer is None:
+            raise InputError(
+                "a parameter tree needs its tokenizer too; pass tokenizer=mj.TextTokenizer('path/to/tokenizer.json')."
+            )
         else:
-            model = PretrainedModel(params=source, config=config, tokenizer=tokenizer)
+            model = PretrainedModel(params=source, config=config_of(source, config), tokenizer=tokenizer)
         self._name, self._params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
         self.max_seq_length = max_seq_length or model.max_seq_length
         self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
@@ -222,7 +225,7 @@ class SentenceEncoder:
             texts: One text or several.
 
         Returns:
-            input_ids, attention_mask and token_type_ids, int32[n, T] each; `Batch(**features)` makes a batch of them.
+            input_ids, attention_mask and token_type_ids, int32[n, T] each, which `embed` takes as they are.
 
         Raises:
             InputError: There is no text, or one that is not a valid string.
@@ -231,7 +234,7 @@ class SentenceEncoder:
         if len(texts) == 0:
             raise InputError("texts is empty; tokenize needs at least one text.")
         tokens = self.tokenizer(texts, self.max_seq_length).tokens
-        return one_batch(tokens, int(tokens.lengths.max()))._asdict()
+        return one_batch(tokens, int(tokens.lengths.max()), self.tokenizer.pad_id)._asdict()
 
     @overload
     def encode(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax.config import EncoderConfig
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, Projection
 from minilm_jax.fingerprint import fingerprint
 
 # A valid value other than the default for every field that changes vectors.
@@ -22,7 +22,9 @@ OTHER_VALUES: dict[str, Any] = {
     "type_vocab_size": 1,
     "layer_norm_eps": 1e-6,
     "hidden_act": "gelu_new",
+    "padding_idx": 1,
     "pooling": "cls",
+    "projections": (Projection("dense", 8),),
     "normalize": False,
 }
 
@@ -30,7 +32,7 @@ OTHER_VALUES: dict[str, Any] = {
 def model(**changes: Any) -> Any:
     """Return a stand-in for a model with one weight and the given changes."""
     attributes = {
-        "config": EncoderConfig(),
+        "config": ALL_MINILM_L6_V2,
         "params": {"embeddings": {"scale": np.ones(3, np.float32)}},
         "tokenizer": types.SimpleNamespace(to_json=lambda: "{}"),
         "max_seq_length": 256,
@@ -55,13 +57,16 @@ def test_fingerprint_ignores_the_order_of_fields_and_the_repr_of_the_config() ->
         def __repr__(self) -> str:
             return "another repr"
 
-    assert [*Reordered().to_dict()] != [*EncoderConfig().to_dict()]
-    assert fingerprint(model(config=Reordered())) == fingerprint(model())
+    reordered = Reordered(**dataclasses.asdict(ALL_MINILM_L6_V2))
+    assert [*reordered.to_dict()] != [*ALL_MINILM_L6_V2.to_dict()]
+    assert fingerprint(model(config=reordered)) == fingerprint(model())
     assert fingerprint(model(prompts={"document": "", "query": ""})) == fingerprint(model())
 
 
 def test_fingerprint_ignores_the_implementation_of_attention() -> None:
-    assert fingerprint(model(config=EncoderConfig(attention_implementation="cudnn"))) == fingerprint(model())
+    assert fingerprint(
+        model(config=dataclasses.replace(ALL_MINILM_L6_V2, attention_implementation="cudnn"))
+    ) == fingerprint(model())
 
 
 def test_fingerprint_accepts_numpy_integers() -> None:
@@ -72,7 +77,9 @@ def test_fingerprint_accepts_numpy_integers() -> None:
     "name", [field.name for field in dataclasses.fields(EncoderConfig) if field.name != "attention_implementation"]
 )
 def test_fingerprint_changes_with_every_config_field_that_changes_vectors(name: str) -> None:
-    assert fingerprint(model(config=EncoderConfig(**{name: OTHER_VALUES[name]}))) != fingerprint(model())
+    assert fingerprint(
+        model(config=dataclasses.replace(ALL_MINILM_L6_V2, **{name: OTHER_VALUES[name]}))
+    ) != fingerprint(model())
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,8 @@ class _Encoded:
         for pooling in get_args(PoolingMode):
             pooled = pool(encoded.last_hidden_state, jax.numpy.asarray(batch.attention_mask) != 0, pooling)
             self.tensors[Pooled(pooling, normalize=False)] = np.asarray(pooled)
-            self.tensors[Pooled(pooling, normalize=True)] = np.asarray(l2_normalize(pooled))
+            if pooling != "mean_sqrt_len":  # At unit length, it equals the mean.
+                self.tensors[Pooled(pooling, normalize=True)] = np.asarray(l2_normalize(pooled))
 
     def compared_with(self, model: onnx.ModelProto, runtime: str) -> dict[str, Agreement]:
         results = run_graph(model, graph_inputs(model, self.batch, self.layout), runtime=runtime)

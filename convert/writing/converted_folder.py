@@ -15,11 +15,10 @@ from convert.reading.onnx_file import OnnxFile
 from convert.verification.verify import Agreement, Verification
 from minilm_jax import __version__
 from minilm_jax.atomic_files import atomic_write
-from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.weights import params_file, save_params
 from minilm_jax.config import EncoderConfig, ParamsFormat
-from minilm_jax.errors import ConversionError, ModelFileError
+from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import Params
 
 RECORD = "conversion.json"
@@ -130,15 +129,6 @@ def versions() -> dict[str, str]:
 def find_tokenizer_folder(model: Path) -> Path | None:
     """Return the folder with the tokenizer of an ONNX file: its own or, as in hub repositories, its parent; or None."""
     return next((folder for folder in (model.parent, model.parent.parent) if (folder / TOKENIZER_FILE).is_file()), None)
-
-
-def with_pooling_of(config: EncoderConfig, folder: Path) -> EncoderConfig:
-    """Return the config with the pooling and normalization of a model folder and its own sizes."""
-    try:
-        stated = read_config(folder)
-    except ModelFileError:
-        return config
-    return dataclasses.replace(config, pooling=stated.pooling, normalize=stated.normalize)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

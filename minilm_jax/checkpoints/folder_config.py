@@ -1,15 +1,21 @@
 """The settings in a model folder: config.json and the files of sentence-transformers."""
 
 import dataclasses
-import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
-from minilm_jax.config import EncoderConfig, PoolingMode, short_repr
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.sentence_modules import read_json, read_sentence_modules, transformer_folder
+from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, short_repr
 from minilm_jax.errors import ModelFileError
 
-T = TypeVar("T")
+_log = logging.getLogger("minilm_jax")
+_SENTENCE_FILE = "sentence_bert_config.json"
+# These sizes distinguish models with the same vocabulary. The number of positions and of token types is not compared,
+# because a graph may have fewer than its model.
+_MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 SETTINGS_FILE = "config_sentence_transformers.json"
 # Each setting must have this type or be null.
@@ -51,29 +57,131 @@ def read_settings(folder: Path) -> Settings:
     return Settings(**{**given, "prompts": prompts})
 
 
-def read_config(path: Path) -> EncoderConfig:
-    """Read `config.json`, and the pooling from the files of sentence-transformers next to it, if present.
+def read_config(folder: Path) -> EncoderConfig:
+    """Read `config.json`, and the pooling from the files of sentence-transformers, if present.
 
     Args:
-        path: A model folder.
+        folder: A model folder.
 
     Returns:
-        The config.
+        The config. If nothing states the pooling, it is assumed as in `with_pooling`, which is logged.
 
     Raises:
         ModelFileError: A file is missing, is not a JSON object, or describes another kind of model.
     """
-    values = read_json(path / "config.json", dict)
-    pooling_file = path / "1_Pooling" / "config.json"
-    if "pooling" not in values and pooling_file.exists():
-        values["pooling"] = _pooling_mode(read_json(pooling_file, dict), pooling_file)
-    modules_file = path / "modules.json"
-    if "normalize" not in values and modules_file.exists():
-        values["normalize"] = "Normalize" in _modules(read_json(modules_file, list), modules_file)
+    path = transformer_folder(folder) / "config.json"
+    values = read_json(path, dict)
     try:
-        return EncoderConfig.from_dict(values)
+        config = EncoderConfig.from_dict(values)
     except ModelFileError as error:
-        raise ModelFileError(f"{path / 'config.json'}: {error}") from None
+        raise ModelFileError(f"{path}: {error}") from None
+    config, is_stated = with_pooling(config, folder)
+    if not is_stated:
+        _log.warning("%s states no pooling; assumed: %s", folder, describe_pooling(config))
+    return config
+
+
+def with_pooling(config: EncoderConfig, folder: Path | None) -> tuple[EncoderConfig, bool]:
+    """Complete a config by the pooling that a model folder states.
+
+    If it states none, the mean of the tokens is assumed, as in sentence-transformers. It is normalized if the model has
+    the sizes of all-MiniLM-L6-v2.
+
+    Args:
+        config: The config of the network.
+        folder: The model folder, or None.
+
+    Returns:
+        The config, and whether its pooling is stated.
+
+    Raises:
+        ModelFileError: A file is missing or damaged, or a module is not implemented.
+    """
+    stated = read_pooling(folder) if folder is not None else None
+    assumed = {"pooling": "mean", "projections": (), "normalize": has_default_sizes(config)}
+    return dataclasses.replace(config, **(stated or assumed)), stated is not None
+
+
+def has_default_sizes(config: EncoderConfig) -> bool:
+    """Return whether a model has the sizes of all-MiniLM-L6-v2."""
+    return all(getattr(config, size) == getattr(ALL_MINILM_L6_V2, size) for size in _MODEL_SIZES)
+
+
+def describe_pooling(config: EncoderConfig) -> str:
+    """Return the pooling of a config in a few words, such as "mean, unit length"."""
+    return f"{config.pooling}{', unit length' * config.normalize}"
+
+
+def folder_of(file: Path) -> Path | None:
+    """Return the model folder of a weight file, or None: its own folder, or the one above it.
+
+    In repositories on the hub, ONNX files are in a subfolder.
+
+    Raises:
+        ModelFileError: A file that states the pooling is damaged.
+    """
+    own, above = file.parent, file.parent.parent
+    if read_pooling(own) is not None:
+        return own
+    is_part = file.suffix == ".onnx" or transformer_folder(above) == own
+    if is_part and read_pooling(above) is not None:
+        return above
+    return own if (own / "config.json").exists() else None
+
+
+def read_pooling(folder: Path) -> dict[str, Any] | None:
+    """Read the pooling, projections and normalization that a model folder states.
+
+    Args:
+        folder: A model folder: a converted one, or one from the hub.
+
+    Returns:
+        These fields of `EncoderConfig`, or None if the folder states no pooling.
+
+    Raises:
+        ModelFileError: A file is missing or damaged, or a module is not implemented.
+    """
+    path = transformer_folder(folder) / "config.json"
+    values = read_json(path, dict) if path.exists() else {}
+    if "pooling" in values:
+        # Converted folders have these fields in config.json, and no modules.json.
+        config = EncoderConfig.from_dict(values)
+        return {name: getattr(config, name) for name in ("pooling", "projections", "normalize")}
+    modules = read_sentence_modules(folder)
+    if modules is None:
+        return None
+    width = values.get("hidden_size", values.get("dim", modules.pooled_from))
+    if modules.pooled_from not in (None, width):
+        raise ModelFileError(
+            f"{folder}: its Pooling module is for {modules.pooled_from} dimensions, but config.json states {width}."
+        )
+    return {
+        "pooling": modules.pooling,
+        "projections": modules.projections,
+        "normalize": modules.normalize,
+    }
+
+
+def load_config(source: str | Path = DEFAULT_MODEL, *, cache_dir: str | Path | None = None) -> EncoderConfig:
+    """Return the config of a model, with its pooling.
+
+    Args:
+        source: A model's name, or a model folder.
+        cache_dir: The folder for downloaded files, see `minilm_jax.checkpoints.cache`.
+
+    Returns:
+        The config, for `embed` and `encode`.
+
+    Raises:
+        ModelFileError: A file is missing, damaged, or describes another kind of model.
+
+    Examples:
+        >>> import minilm_jax as mj
+        >>> config = mj.load_config("all-MiniLM-L6-v2")
+        >>> config.pooling, config.hidden_size
+        ('mean', 384)
+    """
+    return read_config(model_folder(source, cache_dir=cache_dir))
 
 
 def read_max_seq_length(path: Path) -> int | None:
@@ -85,7 +193,8 @@ def read_max_seq_length(path: Path) -> int | None:
     Raises:
         ModelFileError: A file is damaged.
     """
-    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+    path = transformer_folder(path)
+    for name, key in ((_SENTENCE_FILE, "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         length = read_json(path / name, dict).get(key) if (path / name).exists() else None
         if length is None:
             continue
@@ -95,40 +204,11 @@ def read_max_seq_length(path: Path) -> int | None:
     return None
 
 
-def _pooling_mode(values: Mapping[str, Any], path: Path) -> str:
-    if values.get("include_prompt", True) is not True:
-        raise ModelFileError(f"{path}: include_prompt is false, but excluding prompts from pooling is not implemented.")
-    # sentence-transformers up to version 5 writes one boolean per pooling mode, later versions a list of modes.
-    modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"} | {
-        m: m for m in get_args(PoolingMode)
-    }
-    named = values.get("pooling_mode", [])
-    chosen = [name for name, on in values.items() if name.startswith("pooling_mode_") and on is True]
-    chosen += named if isinstance(named, list) else [named]
-    if len(chosen) != 1 or not isinstance(chosen[0], str) or chosen[0] not in modes:
-        raise ModelFileError(f"{path}: pooling is {chosen!r:.200}; supported: {', '.join(modes)}, one at a time.")
-    return modes[chosen[0]]
+def read_lowercases(folder: Path) -> bool:
+    """Return whether texts are converted to lower case before they are tokenized.
 
-
-def _modules(modules: list[Any], path: Path) -> set[str]:
-    """Return the types of a model's modules; raises ModelFileError if one is not implemented."""
-    types = [module.get("type") if isinstance(module, dict) else module for module in modules]
-    names = {str(name).rpartition(".")[2] for name in types}
-    if not names <= {"Transformer", "Pooling", "Normalize"}:
-        raise ModelFileError(
-            f"{path}: modules are {types!r:.200}; only Transformer, Pooling, Normalize are implemented."
-        )
-    return names
-
-
-def read_json(path: Path, kind: type[T]) -> T:
-    """Return the content of a JSON file; raises ModelFileError if it is missing, damaged or of another type."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(f"{path} is missing; a model folder needs it in addition to the weights.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read as JSON ({error}); download it again.") from None
-    if not isinstance(values, kind):
-        raise ModelFileError(f"{path} contains a {type(values).__name__}, not a {kind.__name__}; download it again.")
-    return values
+    Raises:
+        ModelFileError: `sentence_bert_config.json` is damaged.
+    """
+    path = transformer_folder(folder) / _SENTENCE_FILE
+    return path.exists() and read_json(path, dict).get("do_lower_case") is True

@@ -11,11 +11,16 @@ from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.folder_config import SETTINGS_FILE, Settings
 from minilm_jax.checkpoints.hub_names import to_hub
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.checkpoints.projection_weights import PROJECTION_FILE, to_torch
+from minilm_jax.checkpoints.sentence_modules import ACTIVATIONS, MODE_SWITCHES, MODES
 from minilm_jax.checkpoints.weights import HUB_FILE, write_safetensors
-from minilm_jax.config import EncoderConfig
+from minilm_jax.config import EncoderConfig, Projection
 from minilm_jax.errors import InputError
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.tokens.tokenizer import TextTokenizer
+
+# torch defines its activations in one module, except this one.
+_TORCH_MODULES = {"Identity": "linear"}
 
 
 def write_model_folder(
@@ -43,7 +48,7 @@ def write_model_folder(
     if any(leaf.dtype != np.float32 for leaf in flatten(params).values()):
         raise InputError("only float32 params are saved; load the model with precision='float32'.")
     files = _json_files(config, tokenizer, max_seq_length, settings)
-    own = {HUB_FILE, TOKENIZER_FILE, "2_Normalize", *(name.partition("/")[0] for name in files)}
+    own = {HUB_FILE, TOKENIZER_FILE, *(name.partition("/")[0] for name in files)}
     if foreign := sorted({file.name for file in path.glob("*")} - own):
         raise InputError(f"{path} also contains {foreign[0]!r}, which would be lost; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,26 +56,35 @@ def write_model_folder(
         for name, content in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        for index, projection in enumerate(config.projections):
+            tensors = to_torch(params["projections"][str(index)], projection)
+            write_safetensors(tensors, new / _module_folder(index, projection) / PROJECTION_FILE, "pt")
         tokenizer.save(new / TOKENIZER_FILE)
-        write_safetensors(to_hub(params), new / HUB_FILE, "pt")
+        encoder = {name: leaf for name, leaf in params.items() if name != "projections"}
+        write_safetensors(to_hub(encoder), new / HUB_FILE, "pt")
 
 
 def _json_files(
     config: EncoderConfig, tokenizer: TextTokenizer, max_seq_length: int, settings: Settings
 ) -> dict[str, Any]:
-    network = {name: value for name, value in config.to_dict().items() if name not in ("pooling", "normalize")}
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")][: 2 + config.normalize]
+    pooling = ("pooling", "normalize", "projections")
+    network = {name: value for name, value in config.to_dict().items() if name not in pooling}
+    projections = {_module_folder(index, own): own for index, own in enumerate(config.projections)}
+    folders = ["", "1_Pooling", *projections, *[f"{2 + len(projections)}_Normalize"] * config.normalize]
+    architecture = "BertModel" if config.padding_idx is None else "RobertaModel"
     return {
-        "config.json": {"architectures": ["BertModel"], **network, "pad_token_id": 0},
+        "config.json": {"architectures": [architecture], "pad_token_id": 0, **network},
         "sentence_bert_config.json": {"max_seq_length": max_seq_length, "do_lower_case": False},
-        "1_Pooling/config.json": {
-            "word_embedding_dimension": config.hidden_size,
-            "pooling_mode_mean_tokens": config.pooling == "mean",
-            "pooling_mode_cls_token": config.pooling == "cls",
-        },
+        "1_Pooling/config.json": _pooling_settings(config),
+        **{f"{folder}/config.json": _projection_settings(config, index) for index, folder in enumerate(projections)},
         "modules.json": [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for index, (path, kind) in enumerate(modules)
+            {
+                "idx": index,
+                "name": str(index),
+                "path": folder,
+                "type": f"sentence_transformers.models.{folder.partition('_')[2] or 'Transformer'}",
+            }
+            for index, folder in enumerate(folders)
         ],
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -79,4 +93,32 @@ def _json_files(
             **tokenizer.special_tokens,
         },
         SETTINGS_FILE: dataclasses.asdict(settings),
+    }
+
+
+def _module_folder(index: int, projection: Projection) -> str:
+    return f"{2 + index}_{'Dense' if projection.kind == 'dense' else 'LayerNorm'}"
+
+
+def _pooling_settings(config: EncoderConfig) -> dict[str, Any]:
+    names = {mode: name for name, mode in MODES.items()}
+    modes = [names[mode] for mode in config.pooling_modes]
+    switches = {switch: mode in modes for switch, mode in MODE_SWITCHES.items()}
+    size = {"word_embedding_dimension": config.hidden_size}
+    # Versions before 6 only know the switches, whose order is fixed.
+    is_ordered = [mode for mode in MODE_SWITCHES.values() if mode in modes] == modes
+    return {**size, **switches} if is_ordered else {**size, "pooling_mode": modes}
+
+
+def _projection_settings(config: EncoderConfig, index: int) -> dict[str, Any]:
+    projection = config.projections[index]
+    if projection.kind == "layer_norm":
+        return {"dimension": projection.features}
+    activation = next(name for name, own in ACTIVATIONS.items() if own == projection.activation)
+    before = config.projections[index - 1].features if index else config.pooled_size
+    return {
+        "in_features": before,
+        "out_features": projection.features,
+        "bias": True,
+        "activation_function": f"torch.nn.modules.{_TORCH_MODULES.get(activation, 'activation')}.{activation}",
     }

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.folder_config import read_lowercases
+from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import Batch, bucket_length
 from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer, one_batch
@@ -43,8 +45,18 @@ def tokenize(
     texts = [texts] if isinstance(texts, str) else texts
     if len(texts) == 0:
         raise InputError("texts is empty; a batch needs at least one text.")
-    tokens = _tokenizer(model_folder(source) / TOKENIZER_FILE)(texts, max_seq_length).tokens
-    return one_batch(tokens, bucket_length(int(tokens.lengths.max())))
+    tokenizer = _cached_tokenizer(model_folder(source))
+    tokens = tokenizer(texts, max_seq_length).tokens
+    return one_batch(tokens, bucket_length(int(tokens.lengths.max())), tokenizer.pad_id)
 
 
-_tokenizer = functools.lru_cache(maxsize=4)(TextTokenizer)
+def load_tokenizer(folder: Path) -> TextTokenizer:
+    """Load the tokenizer of a model folder, with its settings.
+
+    Raises:
+        ModelFileError: A file is missing or damaged, or is not the tokenizer of a BERT encoder.
+    """
+    return TextTokenizer(transformer_folder(folder) / TOKENIZER_FILE, lowercase=read_lowercases(folder))
+
+
+_cached_tokenizer = functools.lru_cache(maxsize=4)(load_tokenizer)

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.folder_config import read_config
-from minilm_jax.checkpoints.formats import read_leaves, write_msgpack, write_orbax, write_safetensors
+from minilm_jax.checkpoints.folder_config import folder_of, read_config, with_pooling
+from minilm_jax.checkpoints.formats import is_orbax, read_weights, write_msgpack, write_orbax, write_safetensors
+from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
+from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
 from minilm_jax.errors import ModelFileError
-from minilm_jax.nn.params import Params, check, flatten, unflatten
+from minilm_jax.nn.encoder_params import EncoderParams
+from minilm_jax.nn.params import check, flatten, unflatten
 
 HUB_FILE = "model.safetensors"
+HUB_INDEX = f"{HUB_FILE}.index.json"
+_Leaves = dict[str, NDArray[np.float32]]
 _DTYPES = ("float32", "float16", "bfloat16")
 # The longest name of a BERT leaf has about 60 characters.
 _MAX_NAME_LENGTH = 200
@@ -32,17 +37,17 @@ def load_params(
     config: EncoderConfig | None = None,
     *,
     cache_dir: str | Path | None = None,
-) -> Params:
-    """Load the parameters of a model.
+) -> EncoderParams:
+    """Load the parameters of a model, with its config.
 
     Args:
         source: A model's name, a model folder, or a `.safetensors`, `.msgpack`, `.orbax` or `.onnx` file.
-        config: The encoder's config; by default that of the `config.json` next to the weights, or if there is none,
-            that of all-MiniLM-L6-v2.
+        config: The encoder's config; by default the one in the model folder or in the file or, if there is none, that
+            of all-MiniLM-L6-v2.
         cache_dir: The folder for downloaded files, see `minilm_jax.checkpoints.cache`.
 
     Returns:
-        Nested dict of float32 jax arrays on the default device.
+        Nested dict of float32 jax arrays on the default device, which carries the config.
 
     Raises:
         ModelFileError: The weights cannot be found or read, or do not fit the config.
@@ -55,25 +60,44 @@ def load_params(
         ['embeddings', 'encoder', 'pooler']
         >>> params["embeddings"]["word_embeddings"]["embedding"].shape
         (30522, 384)
+        >>> params.config.pooling
+        'mean'
     """
-    path = _weights_path(source, cache_dir)
-    if config is None:
-        config = read_config(path.parent) if (path.parent / "config.json").exists() else ALL_MINILM_L6_V2
+    path, folder = _find(source, cache_dir)
     try:
-        leaves = {name: _checked(name, leaf) for name, leaf in read_leaves(path, config).items()}
+        leaves, config = _read(path, folder, config)
         params = unflatten(leaves)
         check(params, config)
         _check_finite(leaves)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error.__cause__
-    return jax.device_put(params)
+    return EncoderParams(jax.device_put(params), config)
+
+
+def _read(path: Path, folder: Path | None, config: EncoderConfig | None) -> tuple[_Leaves, EncoderConfig]:
+    """Return the weights in a file, including those of its model's projections, and the config to use."""
+    is_graph = path.suffix == ".onnx"
+    stated = config or (read_config(folder) if folder is not None and not is_graph else None)
+    weights = read_weights(path, stated)
+    if is_graph:
+        stated = config or (weights.config if weights.states_pooling else with_pooling(weights.config, folder)[0])
+    elif config is None and stated is not None and weights.config not in (None, stated):
+        raise ModelFileError(
+            f"it states another config than {folder}/config.json; one of them belongs to another model. Pass config=…."
+        )
+    chosen = stated or weights.config or ALL_MINILM_L6_V2
+    leaves = dict(weights.leaves)
+    if chosen.projections and folder is not None and not any(name.startswith(PROJECTIONS) for name in leaves):
+        modules = read_sentence_modules(folder)
+        leaves |= read_projections(modules) if modules is not None else {}
+    return {name: _checked(name, leaf) for name, leaf in leaves.items()}, chosen
 
 
 def save_params(params: Mapping[str, Any], path: str | Path) -> None:
     """Write params in the format that the suffix of the path indicates.
 
     Args:
-        params: Nested dict of arrays.
+        params: Nested dict of arrays; the config that it carries is stored too.
         path: Ends in `.safetensors`, `.msgpack` or `.orbax`; an existing file is replaced in one step.
 
     Raises:
@@ -88,18 +112,19 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
             f"{path}: the suffix must be one of {', '.join(f'.{name}' for name in get_args(ParamsFormat))}."
         )
     with atomic_write(path) as new:
-        write(leaves, new)
+        write(leaves, new, config=params.config if isinstance(params, EncoderParams) else None)
 
 
-def _weights_path(source: str | Path, cache_dir: str | Path | None) -> Path:
+def _find(source: str | Path, cache_dir: str | Path | None) -> tuple[Path, Path | None]:
+    """Return the weight file of a source, and the folder of its model if there is one."""
     path = Path(source)
-    if path.is_file() or path.suffix == ".orbax":
-        return path
+    if path.is_file() or is_orbax(path):
+        return path, folder_of(path)
     folder = model_folder(source, cache_dir=cache_dir)
-    names = [*map(params_file, get_args(ParamsFormat)), HUB_FILE]
+    names = [*map(params_file, get_args(ParamsFormat)), HUB_FILE, HUB_INDEX]
     for name in names:
-        if (folder / name).exists():
-            return folder / name
+        if (path := transformer_folder(folder) / name).exists():
+            return path, folder
     raise ModelFileError(f"{folder} does not contain weights; it needs one of {', '.join(names)}.")
 
 

@@ -56,8 +56,8 @@ class EncoderConfig:
         intermediate_size: Width of the feed-forward layer, F.
         max_position_embeddings: Rows of the position table.
         type_vocab_size: Number of token types.
-        padding_idx: None if positions are 0, 1, 2, …, as in BERT. RoBERTa counts the tokens other than padding, starting
-            after the id of its padding token, which is padding_idx.
+        padding_idx: None if positions are 0, 1, 2, …, as in BERT. RoBERTa counts the tokens other than padding,
+            starting after the id of its padding token, which is padding_idx.
         layer_norm_eps: The epsilon added to the variance in every LayerNorm.
         hidden_act: "gelu" (exact, by erf) or "gelu_new" (its tanh approximation).
         pooling: "mean", "cls", "max", "mean_sqrt_len", "weighted_mean" or "last_token", see `minilm_jax.nn.pooling`; or
@@ -137,8 +137,8 @@ class EncoderConfig:
         """Read the fields of a Hugging Face `config.json`; reject settings that this encoder does not implement.
 
         Args:
-            values: The parsed JSON object of a BERT, RoBERTa, XLM-RoBERTa, CamemBERT or DistilBERT model; fields that do
-                not change the forward pass are ignored.
+            values: The parsed JSON object of a BERT, RoBERTa, XLM-RoBERTa, CamemBERT or DistilBERT model; fields that
+                do not change the forward pass are ignored.
 
         Returns:
             The config.

@@ -44,8 +44,9 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
         config: The config that params belong to; by default the one that they carry.
 
     Returns:
-        A new tree, which carries the config. In int8, each encoder kernel is accompanied by `kernel_scale` and `kernel_sum`, and each module that
-        follows a LayerNorm by `input_scale`, which equalizes the ranges of its channels.
+        A new tree, which carries the config. In int8, each encoder kernel is accompanied by `kernel_scale` and
+        `kernel_sum`, and each module that follows a LayerNorm by `input_scale`, which equalizes the ranges of its
+        channels.
 
     Raises:
         InputError: The precision is unknown, or params are not float32 or do not fit the config.

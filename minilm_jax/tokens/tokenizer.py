@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding, Tokenizer, normalizers
 
 from minilm_jax.errors import InputError, ModelFileError
 from minilm_jax.tokens.batching import Batch, RaggedIds
@@ -17,6 +17,13 @@ DEFAULT_MAX_SEQ_LENGTH = 256
 
 # Each text starts with [CLS] and ends with [SEP].
 _SPECIAL_TOKENS = 2
+
+# These are the names in BERT's vocabulary, and those in RoBERTa's.
+_SPECIAL_NAMES = {
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
 
 # Token ids are stored as int32, which limits the size of the vocabulary.
 _MAX_IDS = 2**31
@@ -67,20 +74,26 @@ class TextTokenizer:
         vocab_size: One more than the largest id that it can return.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path, *, lowercase: bool = False) -> None:
         """Read a tokenizer.
 
         Args:
             path: A `tokenizer.json`; settings for truncation and padding in it are ignored.
+            lowercase: Whether to convert texts to lower case first.
 
         Raises:
             ModelFileError: The file is missing or is not a BERT tokenizer.
         """
-        self._path = path
+        self._path = Path(path)
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
             self._tokenizer.no_padding()
             self._tokenizer.no_truncation()
+            if lowercase:
+                own = self._tokenizer.normalizer
+                self._tokenizer.normalizer = normalizers.Sequence(
+                    [normalizers.Lowercase(), *([] if own is None else [own])]
+                )
             # The file states the ids of [CLS] and [SEP] separately; they may be outside the vocabulary.
             self.vocab_size = 1 + max([*self._tokenizer.get_vocab().values(), *self._tokenizer.encode("").ids])
         except BaseException as error:
@@ -145,12 +158,16 @@ class TextTokenizer:
 
     @property
     def special_tokens(self) -> dict[str, str]:
-        """BERT's special tokens, by the names that transformers gives them."""
+        """The special tokens of the vocabulary, by the names that transformers gives them."""
         cls, sep = self._tokenizer.encode("").tokens
-        # The first row of the word embeddings belongs to [PAD].
-        tokens = {"cls_token": cls, "sep_token": sep, "pad_token": self._tokenizer.id_to_token(0)}
-        tokens |= {"unk_token": getattr(self._tokenizer.model, "unk_token", None), "mask_token": "[MASK]"}
-        return {role: token for role, token in tokens.items() if self._tokenizer.token_to_id(token or "") is not None}
+        known = self._tokenizer.token_to_id
+        others = {role: next((n for n in names if known(n) is not None), "") for role, names in _SPECIAL_NAMES.items()}
+        return {"cls_token": cls, "sep_token": sep} | {role: token for role, token in others.items() if token}
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the padding token, or 0 if the vocabulary has none."""
+        return self._tokenizer.token_to_id(self.special_tokens.get("pad_token", "")) or 0
 
     def to_json(self) -> str:
         """Return the content of the file that `save` writes."""
@@ -193,7 +210,8 @@ def check_texts(texts: Sequence[str]) -> None:
             ) from None
 
 
-def one_batch(tokens: RaggedIds, length: int) -> Batch:
+def one_batch(tokens: RaggedIds, length: int, pad_id: int = 0) -> Batch:
     """Return all texts as one batch of int32[n, length] arrays, including token_type_ids."""
     batch = tokens.pad(np.arange(len(tokens.lengths)), (len(tokens.lengths), length))
-    return batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
+    input_ids = np.where(batch.attention_mask, batch.input_ids, np.int32(pad_id))
+    return Batch(input_ids, batch.attention_mask, np.zeros_like(input_ids))

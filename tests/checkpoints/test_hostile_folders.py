@@ -50,7 +50,10 @@ def test_deeply_nested_config_value_raises_error(tmp_path: Path) -> None:
 def test_damaged_module_file_raises_error(tmp_path: Path, file: str, content: bytes) -> None:
     plain = {name: value for name, value in CONFIG.items() if name not in ("pooling", "normalize")}
     (tmp_path / "config.json").write_text(json.dumps(plain), "utf-8")
-    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / "1_Pooling").mkdir()
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    entries = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
+    (tmp_path / "modules.json").write_text(json.dumps(entries), "utf-8")
     config_error(tmp_path, file, content)
 
 

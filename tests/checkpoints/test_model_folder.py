@@ -90,32 +90,6 @@ def test_damaged_settings_raise_error_with_the_file_name(tmp_path: Path, values:
         read_settings(tmp_path)
 
 
-def test_pooling_format_of_sentence_transformers_6_is_read(tmp_path: Path) -> None:
-    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k not in ("pooling", "normalize")})
-    for mode, pooling in (("cls", "cls"), (["mean"], "mean")):
-        write_json(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": mode})
-        assert read_config(tmp_path).pooling == pooling
-
-
-@pytest.mark.parametrize(
-    "pooling",
-    [{"pooling_mode": "max"}, {"pooling_mode": ["cls", "mean"]}, {"pooling_mode": 3}, {"include_prompt": False}],
-)
-def test_unsupported_pooling_raises_error(tmp_path: Path, pooling: dict[str, Any]) -> None:
-    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "pooling"})
-    write_json(tmp_path / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True} | pooling)
-    with pytest.raises(mj.ModelFileError, match=r"1_Pooling.config\.json"):
-        read_config(tmp_path)
-
-
-def test_unsupported_module_raises_error(tmp_path: Path) -> None:
-    write_json(tmp_path / "config.json", {k: v for k, v in TINY.to_dict().items() if k != "normalize"})
-    kinds = ("Transformer", "Pooling", "Dense", "Normalize")
-    write_json(tmp_path / "modules.json", [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
-    with pytest.raises(mj.ModelFileError, match=r"models\.Dense.* only Transformer, Pooling, Normalize"):
-        read_config(tmp_path)
-
-
 def test_max_seq_length_is_read_from_the_folder(tmp_path: Path) -> None:
     assert read_max_seq_length(tmp_path) is None
     write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 128})
