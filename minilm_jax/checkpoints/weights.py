@@ -79,8 +79,8 @@ def _read(path: Path, folder: Path | None, config: EncoderConfig | None) -> tupl
     is_graph = path.suffix == ".onnx"
     stated = config or (read_config(folder) if folder is not None and not is_graph else None)
     weights = read_weights(path, stated)
-    if is_graph:
-        stated = config or (weights.config if weights.states_pooling else with_pooling(weights.config, folder)[0])
+    if is_graph and config is None and weights.config is not None:
+        stated = weights.config if weights.states_pooling else with_pooling(weights.config, folder)[0]
     elif config is None and stated is not None and weights.config not in (None, stated):
         raise ModelFileError(
             f"it states another config than {folder}/config.json; one of them belongs to another model. Pass config=…."

@@ -44,7 +44,7 @@ def test_unsupported_config_value_raises_error(field: str, value: Any, message: 
 
 
 def test_missing_sizes_are_listed_in_the_error() -> None:
-    with pytest.raises(mj.ModelFileError, match="vocab_size, num_hidden_layers, intermediate_size, .* missing"):
+    with pytest.raises(mj.ModelFileError, match=r"vocab_size, num_hidden_layers, intermediate_size, .* missing"):
         mj.EncoderConfig.from_dict({"hidden_size": 384, "num_attention_heads": 12})
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.tokens.batching import plan
+from tests.helpers.tiny_model import TINY, random_params
 from tests.helpers.tolerances import UNIT_NORM, UNIT_VECTORS
 
 TEXTS = [
@@ -176,9 +177,8 @@ def test_progress_bar_is_shown_only_on_request(
 
 
 def test_tokenizer_of_another_model_raises_error(encoder: mj.SentenceEncoder) -> None:
-    small = mj.EncoderConfig.from_dict({**encoder.config.to_dict(), "vocab_size": 30_000})
     with pytest.raises(mj.ModelFileError, match="do not belong together"):
-        mj.SentenceEncoder(encoder.params, small, encoder.tokenizer)
+        mj.SentenceEncoder(random_params(TINY, 0), tokenizer=encoder.tokenizer)
 
 
 def test_max_seq_length_comes_from_the_folder_or_the_argument(folder: Path, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_unsupported_constructor_keyword_raises_error(folder: Path, keywords: di
         mj.SentenceEncoder(folder, **keywords)
 
 
-def test_params_without_config_and_tokenizer_raise_error(encoder: mj.SentenceEncoder) -> None:
-    with pytest.raises(mj.InputError, match="needs its config and tokenizer"):
+def test_params_without_tokenizer_raise_error(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="needs its tokenizer too"):
         mj.SentenceEncoder(encoder.params)
 
 
