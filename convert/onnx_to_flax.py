@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -16,6 +17,8 @@ from minilm_jax.errors import ConversionError
 from minilm_jax.nn.encoder_params import EncoderParams
 from minilm_jax.nn.params import check, unflatten
 
+PoolingSource = Literal["graph", "argument"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
@@ -23,44 +26,66 @@ class Conversion:
 
     Attributes:
         leaves: Float32 arrays by their path in the parameter tree.
-        config: The sizes of the encoder; the pooling too if `pools`.
+        config: The sizes of the encoder, and its pooling if `pooling_from` is not None.
         layout: The position of every weight in the graph.
         verification: The comparison with the outputs of the graph.
-        pools: Whether the graph itself pools the tokens to a sentence vector.
+        pooling_from: What states the pooling: the graph, which computes a sentence vector, the caller, or nothing.
     """
 
     leaves: Mapping[str, NDArray[np.float32]]
     config: EncoderConfig
     layout: BertLayout
     verification: Verification
-    pools: bool
+    pooling_from: PoolingSource | None = None
 
     @property
     def params(self) -> EncoderParams:
-        """The parameter tree, a nested dict of the leaves, with the config."""
+        """The parameter tree, which carries the config."""
         return EncoderParams(unflatten(self.leaves), self.config)
 
+    @property
+    def pools(self) -> bool:
+        """Whether the graph states the pooling and the normalization."""
+        return self.pooling_from == "graph"
 
-def convert(model: onnx.ModelProto, *, trusted: bool = False, pooling: str | None = None) -> Conversion:
+    @property
+    def not_converted(self) -> list[str]:
+        """One sentence for each output of the graph that the params do not compute."""
+        found = dict(self.verification.others)
+        for name, agreement in self.verification.outputs.items():
+            if isinstance(agreement.meaning, Pooled) and agreement.meaning != self._pooled:
+                found[name] = f"{agreement.meaning}, but the config has {self._pooled}"
+        return [f"output {name!r} is not converted: {text}" for name, text in found.items()]
+
+    @property
+    def _pooled(self) -> Pooled:
+        return Pooled(self.config.pooling, self.config.normalize)
+
+
+def convert(
+    model: onnx.ModelProto, *, trusted: bool = False, pooling: str | None = None, layout: BertLayout | None = None
+) -> Conversion:
     """Convert an ONNX model and verify the result against its graph.
 
     Args:
         model: A checked model, see `convert.reading.onnx_file`.
         trusted: Whether the model is known to be harmless, so that any runtime may run it.
-        pooling: The pooling of the sentence vectors, if it is known.
+        pooling: The pooling of the config, see `EncoderConfig`; default: that of the graph, if it pools.
+        layout: The result of `recognize` for the model, if it is known.
 
     Returns:
         The parameters with the result of the verification.
 
     Raises:
-        ConversionError: The model is not a BERT encoder, or its outputs differ from those of the converted encoder.
+        ConversionError: The model is not a BERT encoder, its outputs differ from those of the converted encoder, or its
+            only output is BERT's pooler_output and no pooling is given.
+        ModelFileError: `pooling` is not one that is implemented.
     """
-    layout = recognize(plain_graph(model))
+    layout = layout or recognize(plain_graph(model))
     leaves = to_leaves(layout)
     verification = verify(model, layout, unflatten(leaves), runtime=choose_runtime(trusted=trusted))
-    _check_outputs(verification, pooling)
-    config, pools = _with_pooling(layout.config, verification)
-    return Conversion(leaves, config, layout, verification, pools)
+    config, pooling_from = _with_pooling(layout.config, verification, pooling)
+    return Conversion(leaves, config, layout, verification, pooling_from)
 
 
 def to_leaves(layout: BertLayout) -> dict[str, NDArray[np.float32]]:
@@ -70,18 +95,19 @@ def to_leaves(layout: BertLayout) -> dict[str, NDArray[np.float32]]:
     return leaves
 
 
-def _check_outputs(verification: Verification, pooling: str | None) -> None:
+def _with_pooling(
+    config: EncoderConfig, verification: Verification, pooling: str | None
+) -> tuple[EncoderConfig, PoolingSource | None]:
     meanings = [agreement.meaning for agreement in verification.outputs.values()]
-    if pooling is None and meanings and all(meaning == "pooler_output" for meaning in meanings):
+    pooled = next((meaning for meaning in meanings if isinstance(meaning, Pooled)), None)
+    if pooling is not None:
+        normalize = config.normalize if pooled is None else pooled.normalize
+        return dataclasses.replace(config, pooling=pooling, normalize=normalize), "argument"
+    if pooled is not None:
+        return dataclasses.replace(config, pooling=pooled.pooling, normalize=pooled.normalize), "graph"
+    if "last_hidden_state" not in meanings:
         raise ConversionError(
-            "its only output is BERT's pooler, tanh(Dense(CLS)), so the graph does not tell how token vectors become a"
-            " sentence vector; pass --pooling, or export a graph with last_hidden_state."
+            "its only output is BERT's pooler_output, tanh of a dense layer over the first token, which is not a"
+            " sentence vector. If you know the pooling with which the model was trained, pass it with --pooling."
         )
-
-
-def _with_pooling(config: EncoderConfig, verification: Verification) -> tuple[EncoderConfig, bool]:
-    for agreement in verification.outputs.values():
-        meaning = agreement.meaning
-        if isinstance(meaning, Pooled):
-            return dataclasses.replace(config, pooling=meaning.pooling, normalize=meaning.normalize), True
-    return config, False
+    return config, None

@@ -145,7 +145,8 @@ def _verified(model: onnx.ModelProto, params: Params, *, trusted: bool) -> Mappi
     leaves = flatten(params)
     if all(np.array_equal(leaf, leaves[path]) for path, leaf in back.leaves.items()):
         return back.verification.outputs
-    agreements = compare(model, back.layout, params, runtime=back.verification.runtime)
+    meanings = {name: agreement.meaning for name, agreement in back.verification.outputs.items()}
+    agreements = compare(model, back.layout, params, runtime=back.verification.runtime, meanings=meanings)
     for name, found in agreements.items():
         if not found.smallest_cosine >= _MIN_COSINE:
             raise ConversionError(

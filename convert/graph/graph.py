@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convert.graph.constant import Constant, owner
 from convert.graph.node import Node
+from convert.reading.onnx_file import opset_of
 from convert.reading.tensors import all_tensors, size_in_bytes, to_array
 from minilm_jax.errors import ConversionError
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _MEMORY_PER_BYTE, _BASE_MEMORY = 16, 2**24
 # This limit applies to all searches together; a model of 6 layers needs about 550 steps.
 _MAX_STEPS = 100_000
+# The elements that may be read and computed while constants are folded, per byte of the file and for any file.
+_WORK_PER_BYTE, _BASE_WORK = 16, 2**24
 
 
 class Graph:
@@ -27,7 +30,10 @@ class Graph:
     Attributes:
         nodes: The operations in that order.
         inputs: Names of the tensors that the caller passes.
+        types: The ONNX type of each input.
         outputs: Names of the tensors that the graph returns.
+        folded: The operations on constants that were computed, by the name of their outputs.
+        opset: Version of the ONNX operator set.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -38,13 +44,18 @@ class Graph:
             raise ConversionError("two of its initializers have the same name.")
         self._constants: dict[str, Constant] = {}
         self._counted: set[int] = set()
-        self._memory_left = _BASE_MEMORY + _MEMORY_PER_BYTE * sum(map(size_in_bytes, all_tensors(model)))
+        size = sum(map(size_in_bytes, all_tensors(model)))
+        self._memory_left = _BASE_MEMORY + _MEMORY_PER_BYTE * size
+        self._work_left = _BASE_WORK + _WORK_PER_BYTE * size
         self._steps_left = _MAX_STEPS
         self._originals: dict[str, str] = {}
         self._producer: dict[str, Node] = {}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         self.nodes: list[Node] = []
+        self.folded: dict[str, Node] = {}
+        self.opset = opset_of(model)
         self.inputs = input_names(model)
+        self.types = {value.name: value.type.tensor_type.elem_type for value in graph.input}
         self.outputs = [value.name for value in graph.output]
         self._known = {"", *self.inputs, *self._initializers}
 
@@ -136,13 +147,18 @@ class Graph:
 
     def needed(self) -> set[str]:
         """Return the names of all tensors that the outputs depend on, including the outputs."""
+        return self.ancestors(map(self.original, self.outputs))
+
+    def ancestors(self, names: Iterable[str], stop: Collection[str] = ()) -> set[str]:
+        """Return the names of the tensors that some tensors depend on, including these; not through `stop`."""
         seen: set[str] = set()
-        frontier = [self.original(name) for name in self.outputs]
+        frontier = list(names)
         while frontier:
             name = frontier.pop()
             if name not in seen:
                 seen.add(name)
-                frontier += getattr(self.producer(name), "inputs", ())
+                node = self.producer(name)
+                frontier += node.inputs if node is not None and node.op_type not in stop else ()
         return seen
 
     def path_back(self, name: str, through: Collection[str], source: str) -> list[Node]:
@@ -170,6 +186,12 @@ class Graph:
             raise ConversionError(
                 f"{node}: the constants need more than {_MEMORY_PER_BYTE} times the size of the file in memory."
             )
+
+    def spend(self, elements: int, node: Node) -> None:
+        """Count elements that an operation on constants reads or computes; raises ConversionError at the limit."""
+        self._work_left -= elements
+        if self._work_left < 0:
+            raise ConversionError(f"{node}: folding the constants takes too long for a file of this size.")
 
     def _count(self, value: NDArray[Any], node: Node) -> None:
         if id(owner(value)) in self._counted:

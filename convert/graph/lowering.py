@@ -48,8 +48,10 @@ def plain_graph(model: onnx.ModelProto) -> Graph:
 
 
 def _lower(graph: Graph, node: Node, domain: str) -> None:
-    if (folded := fold(graph, node)) is not None:
-        graph.add_constant(node.output, folded, node)
+    if (folded := fold(graph, node, domain)) is not None:
+        for name, constant in zip(filter(None, node.outputs), folded, strict=False):
+            graph.add_constant(name, constant, node)
+            graph.folded[name] = node
     elif node.op_type in _LOWERED:
         _LOWERED[node.op_type](graph, node)
     elif domain == "com.microsoft" and node.op_type not in _SAME_AS_ONNX:

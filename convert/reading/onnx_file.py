@@ -41,7 +41,7 @@ class OnnxFile:
     @property
     def opset(self) -> int:
         """Version of the ONNX operator set that the graph uses."""
-        return next((o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
+        return opset_of(self.model)
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
@@ -72,6 +72,11 @@ def read_onnx(path: str | Path) -> OnnxFile:
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from None
     return OnnxFile(path, sha256, model)
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the ONNX operator set that a model uses, 0 if it states none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in _DOMAINS[:2]), 0)
 
 
 def parse(data: bytes) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.graph.constant import Constant, is_float
+from convert.graph.folding import looked_up
 from convert.graph.graph import Graph
 from convert.graph.node import Node
 from minilm_jax.errors import ConversionError
@@ -64,8 +65,9 @@ class Lookup:
 
 def find_lookups(graph: Graph) -> list[Lookup]:
     """Return the lookups: Gather by ids from a constant matrix, or Slice of its first rows."""
+    folded = (node for name, node in graph.folded.items() if looked_up(graph, name) is node)
     lookups = []
-    for node in graph.nodes:
+    for node in (*graph.nodes, *folded):
         if (node.op_type == "Gather" and node.attribute("axis", 0) == 0) or node.op_type == "Slice":
             table = graph.constant(node.input(0))
             if table is not None and table.value.ndim == 2 and is_float(table.value):

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from convert.graph.constant import Constant, is_float
+from convert.graph.folding import looked_up
 from convert.graph.graph import Graph
 from convert.recognition.blocks import REARRANGING, Lookup, find_lookups, zeros
+from convert.recognition.positions import Positions, find_positions
 from minilm_jax.errors import ConversionError
 
 _TYPE_NAMES = ("type", "segment")
@@ -18,6 +20,7 @@ class EmbeddingTables:
 
     Attributes:
         inputs: The meaning of each graph input that selects table rows; set when `summed_in` finds the embeddings.
+        positions: How the graph numbers positions; set at the same time.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -26,6 +29,7 @@ class EmbeddingTables:
         self._lookups = {lookup.output: lookup for lookup in find_lookups(graph)}
         self._used: set[str] = set()
         self.inputs: dict[str, str] = {}
+        self.positions = Positions()
 
     def summed_in(self, tensor: str) -> Mapping[str, Constant] | None:
         """Return the tables whose rows add up to a tensor.
@@ -52,9 +56,13 @@ class EmbeddingTables:
 
     def unused(self, needed: Collection[str]) -> list[Lookup]:
         """Return the lookups outside the sum whose rows are in `needed`."""
-        return [lookup for name, lookup in self._lookups.items() if name in needed and name not in self._used]
+        # A row of weights that was selected while constants were folded is not an embedding.
+        others = set(needed) - self._used - self._graph.folded.keys()
+        return [lookup for name, lookup in self._lookups.items() if name in others]
 
     def _summand(self, tensor: str) -> Lookup | None:
+        if (rows := looked_up(self._graph, tensor)) is not None:
+            tensor = rows.output
         if tensor in self._lookups:
             return self._lookups[tensor]
         constant = self._graph.constant(tensor)
@@ -73,7 +81,7 @@ class EmbeddingTables:
         words = max(by_ids, key=lambda part: len(part.table.value))
         rest = sorted((p for p in parts if p is not words), key=lambda part: len(part.table.value), reverse=True)
         position = next((p for p in rest if "position" in inputs[p.output]), rest[0])
-        self._check_positions(position)
+        self.positions = find_positions(self._graph, position.ids)
         types = [part for part in rest if part is not position]
         # A graph without token types computes the same as one whose token type embedding is zero.
         width = words.table.value.shape[1]
@@ -88,18 +96,6 @@ class EmbeddingTables:
             lookup.ids, REARRANGING, lambda name: name if name in self._graph.inputs else None
         )
         return found[0] if found else ""
-
-    def _check_positions(self, position: Lookup) -> None:
-        through = (*REARRANGING, "Slice", "Add", "Mul")
-        counted = self._graph.trace_back(position.ids, through, lambda tensor: self._graph.producer(tensor, "CumSum"))
-        if counted:
-            raise ConversionError(
-                f"{counted[0]} counts positions from the padding id, as in RoBERTa; in BERT they start at 0."
-            )
-        for ids in self._graph.trace_back(position.ids, (*REARRANGING, "Slice"), self._graph.constant):
-            flat = ids.value.reshape(-1)
-            if not np.array_equal(flat, np.arange(flat.size)):
-                raise ConversionError(f"the position ids {ids.source!r} are not 0, 1, 2, … as in BERT.")
 
 
 _NOT_A_ROW = Lookup(Constant(np.zeros((0, 0)), ""), "", "", "")

@@ -2,23 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-import jax
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.recognition.bert_layout import BertLayout, EncoderTensor
+from convert.recognition.bert_layout import BertLayout
 from convert.verification.exact_form import exact_form, narrowest_float
 from convert.verification.graph_process import run_graph
 from convert.verification.inputs import graph_inputs, random_batch
-from minilm_jax.config import PoolingMode
+from convert.verification.outputs import Agreement, Encoded, Meaning, Pooled, shape_of
 from minilm_jax.errors import ConversionError
-from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.params import Params
-from minilm_jax.nn.pooling import l2_normalize, pool
-from minilm_jax.tokens.batching import Batch
+
+__all__ = ["TOLERANCES", "Agreement", "Meaning", "Pooled", "Verification", "compare", "verify"]
 
 # Two float32 runtimes differ by 2e-6 on this model, wrong weights by 1e-1 and more. In half precision the constants of
 # the graph, such as √2 in GELU, have a relative error of 2^-11 (float16) or 2^-8 (bfloat16).
@@ -28,47 +25,12 @@ Array = NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Pooled:
-    """The meaning of an output that holds one vector per text.
-
-    Attributes:
-        pooling: How the vectors of the tokens are combined.
-        normalize: Whether the result is scaled to unit length.
-    """
-
-    pooling: PoolingMode
-    normalize: bool
-
-    def __str__(self) -> str:
-        return f"{self.pooling} pooling{', unit length' * self.normalize}"
-
-
-Meaning = EncoderTensor | Pooled
-
-
-@dataclasses.dataclass(frozen=True)
-class Agreement:
-    """The differences between an output of the graph and the same tensor of the encoder.
-
-    Attributes:
-        meaning: The tensor of the encoder.
-        largest_difference: The largest absolute difference of any value.
-        cosine: The mean cosine between the vectors of the graph and those of the encoder.
-        smallest_cosine: The smallest of these cosines.
-    """
-
-    meaning: Meaning
-    largest_difference: float
-    cosine: float
-    smallest_cosine: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Verification:
     """The result of a successful verification.
 
     Attributes:
-        outputs: The agreement of each graph output whose meaning is known.
+        outputs: The agreement of each graph output that the encoder computes.
+        others: The shape and the meaning of each other output, such as "[B, 256]: its meaning is unknown".
         tolerance: The largest difference that is accepted.
         as_stored: The same agreements for a graph that rounds activations, with its roundings; empty if it does not
             round or cannot run on this machine.
@@ -76,6 +38,7 @@ class Verification:
     """
 
     outputs: Mapping[str, Agreement]
+    others: Mapping[str, str]
     tolerance: float
     as_stored: Mapping[str, Agreement]
     runtime: str
@@ -94,75 +57,91 @@ def verify(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtim
         The agreement of the outputs.
 
     Raises:
-        ConversionError: The graph does not run, or its outputs differ from those of the encoder.
+        ConversionError: The graph does not run, its outputs differ from those of the encoder, or the encoder computes
+            none of them.
     """
-    encoded = _Encoded(params, random_batch(model, layout), layout)
+    compared = _Comparison(params, model, layout)
     exact, tolerance = exact_form(model), TOLERANCES[narrowest_float(model)]
-    outputs = encoded.compared_with(exact, runtime)
+    outputs, others = compared.identified(compared.results(exact, runtime), tolerance)
     if not outputs:
+        reasons = "; ".join(f"{name!r} {text}" for name, text in others.items())
         raise ConversionError(
-            f"none of the outputs {list(layout.outputs)} is an output of BERT, so the conversion cannot be verified."
+            f"none of the outputs is an output of BERT, so the conversion cannot be verified ({reasons})."
         )
-    for name, agreement in outputs.items():
-        if not agreement.largest_difference <= tolerance:
-            raise ConversionError(
-                f"output {name!r} of the converted encoder differs from the graph's by"
-                f" {agreement.largest_difference:.1e} (allowed: {tolerance:.0e}); nothing was written. The file"
-                " computes something that BERT does not."
-            )
-    as_stored = {} if exact is model else _compared_if_runnable(encoded, model, runtime)
-    return Verification(outputs, tolerance, as_stored, runtime)
+    meanings = {name: agreement.meaning for name, agreement in outputs.items()}
+    as_stored = {} if exact is model else compared.if_runnable(model, runtime, meanings)
+    return Verification(outputs, others, tolerance, as_stored, runtime)
 
 
-def compare(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtime: str) -> dict[str, Agreement]:
-    """Compare the outputs of a graph, including its roundings, with those of params that match its layout."""
-    return _Encoded(params, random_batch(model, layout), layout).compared_with(model, runtime)
+def compare(
+    model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtime: str, meanings: Mapping[str, Meaning]
+) -> dict[str, Agreement]:
+    """Compare outputs of a graph, including its roundings, with those of params that match its layout.
+
+    Args:
+        model: The ONNX model.
+        layout: The encoder recognized in it.
+        params: Parameters that match the layout.
+        runtime: The runtime for the graph.
+        meanings: The tensor of the encoder that each output equals.
+
+    Returns:
+        The agreement of each of these outputs.
+    """
+    compared = _Comparison(params, model, layout)
+    return compared.agreements(compared.results(model, runtime), meanings)
 
 
-def _compared_if_runnable(encoded: "_Encoded", model: onnx.ModelProto, runtime: str) -> dict[str, Agreement]:
-    # onnxruntime lacks CPU kernels for many float16 operators and for all bfloat16 operators.
-    try:
-        return encoded.compared_with(model, runtime)
-    except ConversionError:
-        return {}
+class _Comparison:
+    """The encoder and a graph on the same batch."""
 
-
-class _Encoded:
-    """The tensors of the encoder, for one batch, that outputs of the graph are compared with."""
-
-    def __init__(self, params: Params, batch: Batch, layout: BertLayout) -> None:
+    def __init__(self, params: Params, model: onnx.ModelProto, layout: BertLayout) -> None:
+        batch = random_batch(model, layout)
+        self.encoded, self.layout = Encoded(params, batch, layout), layout
         self.batch = batch
-        self.layout = layout
-        encoded = jax.jit(encode)(params, batch, layout.config)
-        self.tensors: dict[Meaning, Array] = {}
-        for name in get_args(EncoderTensor):
-            if (array := getattr(encoded, name)) is not None:
-                self.tensors[name] = np.asarray(array)
-        for pooling in get_args(PoolingMode):
-            pooled = pool(encoded.last_hidden_state, jax.numpy.asarray(batch.attention_mask) != 0, pooling)
-            self.tensors[Pooled(pooling, normalize=False)] = np.asarray(pooled)
-            if pooling != "mean_sqrt_len":  # At unit length, it equals the mean.
-                self.tensors[Pooled(pooling, normalize=True)] = np.asarray(l2_normalize(pooled))
 
-    def compared_with(self, model: onnx.ModelProto, runtime: str) -> dict[str, Agreement]:
-        results = run_graph(model, graph_inputs(model, self.batch, self.layout), runtime=runtime)
-        pairs = zip(self.layout.outputs.items(), results, strict=True)
-        return {
-            name: nearest
-            for (name, meaning), result in pairs
-            if (nearest := self.nearest(result, [*self.tensors] if meaning is None else [meaning])) is not None
-        }
+    def results(self, model: onnx.ModelProto, runtime: str) -> dict[str, Array]:
+        self.inputs = graph_inputs(model, self.batch, self.layout)
+        results = run_graph(model, self.inputs, runtime=runtime)
+        return dict(zip(self.layout.outputs, results, strict=True))
 
-    def nearest(self, result: Array, meanings: list[Meaning]) -> Agreement | None:
-        vectors = result.ndim == 2 or meanings == ["last_hidden_state"]
-        candidates: list[Meaning] = [m for m in meanings if vectors and self.tensors[m].shape == result.shape]
-        compared = (self.agreement(result.astype(np.float32), candidate) for candidate in candidates)
-        return min(compared, key=lambda agreement: agreement.largest_difference, default=None)
+    def identified(self, results: Mapping[str, Array], tolerance: float) -> tuple[dict[str, Agreement], dict[str, str]]:
+        outputs, others = {}, {}
+        for name, result in results.items():
+            meaning = self.layout.outputs[name]
+            found = self.encoded.nearest(result) if meaning is None else self.encoded.agreement(result, meaning)
+            if found is not None and found.largest_difference <= tolerance:
+                outputs[name] = found
+            elif meaning is not None:
+                raise _differs(name, found, tolerance)
+            else:
+                others[name] = self._described(result, found, tolerance)
+        return outputs, others
 
-    def agreement(self, result: Array, meaning: Meaning) -> Agreement:
-        own = self.tensors[meaning]
-        if own.ndim == 3:  # Values at padding are undefined and may differ.
-            own, result = own[self.batch.attention_mask != 0], result[self.batch.attention_mask != 0]
-        lengths = np.linalg.norm(own, axis=-1) * np.linalg.norm(result, axis=-1)
-        cosines = np.sum(own * result, axis=-1) / lengths
-        return Agreement(meaning, float(np.max(np.abs(own - result))), float(cosines.mean()), float(cosines.min()))
+    def _described(self, result: Array, nearest: Agreement | None, tolerance: float) -> str:
+        text = self.encoded.description(result, self.inputs, tolerance)
+        if nearest is not None and "unknown" in text:
+            text += f"; the nearest is {nearest.meaning}, which differs by {nearest.largest_difference:.1e}"
+        return f"{shape_of(result)}: {text}"
+
+    def agreements(self, results: Mapping[str, Array], meanings: Mapping[str, Meaning]) -> dict[str, Agreement]:
+        found = {name: self.encoded.agreement(results[name], meaning) for name, meaning in meanings.items()}
+        return {name: agreement for name, agreement in found.items() if agreement is not None}
+
+    def if_runnable(
+        self, model: onnx.ModelProto, runtime: str, meanings: Mapping[str, Meaning]
+    ) -> dict[str, Agreement]:
+        # onnxruntime lacks CPU kernels for many float16 operators and for all bfloat16 operators.
+        try:
+            return self.agreements(self.results(model, runtime), meanings)
+        except ConversionError:
+            return {}
+
+
+def _differs(name: str, found: Agreement | None, tolerance: float) -> ConversionError:
+    if found is None:
+        return ConversionError(f"output {name!r} of the converted encoder has another shape than the graph's.")
+    return ConversionError(
+        f"output {name!r} of the converted encoder differs from the graph's by {found.largest_difference:.1e} (allowed:"
+        f" {tolerance:.0e}); nothing was written. The file computes something that BERT does not."
+    )
