@@ -64,7 +64,9 @@ def _run(opset: int, node: Node, operands: Operands) -> list[Array] | None:
     names = [f"x{index}" if operand is not None else "" for index, operand in enumerate(operands)]
     outputs = [f"y{index}" for index in range(len(node.outputs))]
     try:
-        proto = helper.make_node(node.op_type, names, outputs, **dict(node.attributes))
+        proto = helper.make_node(node.op_type, names, outputs)
+        # As keyword arguments of make_node, an attribute named "domain" would choose another operator.
+        proto.attribute.extend(helper.make_attribute(name, value) for name, value in node.attributes.items())
         inputs = [onnx.ValueInfoProto(name=name) for name in names if name]
         graph = helper.make_graph([proto], "one", inputs, [onnx.ValueInfoProto(name=name) for name in outputs])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
@@ -153,8 +155,8 @@ _COMPARISONS = "Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor"
 _FUNCTIONS = "Abs Ceil Clip Cos Exp Floor IsNaN Log Neg Not Reciprocal Relu Round Sign Sin Sqrt Tanh"
 _REDUCTIONS = "ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare ArgMax ArgMin"
 _LOOPS = (
-    "Acos Asin Atan Cosh Elu Erf Gelu HardSigmoid IsInf LeakyRelu Selu Sigmoid Sinh Softplus Softsign Tan Compress Hardmax"
-    " LogSoftmax ReduceLogSum ReduceLogSumExp ReverseSequence ScatterElements ScatterND TopK Unique"
+    "Acos Asin Atan Cosh Elu Erf Gelu HardSigmoid IsInf LeakyRelu Selu Sigmoid Sinh Softplus Softsign Tan Compress"
+    " Hardmax LogSoftmax ReduceLogSum ReduceLogSumExp ReverseSequence ScatterElements ScatterND TopK Unique"
 )
 _FAST: dict[str, Size] = {
     **dict.fromkeys(f"{_ARITHMETIC} {_COMPARISONS}".split(), _broadcast),

@@ -14,7 +14,7 @@ import minilm_jax as mj
 from convert.flax_to_onnx import to_onnx
 from convert.onnx_to_flax import Conversion, convert
 from convert.reading.onnx_file import check_model, read_onnx
-from convert.verification import verify
+from convert.verification import outputs
 from minilm_jax.nn.params import Params
 from tests.exports.hydrate import hydrate
 from tests.forms.rewrites import anonymous
@@ -66,14 +66,14 @@ def test_names_in_the_graph_do_not_change_the_weights(name: str, weights: Weight
 
 def test_swapped_weights_fail_the_verification(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     model = hydrate(HUB, weights)
-    honest = verify.encode
+    honest = outputs.encode
 
-    def swapped(params: Params, *rest: Any) -> Any:
+    def swapped(params: Params, *rest: Any, **options: Any) -> Any:
         own = params["encoder"]["layer"]["3"]["attention"]["self"]
         own["query"], own["key"] = own["key"], own["query"]
-        return honest(params, *rest)
+        return honest(params, *rest, **options)
 
-    monkeypatch.setattr(verify, "encode", swapped)
+    monkeypatch.setattr(outputs, "encode", swapped)
     with pytest.raises(mj.ConversionError, match="differs from the graph's by"):
         convert(model)
 
