@@ -10,6 +10,7 @@ from minilm_jax.checkpoints.folder_config import (
     read_max_seq_length,
     read_settings,
 )
+from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
 from minilm_jax.checkpoints.weights import load_params
 from minilm_jax.config import EncoderConfig, Precision
@@ -50,19 +51,22 @@ class PretrainedModel:
             )
 
     @classmethod
-    def load(cls, source: str | Path, precision: Precision, cache_dir: str | Path | None) -> "PretrainedModel":
+    def load(
+        cls, source: str | Path, precision: Precision, cache_dir: str | Path | None, hub: HubOptions
+    ) -> "PretrainedModel":
         """Load a model by its name or folder.
 
         Args:
             source: A model's name, or a folder.
             precision: The precision to convert the params to.
             cache_dir: The folder for downloaded files.
+            hub: How to access the hub.
 
         Raises:
             InputError: The precision is unknown.
             ModelFileError: A file is missing, damaged, or belongs to another kind of model.
         """
-        folder = model_folder(source, cache_dir=cache_dir)
+        folder = model_folder(source, cache_dir=cache_dir, hub=hub)
         config = read_config(folder)
         return cls(
             params=cast(load_params(folder, config), precision, config),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
+from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.nn.encoder_params import config_of
@@ -76,6 +77,9 @@ class SentenceEncoder:
         *,
         precision: Precision = "float32",
         cache_dir: str | Path | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
         device: str | None = None,
         mesh: Mesh | None = None,
         devices: Devices | None = None,
@@ -94,6 +98,9 @@ class SentenceEncoder:
                 folder's value, or 256.
             precision: The precision that a loaded model computes in, see `minilm_jax.cast`.
             cache_dir: The folder for downloaded files, see `minilm_jax.checkpoints.cache`.
+            revision: A branch, tag or commit of a model on the Hugging Face hub.
+            token: An access token for the hub, or True for the one stored by `hf auth login`.
+            local_files_only: Whether to use only files of the hub that are already in its cache.
             device: The kind of device that jax computes on, or None.
             mesh: Devices that split the rows of every batch, such as `jax.make_mesh((8,), ("data",))`; each holds all
                 params. By default, one device computes.
@@ -113,7 +120,7 @@ class SentenceEncoder:
             check_device(device)
         group = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
-            model = PretrainedModel.load(source, precision, cache_dir)
+            model = PretrainedModel.load(source, precision, cache_dir, HubOptions(revision, token, local_files_only))
         elif tokenizer is None:
             raise InputError(
                 "a parameter tree needs its tokenizer too; pass tokenizer=mj.TextTokenizer('path/to/tokenizer.json')."
@@ -136,16 +143,23 @@ class SentenceEncoder:
         precision: Precision = "float32",
         max_seq_length: int | None = None,
         cache_dir: str | Path | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
         mesh: Mesh | None = None,
         devices: Devices | None = None,
     ) -> Self:
         """Load a model with its tokenizer; the arguments are those of the constructor.
 
         Args:
-            source: A model's name, or a folder: one written by `python -m convert`, or one from the hub.
+            source: A model's name on the Hugging Face hub, or a folder: one written by `python -m convert`, or one from
+                the hub.
             precision: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
             max_seq_length: Maximum tokens per text; by default the model folder's value, or 256.
             cache_dir: The folder for downloaded files.
+            revision: A branch, tag or commit of a model on the Hugging Face hub.
+            token: An access token for the hub, or True for the one stored by `hf auth login`.
+            local_files_only: Whether to use only files of the hub that are already in its cache.
             mesh: Devices that split the rows of every batch.
             devices: "all", or a list of devices, instead of a mesh.
 
@@ -161,6 +175,9 @@ class SentenceEncoder:
             precision=precision,
             max_seq_length=max_seq_length,
             cache_dir=cache_dir,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
             mesh=mesh,
             devices=devices,
         )

@@ -11,10 +11,14 @@ from minilm_jax.errors import InputError, did_you_mean
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_OUR_NAMES = {"sentences": "inputs", "model_name_or_path": "source", "cache_folder": "cache_dir"}
+_OUR_NAMES = {
+    "sentences": "inputs",
+    "model_name_or_path": "source",
+    "cache_folder": "cache_dir",
+    "use_auth_token": "token",
+}
 _PROCESSES = "one process uses all cores, or the accelerator, without worker processes"
 _TRANSFORMERS = "the transformers library is not used; precision and max_seq_length are the available settings"
-_PUBLISHED = "a model name selects one fixed version, verified by its sha256; for another version, pass its folder"
 _ROUTER = "routers are not supported; use prompt or prompt_name to distinguish tasks"
 _UNSUPPORTED = {
     "pool": _PROCESSES,
@@ -25,10 +29,6 @@ _UNSUPPORTED = {
     "tokenizer_kwargs": _TRANSFORMERS,
     "processor_kwargs": _TRANSFORMERS,
     "config_kwargs": _TRANSFORMERS,
-    "revision": _PUBLISHED,
-    "token": _PUBLISHED,
-    "use_auth_token": _PUBLISHED,
-    "local_files_only": "cached files are used without network requests; HF_HUB_OFFLINE=1 disables the hub",
     "trust_remote_code": "code in model folders is never run",
     "backend": "the backend is XLA; on a CPU, precision='int8' is the fastest",
     "modules": "pass params, config and tokenizer instead",

@@ -11,8 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minilm_jax.checkpoints.hub import (
+    HubOptions,
+    converted,
+    download,
+    has_safetensors,
+    is_hub_name,
+    repository,
+)
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
-from minilm_jax.errors import ModelFileError, did_you_mean
+from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
 _STAMPS = "verified.json"
@@ -20,6 +28,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _ELSEWHERE = "Set MINILM_JAX_CACHE or cache_dir to another folder."
 
+_DEFAULT_OPTIONS = HubOptions()
 DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
 FILES_FOR_INFERENCE = tuple(
     f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx")
@@ -46,27 +55,34 @@ def model_folder(
     files: Sequence[str] = FILES_FOR_INFERENCE,
     cache_dir: str | Path | None = None,
     model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
+    hub: HubOptions = _DEFAULT_OPTIONS,
 ) -> Path:
     """Return the folder of a model; if the model is given by name, download its missing files.
 
     Args:
-        source: A folder, which is returned unchanged, or the model's name in any case.
-        files: The required files, if `source` is a name.
-        cache_dir: See `cache_folder`.
-        model: The model that the names belong to.
+        source: A folder, which is returned unchanged, the name of the pinned model in any case, or the name of any
+            model on the hub.
+        files: The required files of the pinned model.
+        cache_dir: See `cache_folder`; models of the hub are in the hub's own cache, unless it is given.
+        model: The pinned model.
+        hub: How to access the hub.
 
     Returns:
         The folder.
 
     Raises:
         ModelFileError: `source` is neither a folder nor a name, or a file cannot be downloaded from any source.
+        ConversionError: The hub has the model as ONNX only, and it cannot be converted.
     """
     # os.path returns False for "", "~nobody" and very long texts, where pathlib raises an error.
     path = os.path.expanduser(source)
     if os.path.isdir(path):
         return Path(path)
-    if str(source).lower() not in map(str.lower, model.names):
-        raise ModelFileError(_unknown(str(source), os.path.exists(path), model))
+    is_pinned = str(source).lower() in map(str.lower, model.names) and hub.revision in (None, *model.revisions)
+    if not is_pinned and is_hub_name(str(source)) and not os.path.exists(path):
+        return _hub_folder(str(source), hub, cache_dir)
+    if not is_pinned:
+        raise ModelFileError(_unknown(str(source), os.path.exists(path)))
     folder = cache_folder(cache_dir) / model.names[0]
     _ensure([model.file(name) for name in files], folder, model.sources)
     return folder
@@ -124,13 +140,20 @@ def derived_file(
     return folder / name
 
 
-def _unknown(source: str, exists: bool, model: PinnedModel) -> str:
+def _hub_folder(name: str, hub: HubOptions, cache_dir: str | Path | None) -> Path:
+    folder = download(name, hub, cache_dir)
+    if has_safetensors(folder):
+        return folder
+    # The last part of a folder in the hub's cache is the commit.
+    return converted(folder, cache_folder(cache_dir) / "hub" / repository(name).replace("/", "--") / folder.name)
+
+
+def _unknown(source: str, exists: bool) -> str:
     if exists:
         return f"{source!r} is a file; pass the folder that contains the model."
-    near = did_you_mean(source.lower(), model.names)
     return (
-        f"{source!r} is neither a folder nor a known model.{near} Pass one of"
-        f" {', '.join(model.names)}, or a folder that contains model.safetensors, tokenizer.json and config.json."
+        f"{source!r} is not an existing folder. Pass a folder that contains model.safetensors, tokenizer.json and"
+        " config.json, or the name of a model on the Hugging Face hub, such as BAAI/bge-small-en-v1.5."
     )
 
 

@@ -159,6 +159,11 @@ class PinnedModel:
     files: tuple[PinnedFile, ...]
     sources: tuple[Source, ...]
 
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """The commits on the hub whose files these are."""
+        return tuple(source.revision for source in self.sources if isinstance(source, Hub))
+
     def file(self, name: str) -> PinnedFile:
         """Return the file with this name.
 

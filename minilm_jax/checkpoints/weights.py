@@ -12,6 +12,7 @@ from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.folder_config import folder_of, read_config, with_pooling
 from minilm_jax.checkpoints.formats import is_orbax, read_weights, write_msgpack, write_orbax, write_safetensors
+from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
 from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
@@ -37,6 +38,9 @@ def load_params(
     config: EncoderConfig | None = None,
     *,
     cache_dir: str | Path | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
 ) -> EncoderParams:
     """Load the parameters of a model, with its config.
 
@@ -45,6 +49,9 @@ def load_params(
         config: The encoder's config; by default the one in the model folder or in the file or, if there is none, that
             of all-MiniLM-L6-v2.
         cache_dir: The folder for downloaded files, see `minilm_jax.checkpoints.cache`.
+        revision: A branch, tag or commit of a model on the Hugging Face hub.
+        token: An access token for the hub, or True for the one stored by `hf auth login`.
+        local_files_only: Whether to use only files of the hub that are already in its cache.
 
     Returns:
         Nested dict of float32 jax arrays on the default device, which carries the config.
@@ -63,7 +70,7 @@ def load_params(
         >>> params.config.pooling
         'mean'
     """
-    path, folder = _find(source, cache_dir)
+    path, folder = _find(source, cache_dir, HubOptions(revision, token, local_files_only))
     try:
         leaves, config = _read(path, folder, config)
         params = unflatten(leaves)
@@ -115,12 +122,12 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
         write(leaves, new, config=params.config if isinstance(params, EncoderParams) else None)
 
 
-def _find(source: str | Path, cache_dir: str | Path | None) -> tuple[Path, Path | None]:
+def _find(source: str | Path, cache_dir: str | Path | None, hub: HubOptions) -> tuple[Path, Path | None]:
     """Return the weight file of a source, and the folder of its model if there is one."""
     path = Path(source)
     if path.is_file() or is_orbax(path):
         return path, folder_of(path)
-    folder = model_folder(source, cache_dir=cache_dir)
+    folder = model_folder(source, cache_dir=cache_dir, hub=hub)
     names = [*map(params_file, get_args(ParamsFormat)), HUB_FILE, HUB_INDEX]
     for name in names:
         if (path := transformer_folder(folder) / name).exists():

@@ -44,7 +44,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=DEFAULT_MODEL,
             show_default=True,
             metavar="MODEL",
-            help="Model name, or a folder written by `convert` or downloaded from the Hugging Face Hub.",
+            help="Model name on the Hugging Face hub, or a folder: written by `convert`, or downloaded.",
         ),
     ):
         command = option(command)
