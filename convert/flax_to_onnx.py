@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from convert.reading.large_models import is_large
 from minilm_jax import __version__
 from minilm_jax.config import EncoderConfig, OnnxPrecision
 from minilm_jax.nn.params import check, flatten
@@ -47,7 +48,8 @@ def to_onnx(
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], producer_name="minilm-jax", producer_version=__version__)
     model.ir_version = _IR_VERSION
-    onnx.checker.check_model(model)
+    if not is_large(model):  # The checker would serialize it.
+        onnx.checker.check_model(model)
     return model
 
 
@@ -80,10 +82,19 @@ class _Builder:
     def embeddings(self) -> str:
         words = self.words("embeddings.word_embeddings.embedding", "input_ids")
         types = self.node("Gather", self.weight("embeddings.token_type_embeddings.embedding"), "token_type_ids")
-        length = self.node("Shape", "input_ids", start=1, end=2)
         table = self.weight("embeddings.position_embeddings.embedding")
-        positions = self.node("Slice", table, self.ints(0), length)
+        if self.config.padding_idx is None:
+            length = self.node("Shape", "input_ids", start=1, end=2)
+            positions = self.node("Slice", table, self.ints(0), length)
+        else:
+            positions = self.node("Gather", table, self.counted_positions(self.config.padding_idx))
         return self.layer_norm("embeddings", self.node("Add", self.node("Add", words, types), positions))
+
+    def counted_positions(self, padding_idx: int) -> str:
+        padding = self.constant(f"padding_{padding_idx}", np.int64(padding_idx))
+        is_text = self.node("Cast", self.node("Not", self.node("Equal", "input_ids", padding)), to=TensorProto.INT64)
+        counts = self.node("CumSum", is_text, self.constant("axis_1", np.int64(1)))
+        return self.node("Add", self.node("Mul", counts, is_text), padding)
 
     def mask_bias(self) -> str:
         mask = self.node("Cast", "attention_mask", to=helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))

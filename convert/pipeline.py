@@ -14,6 +14,7 @@ from convert.flax_to_onnx import to_onnx
 from convert.graph.constant import Constant
 from convert.known_files import KNOWN_FILES
 from convert.onnx_to_flax import Conversion, convert
+from convert.reading.large_models import is_large, with_external_data
 from convert.reading.onnx_file import read_onnx
 from convert.verification.verify import Agreement, compare
 from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, write_folder
@@ -112,7 +113,8 @@ def folder_to_onnx(
 
     Args:
         folder: A model folder.
-        out: The file, replaced atomically if it exists.
+        out: The file, replaced atomically if it exists. The weights of a model above 2 GiB are written to a second file,
+            whose name has the suffix `.data`.
         precision: Precision of the new graph.
         like: An ONNX file whose graph is kept and whose weights are replaced.
 
@@ -133,10 +135,19 @@ def folder_to_onnx(
         done()
         agreements = _verified(model, arrays, trusted=like is None)
         done()
-        with atomic_write(out) as written:
-            written.write_bytes(model.SerializeToString(deterministic=True))
+        _write(model, out)
         done()
     return agreements
+
+
+def _write(model: onnx.ModelProto, out: Path) -> None:
+    if not is_large(model):
+        with atomic_write(out) as written:
+            written.write_bytes(model.SerializeToString(deterministic=True))
+        return
+    data = out.with_name(f"{out.name}.data")
+    with atomic_write(out) as written, atomic_write(data) as written_data:
+        written.write_bytes(with_external_data(model, written_data).SerializeToString(deterministic=True))
 
 
 def _verified(model: onnx.ModelProto, params: Params, *, trusted: bool) -> Mapping[str, Agreement]:

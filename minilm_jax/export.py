@@ -37,7 +37,7 @@ PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 _PRECISION_LEAF = "encoder.layer.0.intermediate.dense.kernel"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ExportedModel:
     """A program from a file: token ids to sentence embeddings.
 
@@ -58,7 +58,7 @@ class ExportedModel:
             attention_mask: int or bool[B, T], nonzero at real tokens.
 
         Returns:
-            float32[B, D].
+            float32[B, D]; under jit, NaN for rows with a token type other than 0.
 
         Raises:
             InputError: The shapes are not [B, T], are not equal, or are outside the limits of the program.
@@ -69,9 +69,12 @@ class ExportedModel:
             raise InputError(f"input_ids has shape {shape}; pass an attention_mask of the same shape.")
         if len(shape) != 2 or not shape[0] or not 1 <= shape[1] <= longest:
             raise InputError(f"input_ids has shape {shape}; it must be [B, T] with 1 to {longest} tokens per row.")
-        if batch.token_type_ids is not None and np.any(batch.token_type_ids):
+        types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, jax.core.Tracer)
+        if types is not None and not is_traced and np.any(types):
             raise InputError("token_type_ids are not all 0; exported programs support no other values.")
-        return self._program(*(jnp.asarray(x, jnp.int32) for x in batch[:2]))
+        vectors = self._program(*(jnp.asarray(x, jnp.int32) for x in batch[:2]))
+        # Compiled code cannot raise an error.
+        return jnp.where(jnp.any(types, axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
 
 
 def save_exported(

@@ -14,6 +14,8 @@ from minilm_jax.errors import ConversionError
 
 # protobuf limits one message to this size.
 _MAX_BYTES = 2**31 - 1
+# The tensors of a larger model are in separate files.
+_MAX_TENSOR_BYTES = 2**34
 _MAX_NODES = 50_000
 _MAX_TENSORS = 50_000
 _MAX_NAME = 1_000
@@ -116,8 +118,8 @@ def check_model(model: onnx.ModelProto) -> None:
 
 def _check_tensors(model: onnx.ModelProto) -> None:
     total = sum(map(size_in_bytes, all_tensors(model)))
-    if total > _MAX_BYTES:
-        raise ConversionError(f"its tensors declare {total:,} bytes; at most {_MAX_BYTES:,} are supported.")
+    if total > _MAX_TENSOR_BYTES:
+        raise ConversionError(f"its tensors declare {total:,} bytes; at most {_MAX_TENSOR_BYTES:,} are supported.")
     for tensor in all_tensors(model):
         _check_name(tensor.name)
         if not is_external(tensor):

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from convert.reading.large_models import is_large, with_external_data
+from convert.reading.tensors import all_tensors, size_in_bytes
 from minilm_jax.errors import ConversionError
 
 _RUNNER = Path(__file__).resolve().with_name("graph_runner.py")
@@ -35,15 +37,13 @@ def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], *, run
     Raises:
         ConversionError: The graph does not run, or needs too much time or memory.
     """
-    data = model.SerializeToString()
-    archive = io.BytesIO()
-    arrays: dict[str, Any] = {f"input:{name}": array for name, array in inputs.items()}
-    np.savez(archive, model=np.frombuffer(data, np.uint8), **arrays)
+    size = sum(map(size_in_bytes, all_tensors(model)))
     # -P keeps the current folder off the import path: a file there could shadow a module.
-    command = [sys.executable, "-P", str(_RUNNER), runtime, str(_RUNTIME_BYTES + _COPIES * len(data))]
+    command = [sys.executable, "-P", str(_RUNNER), runtime, str(_RUNTIME_BYTES + _COPIES * size)]
     try:
         # In an empty folder, the graph cannot refer to any existing file by a relative path.
         with tempfile.TemporaryDirectory() as empty:
+            archive = _archive(model, inputs, Path(empty))
             done = subprocess.run(
                 command, input=archive.getbuffer(), capture_output=True, timeout=_SECONDS, check=False, cwd=empty
             )
@@ -54,6 +54,19 @@ def run_graph(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], *, run
         raise _failed(lines[-1] if lines else f"{runtime} ended with status {done.returncode}")
     outputs = np.load(io.BytesIO(done.stdout), allow_pickle=False)
     return [outputs[name] for name in outputs.files]
+
+
+def _archive(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], folder: Path) -> io.BytesIO:
+    """Return the standard input of the runner; a large model is written to the folder instead."""
+    archive = io.BytesIO()
+    arrays: dict[str, Any] = {f"input:{name}": array for name, array in inputs.items()}
+    if is_large(model):
+        light = with_external_data(model, folder / "model.onnx.data")
+        (folder / "model.onnx").write_bytes(light.SerializeToString())
+    else:
+        arrays["model"] = np.frombuffer(model.SerializeToString(), np.uint8)
+    np.savez(archive, **arrays)
+    return archive
 
 
 def choose_runtime(*, trusted: bool) -> str:

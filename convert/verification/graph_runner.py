@@ -1,7 +1,8 @@
 """Run one ONNX graph once, as a separate program, so that a graph that crashes ends only this process.
 
 Standard input: an .npz archive with the bytes of the model as `model` and its inputs as `input:NAME`. Standard output:
-an .npz archive of the outputs in the order of the graph. Arguments: the runtime, and the memory limit in bytes.
+an .npz archive of the outputs in the order of the graph. Arguments: the runtime, and the memory limit in bytes. A model
+that is too large for the archive is in `model.onnx` in the current folder.
 """
 
 import io
@@ -19,7 +20,8 @@ def main(runtime: str, memory_limit: int) -> None:
     inputs = {name.removeprefix("input:"): archive[name] for name in archive.files if name.startswith("input:")}
     run = {"onnxruntime": _onnxruntime, "onnx.reference": _reference}[runtime]
     outputs = io.BytesIO()
-    np.savez(outputs, *run(archive["model"].tobytes(), inputs))
+    model = archive["model"].tobytes() if "model" in archive.files else "model.onnx"
+    np.savez(outputs, *run(model, inputs))
     sys.stdout.buffer.write(outputs.getbuffer())
 
 
@@ -31,7 +33,7 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _onnxruntime(model: bytes, inputs: dict[str, Any]) -> Sequence[Any]:
+def _onnxruntime(model: bytes | str, inputs: dict[str, Any]) -> Sequence[Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -42,11 +44,12 @@ def _onnxruntime(model: bytes, inputs: dict[str, Any]) -> Sequence[Any]:
     return session.run(None, inputs)
 
 
-def _reference(model: bytes, inputs: dict[str, Any]) -> Sequence[Any]:
+def _reference(model: bytes | str, inputs: dict[str, Any]) -> Sequence[Any]:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    return list(ReferenceEvaluator(onnx.load_from_string(model)).run(None, inputs))
+    proto = onnx.load(model) if isinstance(model, str) else onnx.load_from_string(model)
+    return list(ReferenceEvaluator(proto).run(None, inputs))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from minilm_jax.checkpoints.hub import (
     repository,
 )
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
+from minilm_jax.checkpoints.unsupported_files import remedy_for
 from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
@@ -150,7 +151,8 @@ def _hub_folder(name: str, hub: HubOptions, cache_dir: str | Path | None) -> Pat
 
 def _unknown(source: str, exists: bool) -> str:
     if exists:
-        return f"{source!r} is a file; pass the folder that contains the model."
+        remedy = remedy_for(Path(source))
+        return f"{source!r} is {remedy or 'a file; pass the folder that contains the model'}."
     return (
         f"{source!r} is not an existing folder. Pass a folder that contains model.safetensors, tokenizer.json and"
         " config.json, or the name of a model on the Hugging Face hub, such as BAAI/bge-small-en-v1.5."

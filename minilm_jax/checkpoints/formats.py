@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from minilm_jax.checkpoints.hub_names import from_hub
 from minilm_jax.checkpoints.sentence_modules import read_json
+from minilm_jax.checkpoints.unsupported_files import remedy_for
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.converter import import_converter
 from minilm_jax.errors import ModelFileError
@@ -64,6 +65,8 @@ def read_weights(path: Path, config: EncoderConfig | None) -> Weights:
     }
     suffix = ".orbax" if is_orbax(path) else path.suffix
     if suffix not in readers:
+        if (remedy := remedy_for(path)) is not None:
+            raise ModelFileError(f"it is {remedy}.")
         raise ModelFileError("the suffix of weights must be .safetensors, .msgpack, .orbax or .onnx.")
     try:
         return readers[suffix](path)

@@ -15,6 +15,7 @@ from minilm_jax.checkpoints.formats import is_orbax, read_weights, write_msgpack
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
 from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
+from minilm_jax.checkpoints.unsupported_files import explain_missing_weights
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
 from minilm_jax.errors import ModelFileError
 from minilm_jax.nn.encoder_params import EncoderParams
@@ -132,7 +133,8 @@ def _find(source: str | Path, cache_dir: str | Path | None, hub: HubOptions) -> 
     for name in names:
         if (path := transformer_folder(folder) / name).exists():
             return path, folder
-    raise ModelFileError(f"{folder} does not contain weights; it needs one of {', '.join(names)}.")
+    needed = f"{folder} does not contain weights; it needs one of {', '.join(names)}."
+    raise ModelFileError(f"{needed} {explain_missing_weights(folder)}".strip())
 
 
 def _native(leaf: Any) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Params to ONNX: a new graph in three precisions, or an existing graph with new weights."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 import minilm_jax as mj
+from convert import onnx_to_flax
 from convert.flax_to_onnx import to_onnx
 from convert.graph.lowering import plain_graph
 from convert.onnx_to_flax import convert
 from convert.pipeline import folder_to_onnx
+from convert.reading import large_models
 from convert.reading.onnx_file import read_onnx
 from convert.recognition.bert_layout import recognize
 from convert.writing.write_back import write_back
@@ -68,6 +71,35 @@ def test_round_trip_is_bit_identical(pooler: bool, activation: str) -> None:
     assert to_onnx(back.params, back.config).SerializeToString(deterministic=True) == model.SerializeToString(
         deterministic=True
     )
+
+
+def test_roberta_positions_convert_both_ways(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, padding_idx=1, type_vocab_size=1)
+    params = random_params(config, seed=1)
+    back = convert(to_onnx(params, config))
+    assert back.config == config
+    batch = mj.Batch(np.array([[2, 5, 1, 7, 3, 1], [2, 3, 1, 1, 1, 1]]), np.array([[1] * 5 + [0], [1] * 2 + [0] * 4]))
+    batch = batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
+    hidden = run(to_onnx(params, config), batch)[0]
+    own = np.asarray(mj.encode(params, batch).last_hidden_state)
+    real = batch.attention_mask != 0
+    np.testing.assert_allclose(own[real], hidden[real], rtol=0, atol=RUNTIMES_AGREE)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnx.reference"])
+def test_model_above_the_size_of_a_message_is_written_with_a_second_file(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_models, "MAX_TENSOR_BYTES", 1_000)
+    monkeypatch.setattr(onnx_to_flax, "choose_runtime", lambda *, trusted: runtime)
+    folder, params = tmp_path / "model", random_params(TINY, seed=1)
+    folder.mkdir()
+    mj.save_params(params, folder / "params.safetensors")
+    (folder / "config.json").write_text(json.dumps(TINY.to_dict()), "utf-8")
+    folder_to_onnx(folder, tmp_path / "large.onnx")
+    assert (tmp_path / "large.onnx").stat().st_size < 10_000 < (tmp_path / "large.onnx.data").stat().st_size
+    back = convert(read_onnx(tmp_path / "large.onnx").model)
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
 
 
 @pytest.mark.parametrize("level", ["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
