@@ -1,21 +1,28 @@
 """The command line of the converter, `python -m convert`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, onnx_copy
 from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup, quiet_option
 from minilm_jax.cli.model_command import start_compilation_cache
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.config import OnnxPrecision, ParamsFormat
+from minilm_jax.errors import InputError
 
 _FILE = ExistingPath(dir_okay=False, path_type=Path)
 _FOLDER = ExistingPath(file_okay=False, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _FORMAT = Choice(get_args(ParamsFormat))
 _PRECISION = Choice(get_args(OnnxPrecision))
+
+
+_revision_option = click.option("--revision", help="Branch, tag or commit on the Hugging Face hub.")
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
@@ -31,19 +38,21 @@ def main(**_: bool) -> None:
 
 
 @main.command("onnx_to_flax")
-@click.argument("model", type=_FILE, required=False)
+@click.argument("model", required=False)
 @click.option("--out", type=_NEW, help="Folder to write; default: the name of MODEL followed by -flax.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="File format of the params.")
 @click.option("--tokenizer", type=_FOLDER, help="Folder with the tokenizer.json of the model.")
+@_revision_option
 @click.option("--pooling", help="mean, cls, max, …; default: as stated by the graph or the model folder.")
 @click.option("--report", is_flag=True, help="Print the origin of every weight.")
 @quiet_option
 def onnx_to_flax(
-    model: Path | None,
+    model: str | None,
     out: Path | None,
     format: ParamsFormat,
     tokenizer: Path | None,
     pooling: str | None,
+    revision: str | None,
     report: bool,
 ) -> None:
     """Convert the weights of an ONNX file to Flax params, and verify them against its graph.
@@ -52,14 +61,18 @@ def onnx_to_flax(
     python -m convert onnx_to_flax                        all-MiniLM-L6-v2
     python -m convert onnx_to_flax model.onnx --out DIR   tokenizer.json in the same folder
     python -m convert onnx_to_flax model.onnx --tokenizer HUB_FOLDER
+    python -m convert onnx_to_flax Xenova/bge-small-en-v1.5
 
-    Without MODEL, all-MiniLM-L6-v2 is downloaded. The new folder contains everything that is needed to load the
+    MODEL is an ONNX file or the name of a model on the Hugging Face hub, whose onnx/model.onnx is downloaded. Without
+    MODEL, all-MiniLM-L6-v2 is downloaded. The new folder contains everything that is needed to load the
     model. Nothing is written if the outputs of the params differ from those of the graph.
     """
     from convert.pipeline import convert_to_folder
 
     start_compilation_cache()
-    written, record = convert_to_folder(model, out, format=format, tokenizer=tokenizer, pooling=pooling)
+    with _onnx_file(model, revision) as path:
+        out = out or (Path(f"{Path(model).stem if path == Path(model) else Path(model).name}-flax") if model else None)
+        written, record = convert_to_folder(path, out, format=format, tokenizer=tokenizer, pooling=pooling)
     if report:
         _print_weights(record)
     _print_verification(record)
@@ -71,16 +84,27 @@ def onnx_to_flax(
 @click.argument("source", default=DEFAULT_MODEL)
 @click.option("--out", type=_NEW, help="Folder to write; default: the name of SOURCE followed by -flax.")
 @click.option("--format", type=_FORMAT, default="safetensors", show_default=True, help="File format of the params.")
+@click.option("--tokenizer", type=_FOLDER, help="Folder with the tokenizer.json of the model.")
+@_revision_option
+@click.option("--report", is_flag=True, help="Print the origin of every weight.")
 @quiet_option
-def safetensors_to_flax(source: str, out: Path | None, format: ParamsFormat) -> None:
+def safetensors_to_flax(
+    source: str, out: Path | None, format: ParamsFormat, tokenizer: Path | None, revision: str | None, report: bool
+) -> None:
     """Convert a Hugging Face folder, or a model by its name, to Flax params.
 
     \b
     python -m convert safetensors_to_flax bge-small-en-v1.5 --out DIR
+    python -m convert safetensors_to_flax BAAI/bge-small-en-v1.5
     """
     from convert.pipeline import hub_to_folder
 
-    written, record = hub_to_folder(model_folder(source), out, format=format)
+    folder = model_folder(source, hub=HubOptions(revision))
+    out = out or Path(f"{Path(source).resolve().name}-flax")
+    written, record = hub_to_folder(folder, out, format=format, tokenizer=tokenizer)
+    if report:
+        _print_weights(record)
+    _print_pooling(record["pooling"])
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 
@@ -107,6 +131,20 @@ def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path |
         difference, cosine = agreement.largest_difference, agreement.smallest_cosine
         click.echo(f"{name}: largest difference from the params {difference:.1e}, smallest cosine {cosine:.6f}")
     click.echo(f"{out.stat().st_size:,} bytes written to {out}")
+
+
+@contextlib.contextmanager
+def _onnx_file(model: str | None, revision: str | None) -> Iterator[Path | None]:
+    """Yield the path of an ONNX file, which is downloaded if `model` is a name; None for the default model."""
+    if model is None or model.lower() == DEFAULT_MODEL:
+        yield None
+    elif not is_hub_name(model) or Path(model).exists():
+        if not Path(model).is_file():
+            raise InputError(f"{model!r} is not an ONNX file. Pass a file, or the name of a model on the hub.")
+        yield Path(model)
+    else:
+        with onnx_copy(download(model, HubOptions(revision), onnx=True)) as path:
+            yield path
 
 
 def _print_weights(record: dict[str, Any]) -> None:

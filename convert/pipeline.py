@@ -18,16 +18,18 @@ from convert.reading.large_models import is_large, with_external_data
 from convert.reading.onnx_file import read_onnx
 from convert.verification.verify import Agreement, compare
 from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, write_folder
-from convert.writing.sentence_pooling import choose_pooling
+from convert.writing.sentence_pooling import ChosenPooling, choose_pooling
 from convert.writing.write_back import write_back
 from minilm_jax import progress
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.folder_config import has_default_sizes, read_config
+from minilm_jax.checkpoints.folder_config import has_default_sizes, read_config, read_pooling
+from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
+from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.checkpoints.sources import sha256_of
-from minilm_jax.checkpoints.weights import HUB_FILE, load_params
+from minilm_jax.checkpoints.weights import HUB_FILE, find_weights, load_params
 from minilm_jax.config import OnnxPrecision, ParamsFormat
-from minilm_jax.errors import ConversionError
+from minilm_jax.errors import ConversionError, ModelFileError
 from minilm_jax.nn.encoder_params import EncoderParams
 from minilm_jax.nn.params import Params, flatten, unflatten
 
@@ -82,13 +84,16 @@ def convert_to_folder(
     return out, record
 
 
-def hub_to_folder(folder: Path, out: Path | None, *, format: ParamsFormat) -> tuple[Path, dict[str, Any]]:
-    """Convert a folder from the Hugging Face Hub, which contains `model.safetensors`, to a model folder.
+def hub_to_folder(
+    folder: Path, out: Path | None, *, format: ParamsFormat, tokenizer: Path | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Convert a folder from the Hugging Face hub, which contains `model.safetensors` or its shards, to a model folder.
 
     Args:
         folder: The folder from the hub.
         out: The folder to write; default: the name of `folder` with `-flax`, in the current folder.
         format: File format of the params.
+        tokenizer: A folder with the tokenizer; default: `folder`.
 
     Returns:
         The folder and the record written to it.
@@ -96,13 +101,25 @@ def hub_to_folder(folder: Path, out: Path | None, *, format: ParamsFormat) -> tu
     Raises:
         ModelFileError: A file is missing, damaged, or belongs to another kind of model.
     """
-    config = read_config(folder)
-    params = load_params(folder / HUB_FILE, config)
-    weights = {path: {"source": HUB_FILE, "undone": []} for path in flatten(params)}
-    source = {"file": HUB_FILE, "sha256": sha256_of(folder / HUB_FILE)}
-    record = {"source": source, "weights": weights, "versions": versions()}
-    out = out or Path(f"{folder.name}-flax")
-    write_folder(out, params, config, tokenizer_folder=folder, record=record, format=format)
+    texts_from = tokenizer or transformer_folder(folder)
+    if not (texts_from / TOKENIZER_FILE).is_file():
+        raise ModelFileError(
+            f"{texts_from} has no {TOKENIZER_FILE}, which is needed to load the model; pass its folder with --tokenizer."
+        )
+    path = find_weights(folder)
+    params = load_params(folder)
+    weights = {
+        name: {"source": path.name, "stored": "safetensors", "undone": [], "node": ""} for name in flatten(params)
+    }
+    pooling = ChosenPooling(params.config, {}, folder.name if read_pooling(folder) else None)
+    record = {
+        "source": {"file": path.name, "sha256": sha256_of(path)},
+        "pooling": pooling.record(),
+        "weights": weights,
+        "versions": versions(),
+    }
+    out = out or Path(f"{folder.resolve().name}-flax")
+    write_folder(out, params, params.config, tokenizer_folder=texts_from, record=record, format=format)
     return out, record
 
 
@@ -113,8 +130,8 @@ def folder_to_onnx(
 
     Args:
         folder: A model folder.
-        out: The file, replaced atomically if it exists. The weights of a model above 2 GiB are written to a second file,
-            whose name has the suffix `.data`.
+        out: The file, replaced atomically if it exists. The weights of a model above 2 GiB are written to a second
+            file, whose name has the suffix `.data`.
         precision: Precision of the new graph.
         like: An ONNX file whose graph is kept and whose weights are replaced.
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, export
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from minilm_jax.atomic_files import atomic_write
@@ -69,12 +70,12 @@ class ExportedModel:
             raise InputError(f"input_ids has shape {shape}; pass an attention_mask of the same shape.")
         if len(shape) != 2 or not shape[0] or not 1 <= shape[1] <= longest:
             raise InputError(f"input_ids has shape {shape}; it must be [B, T] with 1 to {longest} tokens per row.")
-        types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, jax.core.Tracer)
+        types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, Tracer)
         if types is not None and not is_traced and np.any(types):
             raise InputError("token_type_ids are not all 0; exported programs support no other values.")
         vectors = self._program(*(jnp.asarray(x, jnp.int32) for x in batch[:2]))
         # Compiled code cannot raise an error.
-        return jnp.where(jnp.any(types, axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
+        return jnp.where(jnp.any(jnp.asarray(types), axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
 
 
 def save_exported(

@@ -118,6 +118,8 @@ def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Pat
         exported(types)
     with pytest.raises(mj.InputError, match="pass an attention_mask of the same shape"):
         exported(batch.input_ids)
+    np.testing.assert_allclose(jax.jit(exported)(batch), exported(batch), rtol=0, atol=UNIT_VECTORS)
+    assert np.isnan(jax.jit(exported)(types)).all()
     for shape in [(2, 17), (0, 4), (2, 0), (4,)]:
         with pytest.raises(mj.InputError, match=r"it must be \[B, T\] with 1 to 16 tokens per row"):
             exported(np.zeros(shape, int), np.zeros(shape, int))

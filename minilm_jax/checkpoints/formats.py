@@ -87,12 +87,13 @@ def is_orbax(path: Path) -> bool:
 def write_safetensors(
     leaves: Mapping[str, NDArray[Any]], path: Path, framework: str = "flax", config: EncoderConfig | None = None
 ) -> None:
-    """Write C-contiguous arrays by name, and record the framework whose names and orientation they have."""
+    """Write C-contiguous arrays by name, and record the config, or the framework whose names they have."""
     path.touch()
     mode = path.stat().st_mode
-    stated = {} if config is None else {_CONFIG: json.dumps(config.to_dict())}
+    # safetensors writes several entries in random order, so there is one, and equal params give equal bytes.
+    metadata = {"format": framework} if config is None else {_CONFIG: json.dumps(config.to_dict())}
     try:
-        save_file(dict(leaves), path, metadata={"format": framework, **stated})
+        save_file(dict(leaves), path, metadata=metadata)
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from None
     path.chmod(mode)  # Some versions of safetensors create files that only their owner can read.

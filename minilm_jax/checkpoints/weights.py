@@ -129,10 +129,19 @@ def _find(source: str | Path, cache_dir: str | Path | None, hub: HubOptions) -> 
     if path.is_file() or is_orbax(path):
         return path, folder_of(path)
     folder = model_folder(source, cache_dir=cache_dir, hub=hub)
+    return find_weights(folder), folder
+
+
+def find_weights(folder: Path) -> Path:
+    """Return the weight file in a model folder.
+
+    Raises:
+        ModelFileError: There is none in a supported format; the message tells what was found.
+    """
     names = [*map(params_file, get_args(ParamsFormat)), HUB_FILE, HUB_INDEX]
     for name in names:
         if (path := transformer_folder(folder) / name).exists():
-            return path, folder
+            return path
     needed = f"{folder} does not contain weights; it needs one of {', '.join(names)}."
     raise ModelFileError(f"{needed} {explain_missing_weights(folder)}".strip())
 

@@ -97,7 +97,7 @@ def test_model_above_the_size_of_a_message_is_written_with_a_second_file(
     mj.save_params(params, folder / "params.safetensors")
     (folder / "config.json").write_text(json.dumps(TINY.to_dict()), "utf-8")
     folder_to_onnx(folder, tmp_path / "large.onnx")
-    assert (tmp_path / "large.onnx").stat().st_size < 10_000 < (tmp_path / "large.onnx.data").stat().st_size
+    assert (tmp_path / "large.onnx").stat().st_size < 20_000 < (tmp_path / "large.onnx.data").stat().st_size
     back = convert(read_onnx(tmp_path / "large.onnx").model)
     assert jax.tree.all(jax.tree.map(np.array_equal, back.params, params))
 

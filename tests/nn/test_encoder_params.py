@@ -117,3 +117,11 @@ def test_exported_function_of_params_is_serialized(params: mj.EncoderParams) -> 
     data = export.export(jax.jit(mj.embed))(params, TINY_BATCH, TINY).serialize()
     vectors = export.deserialize(data).call(params, TINY_BATCH, TINY)
     np.testing.assert_allclose(vectors, mj.embed(params, TINY_BATCH, TINY), atol=1e-6)
+
+
+def test_exported_function_of_params_accepts_any_length_up_to_the_positions(params: mj.EncoderParams) -> None:
+    shape = export.symbolic_shape("b, t", constraints=[f"t <= {OTHER.max_length}"])
+    rows = jax.ShapeDtypeStruct(shape, np.int32)
+    exported = export.export(jax.jit(mj.embed))(params, mj.Batch(rows, rows))
+    vectors = exported.call(params, TINY_BATCH)
+    np.testing.assert_allclose(vectors, mj.embed(params, TINY_BATCH), atol=1e-6)
