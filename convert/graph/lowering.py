@@ -6,6 +6,7 @@ The rest of the converter then handles only MatMul, Add, LayerNormalization, Att
 import numpy as np
 import onnx
 
+from convert.graph.einsum import SUMS
 from convert.graph.folding import fold
 from convert.graph.fused_operators import FUSED
 from convert.graph.graph import Graph, Lower
@@ -18,7 +19,7 @@ from minilm_jax.errors import ConversionError
 _NUMPY_ERRORS = (ValueError, TypeError, IndexError, KeyError, OverflowError)
 # These operators are ignored, because all weights become float32 and inference does not use dropout.
 _RENAMING: dict[str, Lower] = {name: rename for name in ("Identity", "Dropout", "Cast", "CastLike")}
-_LOWERED = _RENAMING | FUSED | QUANTIZED
+_LOWERED = _RENAMING | FUSED | QUANTIZED | SUMS
 # These operators of com.microsoft are defined like the ONNX operators of the same name.
 _SAME_AS_ONNX = ("Gelu", "Gather", "LayerNormalization")
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 from convert.graph.graph import Graph
 from convert.graph.node import Node
@@ -144,14 +143,13 @@ def _scaling(graph: Graph, tensor: str, through: tuple[str, ...], source: str) -
 
 
 def _last_sizes(graph: Graph, shape: str) -> tuple[int, int]:
-    constant, concat = graph.constant(shape), graph.producer(shape, "Concat")
-    if constant is not None and constant.value.ndim == 1 and constant.value.size >= 2:
-        return _integer(constant.value[-2]), _integer(constant.value[-1])
-    parts = [graph.constant(name) for name in concat.inputs[-2:]] if concat is not None else []
-    sizes = [_integer(part.value) if part is not None else 0 for part in parts]
-    return (sizes[0], sizes[1]) if len(sizes) == 2 else (0, 0)
-
-
-def _integer(value: Any) -> int:
-    """Return the value of an integer constant of size 1, or 0 for any other constant."""
-    return int(value.reshape(())) if value.size == 1 and value.dtype.kind == "i" else 0
+    """Return the last two sizes of a shape, 0 for one that is not constant."""
+    concat = graph.producer(shape, "Concat")
+    sizes: list[int] = []
+    for name in reversed((shape,) if concat is None else concat.inputs):
+        constant = graph.constant(name)
+        is_shape = constant is not None and constant.value.dtype.kind == "i"
+        sizes = [*(map(int, constant.value.reshape(-1)[-2:]) if constant is not None and is_shape else (0,)), *sizes]
+        if len(sizes) > 1:
+            return sizes[-2], sizes[-1]
+    return 0, 0

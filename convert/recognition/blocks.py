@@ -1,10 +1,8 @@
-"""Find lookups, dense layers and layer normalizations in a graph, in the forms that exporters write."""
+"""Find lookups and dense layers in a graph, in the forms that exporters write."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convert.graph.constant import Constant, is_float
 from convert.graph.folding import looked_up
@@ -16,10 +14,6 @@ from minilm_jax.errors import ConversionError
 REARRANGING = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand")
 SCALING = ("Mul", "Div")
 MASKING = ("Add", "Where", "Sub")
-
-# float16 cannot represent 1e-12; converters write 0 or 1e-7 instead.
-_BERT_EPSILON = 1e-12
-_FLOAT16_EPSILON_LIMIT = 2e-7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +36,6 @@ class Linear:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNorm:
-    """A layer normalization over the last axis, in one node or in several."""
-
-    input: str
-    output: str
-    scale: Constant
-    bias: Constant
-    epsilon: float
-    node: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Lookup:
     """A lookup of table rows by id."""
 
@@ -71,8 +53,14 @@ def find_lookups(graph: Graph) -> list[Lookup]:
         if (node.op_type == "Gather" and node.attribute("axis", 0) == 0) or node.op_type == "Slice":
             table = graph.constant(node.input(0))
             if table is not None and table.value.ndim == 2 and is_float(table.value):
-                lookups.append(Lookup(table, node.input(1), node.output, node.label))
+                lookups.append(Lookup(table, _ids(graph, node), node.output, node.label))
     return lookups
+
+
+def _ids(graph: Graph, node: Node) -> str:
+    # A Slice of rows and columns from the start takes the first rows.
+    starts = graph.constant(node.input(1)) if node.op_type == "Slice" else None
+    return "" if starts is not None and not starts.value.any() else node.input(1)
 
 
 def find_linears(graph: Graph) -> list[Linear]:
@@ -106,53 +94,6 @@ def _reshaped(graph: Graph, tensor: str) -> list[str]:
     return [node.output for node in graph.consumers(tensor, "Reshape")]
 
 
-def find_layer_norms(graph: Graph) -> list[LayerNorm]:
-    """Return the layer normalizations: LayerNormalization, or the arithmetic that exporters write before opset 17."""
-    fused = (_fused_layer_norm(graph, node) for node in graph.nodes if node.op_type == "LayerNormalization")
-    decomposed = (_decomposed_layer_norm(graph, node) for node in graph.nodes if node.op_type == "Div")
-    return [norm for norm in (*fused, *decomposed) if norm is not None]
-
-
-def _fused_layer_norm(graph: Graph, node: Node) -> LayerNorm | None:
-    scale, bias = graph.constant(node.input(1)), graph.constant(node.input(2))
-    if scale is None:
-        return None
-    # Exporters omit a bias that is all zeros.
-    bias = bias or zeros(len(scale.value.reshape(-1)))
-    epsilon = _epsilon(np.float32(node.attribute("epsilon", 1e-5)))
-    return LayerNorm(node.input(0), node.output, scale, bias, epsilon, node.label)
-
-
-def _decomposed_layer_norm(graph: Graph, divide: Node) -> LayerNorm | None:
-    # The pattern is (x - mean) / sqrt(mean((x - mean)²) + epsilon) · scale + bias.
-    centered = graph.producer(divide.input(0), "Sub")
-    root = graph.producer(divide.input(1), "Sqrt")
-    if centered is None or root is None or graph.producer(centered.input(1), "ReduceMean") is None:
-        return None
-    variance = graph.producer(root.input(0), "Add")
-    epsilon = graph.constant_operand(variance) if variance is not None else None
-    scaled = _then(graph, divide.output, "Mul")
-    biased = _then(graph, scaled[1], "Add") if scaled is not None else None
-    if epsilon is None or scaled is None or biased is None or epsilon[0].value.size != 1:
-        return None
-    value = _epsilon(epsilon[0].value.reshape(()))
-    return LayerNorm(centered.input(0), biased[1], scaled[0], biased[0], value, divide.label)
-
-
-def _then(graph: Graph, name: str, op_type: str) -> tuple[Constant, str] | None:
-    for node in graph.consumers(name, op_type):
-        if (operand := graph.constant_operand(node)) is not None:
-            return operand[0], node.output
-    return None
-
-
 def zeros(*shape: int) -> Constant:
     """Return zeros in place of a weight that an exporter omitted because it is all zeros."""
     return Constant(np.zeros(shape, np.float32), "not in the graph (all zeros)", stored="float32")
-
-
-def _epsilon(value: np.generic | NDArray[Any]) -> float:
-    if value.dtype.itemsize == 2 and float(value) < _FLOAT16_EPSILON_LIMIT:
-        return _BERT_EPSILON
-    # The shortest decimal that gives the same float32: 1e-12, not 9.999999960041972e-13.
-    return float(str(value.astype(np.float32)))

@@ -19,13 +19,12 @@ from convert.recognition.attention import Attention, find_attentions, folded_sca
 from convert.recognition.blocks import (
     REARRANGING,
     SCALING,
-    LayerNorm,
     Linear,
-    find_layer_norms,
     find_linears,
     zeros,
 )
 from convert.recognition.embedding_tables import EmbeddingTables
+from convert.recognition.layer_norms import LayerNorm, find_layer_norms
 from minilm_jax.errors import ConversionError
 
 Block = TypeVar("Block", Linear, LayerNorm)

@@ -30,7 +30,7 @@ REASONS = {
     "albert": "this is ALBERT.*query: the dense layer .* does not take the output of the previous LayerNorm",
     "electra": "this is ELECTRA.*query: the dense layer .* does not take the output of the previous LayerNorm",
     "gpt2": "query: 0 dense layers compute this input of attention",
-    "deberta": "this is DeBERTa.*query: 0 dense layers compute this input of attention",
+    "deberta": "query: 0 dense layers compute this input of attention",
     "t5-encoder": "MPNet or T5.*the graph has no LayerNorm with a scale and a bias",
     "modernbert": "this is ModernBERT.*the graph has no LayerNorm with a scale and a bias",
     "vit": "no embedding table is indexed by the inputs 'pixel_values'",

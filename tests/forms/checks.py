@@ -50,8 +50,9 @@ def compare(
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {output: [] for output in meanings}
     for tokens in (12, 7) if is_dynamic(model) else (12,):
         every = tiny.batch(name, tokens)
-        feed = {value.name: every[value.name].astype(dtype(value)) for value in real_inputs(model)}
-        expected = tiny.reference(name, feed)
+        names = [value.name for value in real_inputs(model)]
+        feed = {value.name: array_for(value, every) for value in real_inputs(model)}
+        expected = tiny.reference(name, {key: every[key] for key in names})
         for output, value in zip(meanings, session.run(list(meanings), feed), strict=True):
             kept = every["attention_mask"] != 0 if np.ndim(value) == 3 else slice(None)
             pairs[output].append((np.asarray(value, np.float64)[kept], expected[meanings[output]][kept]))
@@ -62,6 +63,14 @@ def agreement(got: np.ndarray, expected: np.ndarray) -> Agreement:
     """Return the agreement of two arrays of vectors [N, D]."""
     lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(expected, axis=1)
     return Agreement(float(np.abs(got - expected).max()), float(((got * expected).sum(1) / lengths).min()))
+
+
+def array_for(value: onnx.ValueInfoProto, every: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the array of a graph input; a mask with 4 axes is added to the attention scores."""
+    array = every[value.name]
+    if len(value.type.tensor_type.shape.dim) == 4:
+        array = (1 - array[:, None, None, :]) * -1e4
+    return array.astype(dtype(value))
 
 
 def open_session(model: onnx.ModelProto | str) -> onnxruntime.InferenceSession:

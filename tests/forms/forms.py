@@ -14,6 +14,7 @@ import onnx
 import optimizers
 import quantizers
 import rewrites
+import tensorflow
 import tiny
 from exporters import Export
 
@@ -243,11 +244,48 @@ def fused() -> Iterator[Form]:
 
 def members() -> Iterator[Form]:
     """Yield exports of encoders with other sizes and activations."""
-    for model in [name for name in tiny.SIZES if name != "bert"]:
+    others = [name for name in tiny.SIZES if name not in ("bert", *tiny.CLASSES)]
+    for model in others:
         yield exported(f"{model}-ts14", 14, "sdpa", model=model)
     for model in ("gelu-new", "shared-layers", "zero-bias"):
         yield exported(f"{model}-dynamo20", 20, "sdpa", dynamo=True, model=model)
+    yield exported("gelu-new-eager-static", 18, axes="none", model="gelu-new", special="fixed shape [2, 12]")
     yield exported("three-layers-ts14-cls", 14, "sdpa", model="three-layers", pooling="cls", normalize=True)
+
+
+def relatives() -> Iterator[Form]:
+    """Yield exports of RoBERTa and DistilBERT."""
+    for model in ("roberta", "distilbert"):
+        chosen: dict[str, Any] = {"model": model, "inputs": tiny.USUAL_INPUTS[:2]}
+        yield exported(f"{model}-ts11-eager", 11, **chosen)
+        yield exported(f"{model}-ts14-eager", 14, **chosen)
+        yield exported(f"{model}-ts17-sdpa", 17, "sdpa", **chosen)
+        yield exported(f"{model}-dynamo18-eager", 18, dynamo=True, **chosen)
+        yield exported(f"{model}-dynamo20-sdpa", 20, "sdpa", dynamo=True, **chosen)
+        yield exported(f"{model}-ts14-static", 14, axes="none", special="fixed shape [2, 12]", **chosen)
+        yield exported(
+            f"{model}-dynamo18-static", 18, "sdpa", dynamo=True, axes="none", special="fixed shape", **chosen
+        )
+        yield exported(f"{model}-ts17-cls-unit", 17, "sdpa", pooling="cls", normalize=True, **chosen)
+
+
+def by_hand() -> Iterator[Form]:
+    """Yield graphs of TensorFlow, and graphs with other masks and weights, written by hand."""
+    for name, build, special in (
+        ("tf-keras", tensorflow.keras, "the operators that tf2onnx writes for transformers"),
+        ("tf-original", tensorflow.original, "the operators that tf2onnx writes for the first BERT"),
+        ("tf-model-garden", tensorflow.model_garden, "the operators that tf2onnx writes for TensorFlow Hub"),
+    ):
+        yield Form(name, build, "helper, by hand", "onnx", special=special)
+    for source, name, build, special in (
+        ("ts14-sdpa", "scaled", rewrites.scaled_integers, "int8 weights behind Cast and Mul"),
+        ("dynamo18-sdpa", "scaled", rewrites.scaled_integers, "int8 weights behind Cast and Mul"),
+        ("ts14-eager", "float-mask", rewrites.float_mask, "the mask is float"),
+        ("ts14-eager", "additive-mask", rewrites.additive_mask, "the mask [B, 1, 1, T] is added to the scores"),
+        ("gelu-new-eager-static", "additive-mask", rewrites.additive_mask, "the mask [2, 1, 1, 12] is added"),
+    ):
+        kind = "int8" if name == "scaled" else "float32"
+        yield derived(f"{source}-{name}", source, build, "helper, by hand", package="onnx", special=special, kind=kind)
 
 
 def rewritten() -> Iterator[Form]:
@@ -411,9 +449,19 @@ def blocks(name: str, source: str, options: dict[str, Any], kind: str | None = N
 
 def all_forms() -> list[Form]:
     """Return all forms, each after its source, from which it takes the encoder and the outputs."""
-    families = (plain_exports, pooled_exports, members, optimum_exports, simplified, fused, rewritten, halves)
+    families = (
+        plain_exports,
+        pooled_exports,
+        members,
+        relatives,
+        optimum_exports,
+        simplified,
+        fused,
+        rewritten,
+        by_hand,
+    )
     forms: dict[str, Form] = {}
-    for form in (form for family in (*families, quantized, weight_only) for form in family()):
+    for form in (form for family in (*families, halves, quantized, weight_only) for form in family()):
         if form.source is not None:
             source = forms[form.source]
             same = {key: getattr(source, key) for key in ("model", "pooler", "pooling", "normalize", "transformers")}

@@ -242,6 +242,51 @@ def merged(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def scaled_integers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store kernels and tables as int8 behind Cast and Mul: one scale per column of a kernel, or row of a table."""
+    model = copied(model)
+    held, nodes = arrays(model), []
+    tables = [node.input[0] for node in model.graph.node if node.op_type == "Gather" and node.input[0] in held]
+    for name in dict.fromkeys([*kernels(model), *tables]):
+        value = held.pop(name)
+        scale = (np.abs(value).max(axis=1 if name in tables else 0, keepdims=True) / 127).astype(np.float32)
+        held |= {f"{name}_q": np.rint(value / scale).astype(np.int8), f"{name}_scale": scale}
+        nodes.append(helper.make_node("Cast", [f"{name}_q"], [f"{name}_f"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}_f", f"{name}_scale"], [name]))
+    set_initializers(model, held)
+    set_nodes(model, [*nodes, *model.graph.node])
+    return model
+
+
+def float_mask(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Make the mask a float input of ones and zeros."""
+    model = copied(model)
+    for value in model.graph.input:
+        if value.name == "attention_mask":
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    return model
+
+
+def additive_mask(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Make the mask a float input [B, 1, 1, T] that is added to the scores; the graph must be eager, by TorchScript."""
+    model = copied(model)
+    product = next(node for node in model.graph.node if node.name == "/Mul")
+    before = {"attention_mask", *product.output}
+    kept = []
+    for node in model.graph.node:
+        reads = "attention_mask" in node.input or (node.op_type != "Constant" and before & {*node.input})
+        if reads and not node.name.startswith("/encoder"):
+            before |= {*node.output}
+            continue
+        node.input[:] = ["attention_mask" if name == product.output[0] else name for name in node.input]
+        kept.append(node)
+    set_nodes(model, kept)
+    mask = next(value for value in model.graph.input if value.name == "attention_mask")
+    sizes = [size.dim_param or size.dim_value for size in mask.type.tensor_type.shape.dim]
+    mask.CopyFrom(helper.make_tensor_value_info(mask.name, TensorProto.FLOAT, [sizes[0], 1, 1, sizes[1]]))
+    return model
+
+
 def scale_changed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Divide the scores by the head size instead of its square root, which differs from BERT."""
     model = copied(model)

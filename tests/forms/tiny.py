@@ -31,10 +31,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "gelu-new": BERT | {"hidden_act": "gelu_new"},
     "shared-layers": BERT,
     "zero-bias": BERT,
+    # RoBERTa counts positions from the id of the padding token, so it has two more positions.
+    "roberta": BERT | {"max_position_embeddings": 26, "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5},
+    "distilbert": {
+        **{"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 24}
+    },
 }
+CLASSES = {"roberta": ("RobertaModel", "RobertaConfig"), "distilbert": ("DistilBertModel", "DistilBertConfig")}
 
 
-def config(name: str, attention: str = "eager", **changes: Any) -> transformers.BertConfig:
+def config(name: str, attention: str = "eager", **changes: Any) -> transformers.PretrainedConfig:
     """Return the config of one of `SIZES`, with changes.
 
     Args:
@@ -42,7 +48,8 @@ def config(name: str, attention: str = "eager", **changes: Any) -> transformers.
         attention: "eager" or "sdpa".
         changes: Other settings to change.
     """
-    found = transformers.BertConfig(**(SIZES[name] | changes), use_cache=False)
+    kind = getattr(transformers, CLASSES.get(name, ("", "BertConfig"))[1])
+    found = kind(**(SIZES[name] | changes), **({} if name == "distilbert" else {"use_cache": False}))
     found._attn_implementation = attention
     return found
 
@@ -71,7 +78,10 @@ def randomize(module: torch.nn.Module, seed: str) -> torch.nn.Module:
 
 def bert(name: str = "bert", *, attention: str = "eager", pooler: bool = True) -> torch.nn.Module:
     """Build one of the encoders with its weights, in float32 and evaluation mode."""
-    return randomize(transformers.BertModel(config(name, attention), add_pooling_layer=pooler), name)
+    kind = getattr(transformers, CLASSES.get(name, ("BertModel", ""))[0])
+    return randomize(
+        kind(config(name, attention), **({} if name == "distilbert" else {"add_pooling_layer": pooler})), name
+    )
 
 
 def weights(name: str) -> dict[str, np.ndarray]:
@@ -90,8 +100,10 @@ def batch(name: str = "bert", tokens: int = 12) -> dict[str, np.ndarray]:
     lengths = np.array([tokens - 4, tokens])
     places = np.arange(tokens)
     mask = (places < lengths[:, None]).astype(np.int64)
+    padding = SIZES[name].get("pad_token_id", 0)
+    ids = random.integers(1, SIZES[name]["vocab_size"], mask.shape)
     return {
-        "input_ids": random.integers(1, SIZES[name]["vocab_size"], mask.shape) * mask,
+        "input_ids": np.where(mask != 0, ids, padding),
         "attention_mask": mask,
         "token_type_ids": (places >= tokens // 2) * mask,
         "position_ids": np.broadcast_to(places, mask.shape).copy(),
@@ -124,7 +136,9 @@ def reference(name: str, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     with torch.no_grad():
         output = bert(name).double()(**tensors)
     hidden, mask = output.last_hidden_state, tensors["attention_mask"]
-    results = {"last_hidden_state": hidden, "pooler_output": output.pooler_output}
+    results = {"last_hidden_state": hidden}
+    if name != "distilbert":
+        results["pooler_output"] = output.pooler_output
     for pooling in ("mean", "cls"):
         for normalize in (False, True):
             results[pooling_key(pooling, normalize=normalize)] = embed(hidden, mask, pooling, normalize=normalize)

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 from convert.onnx_to_flax import Conversion
 from convert.verification.verify import Agreement
+from tests.helpers.onnx_forms import ACCEPTED, REFUSED
 from tests.helpers.paths import DOCS
 
 PATH = DOCS / "onnx-forms.md"
 
 _HEAD = """# Supported forms of ONNX files
 
-This table is written by `make table`. Each row is a file that a real tool wrote for a tiny BERT or, if the row says so,
-for the real model; `tests/forms/README.md` lists the tools and their versions. The columns:
+This table is written by `make table`. Each row is a file that a real tool wrote for a tiny BERT, RoBERTa or DistilBERT
+or, if the row says so, for the real model, or that was written by hand as a tool writes it; `tests/forms/README.md`
+lists the tools and their versions. The columns:
 
 - *difference*: the largest absolute difference between the outputs of the params and of the graph in float32, with
   all roundings of activations removed from the graph.
@@ -39,7 +41,9 @@ def rejected(name: str, made_by: str, reason: str) -> tuple[str, ...]:
 
 
 def render(rows: list[tuple[str, ...]]) -> str:
-    """Return the text of the page."""
+    """Return the text of the page, with the rows in the order of the forms, whatever the order of the tests."""
+    order = {name: index for index, name in enumerate((*ACCEPTED, *REFUSED))}
+    rows = sorted(rows, key=lambda row: (order.get(row[0], len(order)), row[0]))
     return _HEAD + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in rows)
 
 

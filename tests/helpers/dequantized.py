@@ -49,6 +49,8 @@ class QuantizedFile:
 
     def weight(self, weight: Constant) -> Array:
         """Return the dequantized values of a weight."""
+        if (cast := self.takers[weight.source]).op_type == "Cast":
+            return self.multiplied(weight.source, cast)
         node = self.nodes.get(weight.node)
         if node is not None and node.op_type in _PRODUCTS:
             columns = next(attribute.i for attribute in node.attribute if attribute.name == "K")
@@ -58,6 +60,12 @@ class QuantizedFile:
             assert table is not None
             return self.run(node, [table, np.arange(table.shape[0]), *rest])
         return self.rearranged(self.dequantize_linear(weight), weight)
+
+    def multiplied(self, source: str, cast: onnx.NodeProto) -> Array:
+        """Return integers that are cast to float and multiplied by their scales."""
+        scale = next(name for name in self.takers[cast.output[0]].input if name != cast.output[0])
+        values, scales = (numpy_helper.to_array(self.constants[name]) for name in (source, scale))
+        return values.astype(np.float32) * scales
 
     def dequantize_linear(self, weight: Constant) -> Array:
         own, source = self.nodes.get(weight.node), weight.source
