@@ -77,6 +77,8 @@ def onnx_to_flax(
         _print_weights(record)
     _print_verification(record)
     _print_pooling(record["pooling"])
+    for warning in record["warnings"]:
+        click.echo(f"warning: {warning}")
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 

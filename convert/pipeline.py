@@ -12,18 +12,21 @@ import onnx
 from convert.default_model import default_onnx_file
 from convert.flax_to_onnx import to_onnx
 from convert.graph.constant import Constant
+from convert.graph.lowering import plain_graph
 from convert.known_files import KNOWN_FILES
 from convert.onnx_to_flax import Conversion, convert
 from convert.reading.large_models import is_large, with_external_data
 from convert.reading.onnx_file import read_onnx
+from convert.recognition.bert_layout import recognize
 from convert.verification.verify import Agreement, compare
 from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, write_folder
+from convert.writing.requirements import check_requirements, warnings_of
 from convert.writing.sentence_pooling import ChosenPooling, choose_pooling
 from convert.writing.write_back import write_back
 from minilm_jax import progress
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.folder_config import has_default_sizes, read_config, read_pooling
+from minilm_jax.checkpoints.folder_config import read_config, read_pooling
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.checkpoints.sources import sha256_of
@@ -65,18 +68,22 @@ def convert_to_folder(
     path = model or default_onnx_file()
     source = read_onnx(path)
     with progress.stages(path.stat().st_size, ("verifying", "writing")) as done:
+        texts_from = tokenizer or (model and find_tokenizer_folder(model))
+        is_known = model is None or source.sha256 in KNOWN_FILES
         try:
-            trusted = model is None or source.sha256 in KNOWN_FILES
-            conversion = convert(source.model, trusted=trusted, pooling=pooling)
+            layout = recognize(plain_graph(source.model))
+            check_requirements(layout.config, trusted=is_known, has_tokenizer=texts_from is not None)
+            conversion = convert(source.model, trusted=is_known, pooling=pooling, layout=layout)
         except ConversionError as error:
             raise ConversionError(f"{path}: {error}") from error.__cause__
         done()
         if model is None:
             conversion = _with_pooler(conversion)
-        texts_from = tokenizer or (model and find_tokenizer_folder(model)) or _default_tokenizer(path, conversion)
-        is_known = model is None or source.sha256 in KNOWN_FILES
+        texts_from = texts_from or model_folder(DEFAULT_MODEL)
         pooled = choose_pooling(conversion, path, model_folder(DEFAULT_MODEL) if is_known else tokenizer, pooling)
+        warnings = warnings_of(conversion, path, texts_from)
         record = describe(source, conversion) | {"tokenizer_from": texts_from.name, "pooling": pooled.record()}
+        record |= {"warnings": warnings}
         out = out or Path(f"{path.stem}-flax")
         params = EncoderParams(unflatten({**conversion.leaves, **pooled.leaves}), pooled.config)
         write_folder(out, params, pooled.config, tokenizer_folder=texts_from, record=record, format=format)
@@ -104,7 +111,8 @@ def hub_to_folder(
     texts_from = tokenizer or transformer_folder(folder)
     if not (texts_from / TOKENIZER_FILE).is_file():
         raise ModelFileError(
-            f"{texts_from} has no {TOKENIZER_FILE}, which is needed to load the model; pass its folder with --tokenizer."
+            f"{texts_from} has no {TOKENIZER_FILE}, which is needed to load the model; pass its folder with"
+            " --tokenizer."
         )
     path = find_weights(folder)
     params = load_params(folder)
@@ -193,12 +201,3 @@ def _with_pooler(conversion: Conversion) -> Conversion:
     sources = {path: Constant(leaf, HUB_FILE, stored="float32") for path, leaf in pooler.items()}
     layout = dataclasses.replace(conversion.layout, weights={**conversion.layout.weights, **sources})
     return dataclasses.replace(conversion, leaves={**conversion.leaves, **pooler}, layout=layout)
-
-
-def _default_tokenizer(path: Path, conversion: Conversion) -> Path:
-    if not has_default_sizes(conversion.config):
-        raise ConversionError(
-            f"{path}: its folder has no tokenizer.json, and its sizes are not those of {DEFAULT_MODEL}; pass the folder"
-            " of its tokenizer and pooling configuration with --tokenizer."
-        )
-    return model_folder(DEFAULT_MODEL)

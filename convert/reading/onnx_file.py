@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from convert.reading.external_data import is_external, read_external_data
+from convert.reading.other_formats import HEAD_BYTES, check_format
 from convert.reading.tensors import all_tensors, check_tensor, size_in_bytes
 from minilm_jax.errors import ConversionError
 
@@ -61,12 +62,15 @@ def read_onnx(path: str | Path) -> OnnxFile:
     path = Path(path)
     try:
         size = os.stat(path).st_size
-        if size > _MAX_BYTES:
-            raise ConversionError(f"{path} has {size:,} bytes; one ONNX file holds at most {_MAX_BYTES:,}.")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        data = path.read_bytes() if size <= _MAX_BYTES else b""
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}.") from None
     try:
+        check_format(head)
+        if size > _MAX_BYTES:
+            raise ConversionError(f"it has {size:,} bytes; one ONNX file holds at most {_MAX_BYTES:,}.")
         model, sha256 = parse(data), hashlib.sha256(data).hexdigest()
         del data  # The model has its own copy; keeping both would nearly double the memory of a conversion.
         check_model(model)
