@@ -51,11 +51,11 @@ class Conversion:
     @property
     def not_converted(self) -> list[str]:
         """One sentence for each output of the graph that the params do not compute."""
-        found = dict(self.verification.others)
+        found = {f"{name!r} {other.shape}": other.meaning for name, other in self.verification.others.items()}
         for name, agreement in self.verification.outputs.items():
             if isinstance(agreement.meaning, Pooled) and agreement.meaning != self._pooled:
-                found[name] = f"{agreement.meaning}, but the config has {self._pooled}"
-        return [f"output {name!r} is not converted: {text}" for name, text in found.items()]
+                found[repr(name)] = f"it is {agreement.meaning}, but the config has {self._pooled}"
+        return [f"output {name} is not converted: {meaning}." for name, meaning in found.items()]
 
     @property
     def _pooled(self) -> Pooled:

@@ -10,7 +10,7 @@ _FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", f"this is a zip archive, such as a .pt or .bin file of PyTorch, which may run code. {_SAVE}."),
     (
         b"version https://git-lfs",
-        "this is a pointer of Git LFS, not the file itself. Run git lfs pull in its repository.",
+        "this is a Git LFS pointer, not the file itself. Run git lfs pull in its repository.",
     ),
     (b"\x89HDF", f"this is an HDF5 file, such as a model of Keras. {_SAVE}."),
     (b"\x1f\x8b", "this is a gzip archive. Unpack it with gzip -d."),

@@ -63,6 +63,22 @@ class Agreement:
     smallest_cosine: float
 
 
+@dataclasses.dataclass(frozen=True)
+class OtherOutput:
+    """An output of the graph that the encoder does not compute.
+
+    Attributes:
+        shape: Its shape, such as "[B, 256]" for one vector per text.
+        meaning: What it is, such as "it is the first 256 values of mean pooling".
+    """
+
+    shape: str
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.shape}: {self.meaning}"
+
+
 class Encoded:
     """The tensors of the encoder for one batch."""
 
@@ -121,7 +137,7 @@ class Encoded:
             tolerance: The largest difference from a tensor that counts as equal.
 
         Returns:
-            Its meaning, such as "the first 256 values of mean pooling", or that it is unknown.
+            A sentence, such as "it is the first 256 values of mean pooling", or that its meaning is unknown.
         """
 
         def equal(own: Array) -> bool:
@@ -131,7 +147,13 @@ class Encoded:
 
         known = itertools.chain(self._states(result), self._slices(result), self._others())
         copies = ((f"the input {name!r}", array) for name, array in inputs.items())
-        return next((text for text, own in itertools.chain(known, copies) if equal(own)), "its meaning is unknown")
+        found = (f"it is {text}" for text, own in itertools.chain(known, copies) if equal(own))
+        return next(found, "its meaning is unknown")
+
+    def shape_of(self, result: Array) -> str:
+        """Return the shape of an output, with B for the texts and T for the tokens."""
+        letters = ("B", "T") if result.shape[:2] == self.is_text.shape else ("B",)
+        return f"[{', '.join([*letters[: result.ndim], *map(str, result.shape[len(letters) :])])}]"
 
     def _poolings(self, result: Array) -> Iterator[Pooled]:
         """Yield the poolings, and their concatenations, whose parts have the directions of those of an output."""
@@ -185,9 +207,3 @@ def _parallel(first: Array, second: Array) -> bool:
 
 def _unit(vectors: Array) -> Array:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def shape_of(result: Array) -> str:
-    """Return the shape of an output, with B for the texts and T for the tokens."""
-    letters = {2: ["B"], 3: ["B", "T"]}.get(result.ndim, [])
-    return f"[{', '.join([*letters, *map(str, result.shape[len(letters) :])])}]"

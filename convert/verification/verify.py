@@ -11,11 +11,11 @@ from convert.recognition.bert_layout import BertLayout
 from convert.verification.exact_form import exact_form, narrowest_float
 from convert.verification.graph_process import run_graph
 from convert.verification.inputs import graph_inputs, random_batch
-from convert.verification.outputs import Agreement, Encoded, Meaning, Pooled, shape_of
+from convert.verification.outputs import Agreement, Encoded, Meaning, OtherOutput, Pooled
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import Params
 
-__all__ = ["TOLERANCES", "Agreement", "Meaning", "Pooled", "Verification", "compare", "verify"]
+__all__ = ["TOLERANCES", "Agreement", "Meaning", "OtherOutput", "Pooled", "Verification", "compare", "verify"]
 
 # Two float32 runtimes differ by 2e-6 on this model, wrong weights by 1e-1 and more. In half precision the constants of
 # the graph, such as √2 in GELU, have a relative error of 2^-11 (float16) or 2^-8 (bfloat16).
@@ -30,7 +30,7 @@ class Verification:
 
     Attributes:
         outputs: The agreement of each graph output that the encoder computes.
-        others: The shape and the meaning of each other output, such as "[B, 256]: its meaning is unknown".
+        others: The other outputs.
         tolerance: The largest difference that is accepted.
         as_stored: The same agreements for a graph that rounds activations, with its roundings; empty if it does not
             round or cannot run on this machine.
@@ -38,7 +38,7 @@ class Verification:
     """
 
     outputs: Mapping[str, Agreement]
-    others: Mapping[str, str]
+    others: Mapping[str, OtherOutput]
     tolerance: float
     as_stored: Mapping[str, Agreement]
     runtime: str
@@ -105,7 +105,9 @@ class _Comparison:
         results = run_graph(model, self.inputs, runtime=runtime)
         return dict(zip(self.layout.outputs, results, strict=True))
 
-    def identified(self, results: Mapping[str, Array], tolerance: float) -> tuple[dict[str, Agreement], dict[str, str]]:
+    def identified(
+        self, results: Mapping[str, Array], tolerance: float
+    ) -> tuple[dict[str, Agreement], dict[str, OtherOutput]]:
         outputs, others = {}, {}
         for name, result in results.items():
             meaning = self.layout.outputs[name]
@@ -118,11 +120,11 @@ class _Comparison:
                 others[name] = self._described(result, found, tolerance)
         return outputs, others
 
-    def _described(self, result: Array, nearest: Agreement | None, tolerance: float) -> str:
+    def _described(self, result: Array, nearest: Agreement | None, tolerance: float) -> OtherOutput:
         text = self.encoded.description(result, self.inputs, tolerance)
         if nearest is not None and "unknown" in text:
             text += f"; the nearest is {nearest.meaning}, which differs by {nearest.largest_difference:.1e}"
-        return f"{shape_of(result)}: {text}"
+        return OtherOutput(self.encoded.shape_of(result), text)
 
     def agreements(self, results: Mapping[str, Array], meanings: Mapping[str, Meaning]) -> dict[str, Agreement]:
         found = {name: self.encoded.agreement(results[name], meaning) for name, meaning in meanings.items()}

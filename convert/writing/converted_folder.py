@@ -110,7 +110,7 @@ def describe(source: OnnxFile, conversion: Conversion) -> dict[str, Any]:
 def _verification_record(verification: Verification) -> dict[str, Any]:
     return {
         "outputs": {name: _agreement_record(found) for name, found in verification.outputs.items()},
-        "other_outputs": dict(verification.others),
+        "other_outputs": {name: str(other) for name, other in verification.others.items()},
         "tolerance": verification.tolerance,
         "as_stored": {name: _agreement_record(found) for name, found in verification.as_stored.items()},
         "runtime": verification.runtime,

@@ -1,14 +1,18 @@
 """The commands of the converter: files and folders in, folders and files out."""
 
+import dataclasses
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from onnx import helper
 
 import minilm_jax as mj
 from convert import pipeline
@@ -17,7 +21,7 @@ from convert.flax_to_onnx import to_onnx
 from convert.onnx_to_flax import convert
 from convert.reading.onnx_file import read_onnx
 from minilm_jax.checkpoints.cache import published_file
-from minilm_jax.nn.params import Params
+from minilm_jax.nn.params import Params, flatten, unflatten
 from tests.exports.hydrate import hydrate
 from tests.helpers.onnx_exports import HUB, same_bits
 from tests.helpers.tiny_model import TINY, random_params
@@ -145,3 +149,41 @@ def test_converting_twice_writes_the_same_bytes(tiny_file: Path, tokenizer_folde
         run("onnx_to_flax", tiny_file, "--out", tmp_path / out, "--tokenizer", tokenizer_folder)
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+def short_file(params: Params, folder: Path) -> Path:
+    """Write a graph for 8 tokens, whose position table has 8 rows, next to the config of the whole model."""
+    config = dataclasses.replace(TINY, max_position_embeddings=8)
+    leaves = dict(flatten(params))
+    path = "embeddings.position_embeddings.embedding"
+    leaves[path] = leaves[path][:8]
+    (folder / "tiny.onnx").write_bytes(to_onnx(unflatten(leaves), config).SerializeToString())
+    (folder / "config.json").write_text(json.dumps(TINY.to_dict() | {"pooling": "cls"}))
+    return folder / "tiny.onnx"
+
+
+def test_graph_for_short_texts_gives_a_warning(tiny_params: Params, tmp_path: Path, tokenizer_folder: Path) -> None:
+    file = short_file(tiny_params, tmp_path)
+    output = run("onnx_to_flax", file, "--out", tmp_path / "out", "--tokenizer", tokenizer_folder)
+    warning = "the longest text is 8 tokens, although config.json states 16 positions"
+    assert f"warning: {warning}" in output
+    record = json.loads((tmp_path / "out" / "conversion.json").read_text("utf-8"))
+    assert record["warnings"][0].startswith(warning)
+
+
+def test_other_outputs_are_printed_and_recorded(tiny_params: Params, tmp_path: Path, tokenizer_folder: Path) -> None:
+    model = to_onnx(tiny_params, TINY)
+    model.graph.node.append(helper.make_node("Identity", ["input_ids"], ["copy"]))
+    model.graph.output.append(helper.make_tensor_value_info("copy", onnx.TensorProto.INT64, None))
+    (tmp_path / "tiny.onnx").write_bytes(model.SerializeToString())
+    output = run("onnx_to_flax", tmp_path / "tiny.onnx", "--out", tmp_path / "out", "--tokenizer", tokenizer_folder)
+    assert "warning: output 'copy' [B, T] is not converted: it is the input 'input_ids'." in output
+    record = json.loads((tmp_path / "out" / "conversion.json").read_text("utf-8"))
+    assert record["proof"]["other_outputs"] == {"copy": "[B, T]: it is the input 'input_ids'"}
+
+
+def test_missing_runtime_and_tokenizer_are_reported_together(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    output = run("onnx_to_flax", tiny_file, code=1)
+    assert "minilm-jax[verify]" in output
+    assert "its folder has no tokenizer.json" in output

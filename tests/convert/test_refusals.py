@@ -217,6 +217,24 @@ def test_file_truncated_anywhere_is_rejected(tiny_params: Params, tmp_path: Path
         check_rejected(tmp_path, whole[:kept], r"model\.onnx")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"GGUF\x03\x00\x00\x00", "this is a GGUF file.*safetensors_to_flax"),
+        (b"PK\x03\x04\x00\x00archive/data.pkl", "this is a zip archive.*save_pretrained"),
+        (b"\x80\x02}q\x00", "this is a pickle"),
+        (b'\x40\x00\x00\x00\x00\x00\x00\x00{"__metadata__":{}}', "this is a safetensors file.*safetensors_to_flax"),
+        (b"\n<!DOCTYPE html><html>", "this is a web page.*hf download"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "this is a Git LFS pointer.*git lfs pull"),
+        (b"\x89HDF\r\n", "this is an HDF5 file"),
+        (b"\x1c\x00\x00\x00TFL3", "this is a TensorFlow Lite file"),
+        (b"\x1f\x8b\x08", "this is a gzip archive"),
+    ],
+)
+def test_file_in_a_known_format_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    check_rejected(tmp_path, content, message)
+
+
 @pytest.mark.parametrize("content", [b"", b"no onnx", b"\x08\x08\x12"])
 def test_file_in_another_format_is_rejected(tmp_path: Path, content: bytes) -> None:
     check_rejected(tmp_path, content, r"model\.onnx")
