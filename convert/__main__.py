@@ -8,7 +8,9 @@ from typing import Any, get_args
 import click
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, onnx_copy
+from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name
+from minilm_jax.checkpoints.hub_conversion import onnx_copy
+from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2
 from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup, quiet_option
 from minilm_jax.cli.model_command import start_compilation_cache
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
@@ -138,14 +140,14 @@ def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path |
 @contextlib.contextmanager
 def _onnx_file(model: str | None, revision: str | None) -> Iterator[Path | None]:
     """Yield the path of an ONNX file, which is downloaded if `model` is a name; None for the default model."""
-    if model is None or model.lower() == DEFAULT_MODEL:
+    if model is None or (PINNED_ALL_MINILM_L6_V2.includes(model, revision) and not Path(model).exists()):
         yield None
     elif not is_hub_name(model) or Path(model).exists():
         if not Path(model).is_file():
             raise InputError(f"{model!r} is not an ONNX file. Pass a file, or the name of a model on the hub.")
         yield Path(model)
     else:
-        with onnx_copy(download(model, HubOptions(revision), onnx=True)) as path:
+        with onnx_copy(download(model, HubOptions(revision), onnx=True), model) as path:
             yield path
 
 

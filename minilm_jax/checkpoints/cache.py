@@ -1,7 +1,6 @@
 """Paths of model files, which are downloaded into the cache if they are missing and verified by their sha256."""
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -11,22 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minilm_jax.checkpoints.hub import (
-    HubOptions,
-    converted,
-    download,
-    has_safetensors,
-    is_hub_name,
-    repository,
-)
+from minilm_jax.checkpoints.disk_errors import disk_error, is_full
+from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, repository
+from minilm_jax.checkpoints.hub_conversion import converted
+from minilm_jax.checkpoints.hub_files import has_safetensors
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
 from minilm_jax.checkpoints.unsupported_files import remedy_for
 from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
 _STAMPS = "verified.json"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _ELSEWHERE = "Set MINILM_JAX_CACHE or cache_dir to another folder."
 
 _DEFAULT_OPTIONS = HubOptions()
@@ -79,13 +72,15 @@ def model_folder(
     path = os.path.expanduser(source)
     if os.path.isdir(path):
         return Path(path)
-    is_pinned = str(source).lower() in map(str.lower, model.names) and hub.revision in (None, *model.revisions)
-    if not is_pinned and is_hub_name(str(source)) and not os.path.exists(path):
-        return _hub_folder(str(source), hub, cache_dir)
-    if not is_pinned:
-        raise ModelFileError(_unknown(str(source), os.path.exists(path)))
+    if not model.includes(str(source), hub.revision):
+        if os.path.exists(path) or not is_hub_name(str(source)):
+            raise ModelFileError(_unknown(str(source), os.path.exists(path)))
+        # The pinned model has several names, of which the last is the one on the hub.
+        return _hub_folder(model.names[-1] if model.includes(str(source)) else str(source), hub, cache_dir)
     folder = cache_folder(cache_dir) / model.names[0]
-    _ensure([model.file(name) for name in files], folder, model.sources)
+    _ensure(
+        [model.file(name) for name in files], folder, model.local_sources if hub.local_files_only else model.sources
+    )
     return folder
 
 
@@ -146,7 +141,8 @@ def _hub_folder(name: str, hub: HubOptions, cache_dir: str | Path | None) -> Pat
     if has_safetensors(folder):
         return folder
     # The last part of a folder in the hub's cache is the commit.
-    return converted(folder, cache_folder(cache_dir) / "hub" / repository(name).replace("/", "--") / folder.name)
+    target = cache_folder(cache_dir) / "hub" / repository(name).replace("/", "--") / folder.name
+    return converted(folder, name, target)
 
 
 def _unknown(source: str, exists: bool) -> str:
@@ -198,7 +194,7 @@ def _download(files: Sequence[PinnedFile], source: Source, folder: Path, incomin
 
 def _failure(files: Sequence[PinnedFile], failures: Mapping[Source, Exception]) -> Exception:
     for error in failures.values():
-        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        if is_full(error):
             return error
     reasons = [f"  - {source}: {_one_line(error)}" for source, error in failures.items()]
     remedies = [source.by_hand(files) for source in failures if all(map(source.offers, files))]
@@ -221,11 +217,8 @@ def _temporary_folder(folder: Path, needed: int = 0) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder, ignore_cleanup_errors=True) as incoming:
                 yield Path(incoming)
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            size = f"; the files take {needed / 1e6:.0f} MB" if needed else ""
-            raise ModelFileError(f"No space left in {folder} ({error}){size}. {_ELSEWHERE}") from error
-        if error.errno in _NOT_WRITABLE:
-            raise ModelFileError(f"Cannot write to {folder} ({error}). {_ELSEWHERE}") from error
+        if (failure := disk_error(error, folder, _ELSEWHERE, needed)) is not None:
+            raise failure from error
         raise
 
 

@@ -2,40 +2,35 @@
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Collection, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from minilm_jax.converter import import_converter
+from minilm_jax.checkpoints import hub_messages
+from minilm_jax.checkpoints.disk_errors import disk_error
+from minilm_jax.checkpoints.hub_files import (
+    MODULES_FILE,
+    ROOT,
+    graph_files,
+    local_modules,
+    local_names,
+    module_folders,
+    settings_files,
+    weight_files,
+)
 from minilm_jax.errors import ModelFileError
 from minilm_jax.progress import silenced
 
 # sentence-transformers publishes its models under this owner, and adds it to names without one.
 _DEFAULT_OWNER = "sentence-transformers"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Names of files are not names of models.
 _FILE_SUFFIXES = (
-    *(".onnx", ".safetensors", ".msgpack", ".orbax", ".bin", ".pt", ".pth", ".gguf"),
-    *(".json", ".jsonl", ".csv", ".parquet", ".txt", ".zip"),
+    *(".onnx", ".safetensors", ".msgpack", ".orbax", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".npz"),
+    *(".stablehlo", ".zip", ".gz", ".tar", ".json", ".jsonl", ".csv", ".parquet", ".txt", ".py"),
 )
-_SETTINGS = (
-    "config.json",
-    "modules.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-)
-_MODULE = re.compile(r"\d+_\w+/(model\.safetensors|[\w-]+\.json)")
-_SAFETENSORS = re.compile(r"(0_Transformer/)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
-_ONNX = ("onnx/model.onnx", "model.onnx")
-# Above this similarity, a name that the hub does not know is taken for a misspelling.
-_SIMILAR = 0.93
+_ELSEWHERE = "Set HF_HOME or cache_dir to another folder."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +44,21 @@ class HubOptions:
     """
 
     revision: str | None = None
-    token: str | bool | None = None
+    token: str | bool | None = dataclasses.field(default=None, repr=False)
     local_files_only: bool = False
 
 
 def is_hub_name(source: str) -> bool:
     """Return whether a text can be the name of a model on the hub, and not a path."""
-    return _NAME.fullmatch(source) is not None and not source.lower().endswith(_FILE_SUFFIXES)
+    if not source or source.startswith(("/", ".", "~")) or source.lower().endswith(_FILE_SUFFIXES):
+        return False
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return True
 
 
 def repository(name: str) -> str:
@@ -76,156 +79,114 @@ def download(name: str, options: HubOptions, cache_dir: str | Path | None = None
         The folder, with settings, tokenizer and weights.
 
     Raises:
-        ModelFileError: The model does not exist, cannot be accessed, or has no weights in a supported format.
+        ModelFileError: The model does not exist, cannot be accessed, is not a supported encoder, or has no weights in
+            a supported format.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    repo, reason = repository(name), "downloads are turned off"
+    repo, revision = repository(name), options.revision
+    if options.local_files_only or constants.HF_HUB_OFFLINE:
+        switch = "local_files_only" if options.local_files_only else "HF_HUB_OFFLINE"
+        return _from_cache(repo, options, cache_dir, hub_messages.turned_off(name, repo, revision, switch), onnx=onnx)
     try:
-        if not (options.local_files_only or constants.HF_HUB_OFFLINE):
-            return _fetch(repo, options, cache_dir, onnx=onnx)
+        return _fetch(repo, options, cache_dir, onnx=onnx)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise ModelFileError(_refusal(repo, name, error)) from None
+        raise ModelFileError(hub_messages.refused(name, repo, revision, error)) from None
     except ModelFileError:
         raise
     except Exception as error:  # Each version of huggingface_hub has its own errors for a missing connection.
-        reason = _one_line(error)
-    if (cached := _cached(repo, options, cache_dir)) is not None:
-        return cached
-    raise ModelFileError(
-        f"{name!r} is not a folder, and {repo} cannot be downloaded from the Hugging Face hub ({reason}), nor is it in"
-        " the hub's cache. Check the connection, or pass the folder of a downloaded model."
-    )
+        full = disk_error(error, Path(cache_dir or constants.HF_HUB_CACHE), _ELSEWHERE)
+        failure = str(full or hub_messages.not_reached(name, repo, revision, error, options.token))
+    return _from_cache(repo, options, cache_dir, failure, onnx=onnx)
 
 
 def _fetch(repo: str, options: HubOptions, cache_dir: str | Path | None, *, onnx: bool) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
-    if silenced():
-        disable_progress_bars()
     # This request is short, because without a connection snapshot_download takes long to fail.
     timeout = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "3"))
     info = HfApi(token=options.token).model_info(repo, revision=options.revision, timeout=timeout)
-    names = needed_files([file.rfilename for file in info.siblings or []], repo, onnx=onnx)
-    folder = snapshot_download(
-        repo,
-        # The name of the revision, not its commit, so that the cache knows the name without a connection.
-        revision=options.revision,
-        # These names are patterns, in which brackets have a meaning.
-        allow_patterns=[re.sub(r"([\[*?])", r"[\1]", one) for one in names],
-        token=options.token,
-        cache_dir=cache_dir,
-    )
-    if missing := [one for one in names if not (Path(folder) / one).is_file()]:
-        raise OSError(f"{missing[0]} was not downloaded")
+    names = [file.rfilename for file in info.siblings or []]
+
+    def fetch(name: str) -> Path:
+        # If the cache has this commit of the file, no request is made.
+        return Path(hf_hub_download(repo, name, revision=info.sha, token=options.token, cache_dir=cache_dir))
+
+    folders = module_folders(fetch(MODULES_FILE)) if MODULES_FILE in names else [ROOT]
+    settings, weights = settings_files(names, folders), weight_files(names, folders, onnx=onnx)
+    if not weights:
+        raise ModelFileError(hub_messages.no_weights(repo, names, folders, onnx=onnx))
+    # Settings are downloaded before weights, so a cache with weights is complete, and other architectures are rejected
+    # early.
+    paths = [fetch(name) for name in settings]
+    if paths:
+        folder = paths[0].parents[settings[0].count("/")]
+        if not graph_files(weights):
+            _check_architecture(repo, folder)
+        known = try_to_load_from_cache(repo, settings[0], revision=options.revision, cache_dir=cache_dir)
+        if known == str(paths[0]) and all((folder / name).is_file() for name in weights):
+            return folder
+    return _snapshot(repo, [*settings, *weights], options, cache_dir)
+
+
+def _snapshot(repo: str, names: list[str], options: HubOptions, cache_dir: str | Path | None) -> Path:
+    """Return the folder of a repository in the hub's cache, after downloading the missing ones of these files."""
+    from huggingface_hub import snapshot_download
+
+    with _progress_bars():
+        folder = snapshot_download(
+            repo,
+            # The name of the revision, not its commit, so that the cache knows the name without a connection.
+            revision=options.revision,
+            # These names are patterns, in which brackets have a meaning.
+            allow_patterns=[re.sub(r"([\[*?])", r"[\1]", name) for name in names],
+            token=options.token,
+            cache_dir=cache_dir,
+        )
+    if missing := [name for name in names if not (Path(folder) / name).is_file()]:
+        raise FileNotFoundError(f"{missing[0]} was not downloaded")
     return Path(folder)
 
 
-def _cached(repo: str, options: HubOptions, cache_dir: str | Path | None) -> Path | None:
+@contextlib.contextmanager
+def _progress_bars() -> Iterator[None]:
+    """Hide the progress bars of huggingface_hub with --quiet and outside of terminals."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = sys.stderr is not None and sys.stderr.isatty() and not silenced()
+    if shown or are_progress_bars_disabled() or constants.HF_HUB_DISABLE_PROGRESS_BARS is not None:
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+def _check_architecture(repo: str, folder: Path) -> None:
+    # These modules import jax, which not all commands need.
+    from minilm_jax.checkpoints.sentence_modules import read_json, read_sentence_modules, transformer_folder
+    from minilm_jax.config import EncoderConfig
+
+    try:
+        EncoderConfig.from_dict(read_json(transformer_folder(folder) / "config.json", dict))
+        read_sentence_modules(folder)
+    except ModelFileError as error:
+        raise ModelFileError(f"{repo}: {error}") from None
+
+
+def _from_cache(repo: str, options: HubOptions, cache_dir: str | Path | None, failure: str, *, onnx: bool) -> Path:
+    """Return the folder of a model in the hub's cache; if it is not there, raise a ModelFileError with `failure`."""
     from huggingface_hub import try_to_load_from_cache
 
-    for name in ("config.json", "modules.json"):
-        found = try_to_load_from_cache(repo, name, revision=options.revision, cache_dir=cache_dir)
-        # An interrupted download leaves a folder without weights.
-        if isinstance(found, str) and (has_safetensors(folder := Path(found).parent) or _graph(folder)):
-            return folder
-    return None
-
-
-def needed_files(names: Collection[str], repo: str, *, onnx: bool = False) -> list[str]:
-    """Return the files of a repository that loading its model needs.
-
-    Args:
-        names: All files of the repository.
-        repo: Its owner and name, for messages.
-        onnx: Whether the ONNX file is needed instead of safetensors.
-
-    Raises:
-        ModelFileError: The repository has no weights in a supported format.
-    """
-    weights = [] if onnx else [name for name in names if _SAFETENSORS.fullmatch(name)]
-    if not weights and (graph := next((name for name in _ONNX if name in names), None)):
-        # Large graphs keep their weights in a second file.
-        weights = [name for name in names if name == graph or name in (f"{graph}_data", f"{graph}.data")]
-    if not weights:
-        others = [name for name in names if name.endswith((".bin", ".pt", ".gguf", ".h5", ".msgpack", ".ckpt"))]
-        wanted = "ONNX file" if onnx else "model.safetensors or onnx/model.onnx"
-        raise ModelFileError(
-            f"{repo} has no {wanted}; its weights are {', '.join(sorted(others)[:5]) or 'missing'}. Load it with"
-            " sentence-transformers and save_pretrained, and pass the new folder."
-        )
-    settings = [name for name in names if name in _SETTINGS or _MODULE.fullmatch(name)]
-    return sorted({*settings, *weights})
-
-
-@contextlib.contextmanager
-def onnx_copy(folder: Path) -> Iterator[Path]:
-    """Yield the ONNX file of a downloaded model, in a temporary copy of its folder.
-
-    The hub's cache consists of links, and the converter follows no links.
-
-    Raises:
-        ModelFileError: The folder has no ONNX file.
-    """
-    graph = _graph(folder)
-    if graph is None:
-        raise ModelFileError(f"{folder} has no {' or '.join(_ONNX)}.")
-    with tempfile.TemporaryDirectory(prefix="minilm-jax-") as copy:
-        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
-        yield Path(copy) / graph
-
-
-def converted(folder: Path, target: Path) -> Path:
-    """Return the folder of a model that the hub has as ONNX only; the first call converts it.
-
-    Args:
-        folder: The downloaded model.
-        target: The folder for the converted model.
-
-    Raises:
-        ConversionError: The graph cannot be converted.
-    """
-    from filelock import FileLock
-
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with FileLock(target.parent / f".{target.name}.lock"):
-        if not (target / "conversion.json").exists():
-            with onnx_copy(folder) as graph:
-                import_converter("pipeline").convert_to_folder(graph, target)
-    return target
-
-
-def _graph(folder: Path) -> str | None:
-    return next((name for name in _ONNX if (folder / name).is_file()), None)
-
-
-def has_safetensors(folder: Path) -> bool:
-    """Return whether a downloaded model has weights as safetensors."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors*"))
-    return any(_SAFETENSORS.fullmatch(name) for name in names)
-
-
-def _refusal(repo: str, name: str, error: Exception) -> str:
-    """Return the message for a request that the hub refused."""
-    kind = type(error).__name__
-    if kind == "GatedRepoError":
-        return f"{repo} is gated: accept its conditions on the hub, and pass token=… or run `hf auth login`."
-    if kind == "RevisionNotFoundError":
-        return f"{repo} has no such revision on the hub. Pass a branch, a tag or a commit."
-    return (
-        f"{name!r} is neither a folder nor a model on the Hugging Face hub ({repo}).{_correction(name)} If it is"
-        " a private model, pass token=… or run `hf auth login`."
-    )
-
-
-def _correction(name: str) -> str:
-    known = "all-minilm-l6-v2"
-    given = name.lower().rpartition("/")[2]
-    is_near = given != known and difflib.SequenceMatcher(None, given, known).ratio() >= _SIMILAR
-    return f" Did you mean {known!r}?" * is_near
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().partition("\n")[0][:200]
+    for file in ("config.json", MODULES_FILE, "model.onnx"):
+        found = try_to_load_from_cache(repo, file, revision=options.revision, cache_dir=cache_dir)
+        if isinstance(found, str):
+            folder = Path(found).parent
+            # An interrupted download leaves a folder without weights.
+            if weight_files(local_names(folder), local_modules(folder), onnx=onnx):
+                return folder
+    raise ModelFileError(failure)

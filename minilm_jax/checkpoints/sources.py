@@ -61,10 +61,12 @@ class Hub:
     Attributes:
         repo: Its owner and name.
         revision: The commit.
+        local_files_only: Whether to use only files that are in the hub's own cache.
     """
 
     repo: str
     revision: str
+    local_files_only: bool = False
 
     def __str__(self) -> str:
         return f"the Hugging Face hub ({self.repo})"
@@ -92,6 +94,8 @@ class Hub:
         cached = try_to_load_from_cache(self.repo, file.name, revision=self.revision)
         if isinstance(cached, str) and file.matches(Path(cached)):
             return Path(cached)
+        if self.local_files_only:
+            raise ModelFileError(f"{file.name} is not in the hub's cache, and local_files_only allows no download")
         # One short request first, because without a connection hf_hub_download takes 24 s or more to fail.
         timeout = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "3"))
         get_hf_file_metadata(hf_hub_url(self.repo, file.name, revision=self.revision), timeout=timeout)
@@ -160,9 +164,15 @@ class PinnedModel:
     sources: tuple[Source, ...]
 
     @property
-    def revisions(self) -> tuple[str, ...]:
-        """The commits on the hub whose files these are."""
-        return tuple(source.revision for source in self.sources if isinstance(source, Hub))
+    def local_sources(self) -> tuple[Source, ...]:
+        """The sources that need no connection: the hub's own cache."""
+        hubs = (source for source in self.sources if isinstance(source, Hub))
+        return tuple(dataclasses.replace(hub, local_files_only=True) for hub in hubs)
+
+    def includes(self, name: str, revision: str | None = None) -> bool:
+        """Return whether a name in any case, and a revision if it is given, are those of this model."""
+        revisions = [source.revision for source in self.sources if isinstance(source, Hub)]
+        return name.lower() in map(str.lower, self.names) and revision in (None, *revisions)
 
     def file(self, name: str) -> PinnedFile:
         """Return the file with this name.

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import minilm_jax as mj
 from minilm_jax.checkpoints.cache import model_folder
-from minilm_jax.checkpoints.hub import needed_files, onnx_copy
+from minilm_jax.checkpoints.hub_files import settings_files, weight_files
 from minilm_jax.tokens.tokenizer import TextTokenizer
 from tests.helpers.hub_server import COMMIT, TOKEN, Hub, running_hub
 from tests.helpers.small_tokenizer import write_tokenizer
@@ -74,7 +74,7 @@ def test_model_is_loaded_by_its_name(hub: Hub, saved: Path, tmp_path: Path, name
 def test_revision_is_passed_to_the_hub(hub: Hub, tmp_path: Path) -> None:
     assert mj.load_params(MODEL, cache_dir=tmp_path, revision="v1").config.pooling == "cls"
     assert any("revision/v1" in request for request in hub.requests_seen)
-    assert "no such revision" in failure(MODEL, tmp_path, revision="v9")
+    assert "has no revision 'v9'" in failure(MODEL, tmp_path, revision="v9")
 
 
 def test_private_model_needs_the_token(hub: Hub, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_gated_model_names_the_remedy(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_cached_model_is_loaded_without_requests(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "nor is it in the hub's cache" in failure(MODEL, tmp_path, local_files_only=True)
+    assert "downloads are turned off by local_files_only" in failure(MODEL, tmp_path, local_files_only=True)
     mj.load_params(MODEL, cache_dir=tmp_path)
     hub.requests_seen.clear()
     mj.load_params(MODEL, cache_dir=tmp_path, local_files_only=True)
@@ -169,16 +169,15 @@ def test_onnx_is_converted_once_if_there_are_no_safetensors(
 
 
 def test_weights_are_chosen_by_format() -> None:
-    both = ["config.json", "model.safetensors", "onnx/model.onnx", "pytorch_model.bin", "1_Pooling/config.json"]
-    assert needed_files(both, MODEL) == ["1_Pooling/config.json", "config.json", "model.safetensors"]
+    names = ["config.json", "model.safetensors", "onnx/model.onnx", "pytorch_model.bin", "1_Pooling/config.json"]
+    assert settings_files(names, [".", "1_Pooling"]) == ["config.json", "1_Pooling/config.json"]
+    assert weight_files(names, ["."]) == ["model.safetensors"]
+    assert weight_files(names, ["."], onnx=True) == ["onnx/model.onnx"]
     graph = ["onnx/model.onnx", "onnx/model.onnx_data", "onnx/model_int8.onnx", "2_Dense/model.safetensors"]
-    assert needed_files(graph, MODEL) == graph[3:] + graph[:2]
-    with pytest.raises(mj.ModelFileError, match=r"pytorch_model\.bin.*save_pretrained"):
-        needed_files(["config.json", "pytorch_model.bin"], MODEL)
-    with pytest.raises(mj.ModelFileError, match="has no ONNX file"):
-        needed_files(both[:2], MODEL, onnx=True)
-
-
-def test_folder_without_a_graph_raises_error(tmp_path: Path) -> None:
-    with pytest.raises(mj.ModelFileError, match=r"has no onnx/model\.onnx"), onnx_copy(tmp_path):
-        pass
+    assert weight_files(graph, [".", "2_Dense"]) == [graph[3], *graph[:2]]
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert weight_files([*shards, "model.safetensors.index.json"], ["."]) == [*shards, "model.safetensors.index.json"]
+    assert weight_files(shards, ["."]) == weight_files(["pytorch_model.bin"], ["."]) == []
+    inner = ["0_Transformer/model.safetensors", "0_Transformer/tokenizer.json", "unrelated/model.safetensors"]
+    assert weight_files(inner, ["0_Transformer", "1_Pooling"]) == inner[:1]
+    assert settings_files(inner, ["0_Transformer", "../x"]) == inner[1:2]
