@@ -18,7 +18,7 @@ from convert.onnx_to_flax import Conversion, convert
 from convert.reading.large_models import is_large, with_external_data
 from convert.reading.onnx_file import read_onnx
 from convert.recognition.bert_layout import recognize
-from convert.verification.verify import Agreement, compare
+from convert.verification.verify import Agreement, Meaning, compare
 from convert.writing.converted_folder import describe, find_tokenizer_folder, versions, write_folder
 from convert.writing.requirements import check_requirements, warnings_of
 from convert.writing.sentence_pooling import ChosenPooling, choose_pooling
@@ -181,7 +181,7 @@ def _verified(model: onnx.ModelProto, params: Params, *, trusted: bool) -> Mappi
     leaves = flatten(params)
     if all(np.array_equal(leaf, leaves[path]) for path, leaf in back.leaves.items()):
         return back.verification.outputs
-    meanings = {name: agreement.meaning for name, agreement in back.verification.outputs.items()}
+    meanings: dict[str, Meaning] = {name: agreement.meaning for name, agreement in back.verification.outputs.items()}
     agreements = compare(model, back.layout, params, runtime=back.verification.runtime, meanings=meanings)
     for name, found in agreements.items():
         if not found.smallest_cosine >= _MIN_COSINE:

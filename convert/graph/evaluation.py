@@ -23,6 +23,8 @@ Operands = Sequence[Array | None]
 # The number of elements of the output, or an upper bound.
 Size = Callable[[Node, list[Array]], int]
 
+# numpy broadcasts at most this many axes.
+_MAX_RANK = 32
 # Some operators of onnx.reference are loops in Python; they only run on this many elements.
 _MAX_SLOW = 2**16
 # A product of matrices takes less time per multiplication than other operators per element.
@@ -46,12 +48,12 @@ def evaluate(graph: Graph, node: Node, operands: Operands) -> list[Array] | None
         ConversionError: The output, or the work to compute it, exceeds the limits for a file of this size.
         ValueError, TypeError, IndexError, OverflowError: The sizes of the operands do not match.
     """
-    size = _FAST.get(node.op_type) or _SLOW.get(node.op_type)
+    size = FAST.get(node.op_type) or SLOW.get(node.op_type)
     given = [_widened(operand) for operand in operands if operand is not None]
     if size is None or not given:
         return None
     elements, read = size(node, given), sum(operand.size for operand in given)
-    if node.op_type in _SLOW and elements + read > _MAX_SLOW:
+    if node.op_type in SLOW and elements + read > _MAX_SLOW:
         return None
     graph.check_memory(elements * max(8 if node.op_type in _MAKERS else 4, *(a.itemsize for a in given)), node)
     graph.spend(elements + read + _products(node, given) // _PRODUCTS_PER_ELEMENT, node)
@@ -146,7 +148,9 @@ def _products(node: Node, given: list[Array]) -> int:
 
 
 def _sizes(shape: Array) -> list[int]:
-    return [int(size) for size in shape.reshape(-1)[:64]]
+    if shape.size > _MAX_RANK:
+        raise ValueError(f"it has {shape.size} axes")
+    return [int(size) for size in shape.reshape(-1)]
 
 
 _MAKERS = ("Range", "ConstantOfShape", "OneHot", "EyeLike", "NonZero", "ArgMax", "ArgMin", "Shape", "Size")
@@ -158,7 +162,7 @@ _LOOPS = (
     "Acos Asin Atan Cosh Elu Erf Gelu HardSigmoid IsInf LeakyRelu Selu Sigmoid Sinh Softplus Softsign Tan Compress"
     " Hardmax LogSoftmax ReduceLogSum ReduceLogSumExp ReverseSequence ScatterElements ScatterND TopK Unique"
 )
-_FAST: dict[str, Size] = {
+FAST: dict[str, Size] = {
     **dict.fromkeys(f"{_ARITHMETIC} {_COMPARISONS}".split(), _broadcast),
     **dict.fromkeys(f"{_FUNCTIONS} {_REDUCTIONS} CumSum EyeLike Flatten NonZero Softmax Trilu".split(), _first),
     **dict.fromkeys(("Shape", "Size"), lambda node, given: given[0].ndim + 1),
@@ -171,7 +175,7 @@ _FAST: dict[str, Size] = {
     "Gather": _gathered,
     "GatherElements": _gathered_by_element,
 }
-_SLOW: dict[str, Size] = {
+SLOW: dict[str, Size] = {
     **dict.fromkeys(_LOOPS.split(), _first),
     "BitShift": _broadcast,
     "GatherND": _gathered_by_index,

@@ -176,8 +176,10 @@ class Encoded:
     def _slices(self, result: Array) -> Iterator[tuple[str, Array]]:
         if result.ndim != 2 or not result.shape[1]:
             return
-        meanings = [Pooled(mode, normalize) for mode in self.pooled for normalize in (False, True)]
-        for meaning in (*meanings, *(name for name in self.tensors if name == "pooler_output")):
+        meanings: list[Meaning] = [Pooled(mode, normalize) for mode in self.pooled for normalize in (False, True)]
+        if "pooler_output" in self.tensors:
+            meanings.append("pooler_output")
+        for meaning in meanings:
             own, width = self.tensor(meaning), result.shape[1]
             if width < own.shape[1]:
                 yield f"the first {width} values of {meaning}", own[:, :width]

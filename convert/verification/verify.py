@@ -68,7 +68,7 @@ def verify(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtim
         raise ConversionError(
             f"none of the outputs is an output of BERT, so the conversion cannot be verified ({reasons})."
         )
-    meanings = {name: agreement.meaning for name, agreement in outputs.items()}
+    meanings: dict[str, Meaning] = {name: agreement.meaning for name, agreement in outputs.items()}
     as_stored = {} if exact is model else compared.if_runnable(model, runtime, meanings)
     return Verification(outputs, others, tolerance, as_stored, runtime)
 

@@ -1,5 +1,8 @@
 """Operations on constants are computed, within limits on memory and work."""
 
+import contextlib
+import warnings
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +14,9 @@ from onnx import helper, numpy_helper
 
 import minilm_jax as mj
 from convert.graph.constant import Constant
+from convert.graph.evaluation import FAST, SLOW
 from convert.graph.lowering import plain_graph
+from convert.graph.rearranging import REARRANGE
 from tests.helpers.limits import bounded
 
 Array = NDArray[Any]
@@ -38,6 +43,10 @@ def value(op: str, *inputs: Array | None, **options: Any) -> Array:
     return constant.value
 
 
+def floats(*values: float | list[float]) -> Array:
+    return np.array(values, np.float32)
+
+
 def integers(*values: int) -> Array:
     return np.array(values, np.int64)
 
@@ -51,7 +60,7 @@ def integers(*values: int) -> Array:
         ("Where", [MATRIX > 5, MATRIX, np.float32(0)], {}, np.where(MATRIX > 5, MATRIX, 0)),
         ("Equal", [MATRIX, np.float32(3)], {}, MATRIX == 3),
         ("Range", [np.int64(2), np.int64(9), np.int64(3)], {}, integers(2, 5, 8)),
-        ("Expand", [np.float32([[1], [2]]), integers(2, 3)], {}, np.float32([[1, 1, 1], [2, 2, 2]])),
+        ("Expand", [floats([1], [2]), integers(2, 3)], {}, floats([1, 1, 1], [2, 2, 2])),
         ("Tile", [integers(1, 2), integers(2)], {}, integers(1, 2, 1, 2)),
         ("CumSum", [integers(1, 1, 1), np.int64(0)], {}, integers(1, 2, 3)),
         ("Shape", [MATRIX], {}, integers(3, 4)),
@@ -64,8 +73,8 @@ def integers(*values: int) -> Array:
         ("Clip", [MATRIX, None, np.float32(5)], {}, np.minimum(MATRIX, 5)),
         ("ReduceMean", [MATRIX], {"axes": [1]}, MATRIX.mean(axis=1, keepdims=True)),
         ("Unsqueeze", [MATRIX], {"opset": 11, "axes": [0]}, MATRIX[None]),
-        ("Erf", [np.float32([0])], {}, np.float32([0])),
-        ("OneHot", [integers(1), np.int64(2), np.float32([0, 1])], {}, np.float32([[0, 1]])),
+        ("Erf", [floats(0)], {}, floats(0)),
+        ("OneHot", [integers(1), np.int64(2), floats(0, 1)], {}, floats([0, 1])),
     ],
 )
 def test_operator_on_constants_is_folded(
@@ -89,7 +98,7 @@ def test_scaled_integers_are_recorded_as_dequantized() -> None:
         helper.make_node("Cast", ["w"], ["f"], to=onnx.TensorProto.FLOAT),
         helper.make_node("Mul", ["scale", "f"], ["y"]),
     ]
-    tensors = {"w": MATRIX.astype(np.int8), "scale": np.float32([[0.5]])}
+    tensors = {"w": MATRIX.astype(np.int8), "scale": floats([0.5])}
     values = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
     graph = helper.make_graph(nodes, "two", [], [onnx.ValueInfoProto(name="y")], values)
     constant = plain_graph(helper.make_model(graph)).constant("y")
@@ -99,8 +108,8 @@ def test_scaled_integers_are_recorded_as_dequantized() -> None:
 
 
 def test_half_precision_is_widened_before_it_is_computed_with() -> None:
-    halves = np.float16([60000.0])
-    np.testing.assert_array_equal(value("Add", halves, halves), np.float32([120000.0]))
+    halves = floats(60000).astype(np.float16)
+    np.testing.assert_array_equal(value("Add", halves, halves), floats(120000))
 
 
 HUGE = integers(2**20, 2**20)
@@ -141,3 +150,43 @@ def test_random_operators_and_others_are_not_folded(op: str) -> None:
 
 def test_attribute_named_domain_does_not_choose_another_operator() -> None:
     assert folded("Sqrt", {"x": MATRIX}, domain="ai.onnx.ml") == [None]
+
+
+def random_operand(random: np.random.Generator) -> Array:
+    shape = tuple(int(size) for size in random.choice([0, 1, 2, 3, 40], size=random.integers(5)))
+    extremes = np.array([-(2**62), -(2**31), -1, 0, 1, 2, 3, 2**20, 2**31, 2**62])
+    dtype = random.choice(np.array([np.int64, np.int32, np.float32, np.bool_, np.uint8, np.float16]))
+    with np.errstate(all="ignore"):
+        return random.choice(extremes, size=shape).astype(dtype)
+
+
+def random_attributes(random: np.random.Generator) -> dict[str, Any]:
+    numbers = [-(2**40), -7, -1, 0, 1, 2, 2**40]
+    names = [
+        "axis",
+        "axes",
+        "keepdims",
+        "to",
+        "perm",
+        "pads",
+        "transA",
+        "alpha",
+        "equation",
+        "batch_dims",
+        "mode",
+        "num",
+    ]
+    kinds = [1.5, b"reflect", [0, 1], [2**40], [-1], *numbers]
+    return {str(name): kinds[random.integers(len(kinds))] for name in random.choice(names, size=random.integers(3))}
+
+
+@pytest.mark.parametrize("op", [*FAST, *SLOW, *REARRANGE])
+def test_operator_on_random_constants_ends_in_a_value_or_one_error(op: str) -> None:
+    value("Add", MATRIX, MATRIX)
+    random = np.random.default_rng(zlib.crc32(op.encode()))
+    for _ in range(60):
+        inputs = {f"x{index}": random_operand(random) for index in range(random.integers(1, 5))}
+        opset = int(random.choice([0, 1, 9, 11, 13, 17, 18, 21, 999]))
+        with bounded(), warnings.catch_warnings(), contextlib.suppress(mj.ConversionError):
+            warnings.simplefilter("error")
+            folded(op, dict(inputs), opset=opset, outputs=int(random.integers(1, 4)), **random_attributes(random))

@@ -1,6 +1,7 @@
 """Outputs of a graph other than the token vectors: they set the pooling, or are reported, or the graph is rejected."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ class Extended:
         self.model = to_onnx(params, TINY)
         self.count = 0
 
-    def add(self, op: str, *inputs: str | Sequence[float] | float, **attributes: object) -> str:
+    def add(self, op: str, *inputs: str | Sequence[float] | float, **attributes: Any) -> str:
         self.count += 1
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         self.model.graph.node.append(helper.make_node(op, names, [f"added{self.count}"], **attributes))
