@@ -3,7 +3,7 @@ PYTHON ?= python3
 FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-converters test-integrations test-scale test-engines test-tpu coverage lint \
+.PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines test-tpu coverage lint \
 	docs fuzz table bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
@@ -20,6 +20,9 @@ test-oldest: .venv-oldest/.installed ## run the core tests with the oldest suppo
 
 test-peers: .venv-peers/.installed ## compare every call with sentence-transformers
 	@.venv-peers/bin/python -m pytest tests/environments/peers
+
+test-models: .venv-models/.installed ## compare every architecture with transformers, and real files; writes docs/tested-models.md
+	@.venv-models/bin/python -m pytest tests/environments/models --table docs/tested-models.md
 
 test-converters: .venv-converters/.installed ## rebuild every form of ONNX file with the real tools, and convert them
 	@.venv-converters/bin/python tests/forms/make.py
@@ -101,6 +104,7 @@ clean: ## remove the environments and caches in this folder (not the cache of do
 .venv-docs/.installed: packages = -e '.[docs]'
 .venv-oldest/.installed: tests/oldest.txt
 .venv-peers/.installed: tests/environments/peers/requirements.txt
+.venv-models/.installed: tests/environments/models/requirements.txt
 .venv-converters/.installed: tests/forms/requirements.txt
 .venv-integrations/.installed: tests/environments/integrations/requirements.txt
 .venv-scale/.installed: tests/environments/scale/requirements.txt

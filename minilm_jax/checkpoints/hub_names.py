@@ -69,7 +69,9 @@ def _encoder_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[A
             f"it contains {head:.60}: a classification head, which is not supported. Pass the encoder without the head."
         )
     if dropped := sorted(name for name in tensors if name.startswith(_PRETRAINING_HEADS)):
-        _log.warning("%d tensors of a pretraining head are not used, such as %s", len(dropped), dropped[0])
+        _log.warning(
+            "the weights of a pretraining head are not used (%d tensors, such as %s)", len(dropped), dropped[0]
+        )
     named: dict[str, NDArray[Any]] = {}
     for full_name in tensors.keys() - set(dropped):
         name = full_name

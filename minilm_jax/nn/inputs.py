@@ -95,7 +95,7 @@ def _packed(batch: PackedBatch, config: EncoderConfig) -> Inputs:
 
 
 def _counted_per_text(input_ids: Array, is_own: Array, padding_idx: int) -> Array:
-    is_text = (input_ids != padding_idx).astype(jnp.int32)
+    is_text, is_own = (input_ids != padding_idx).astype(jnp.int32), is_own.astype(jnp.int32)
     counts = jnp.cumsum(is_own * is_text[:, None], axis=2) * is_own
     return counts.sum(axis=1) * is_text + padding_idx
 
