@@ -85,7 +85,7 @@ def _attention(graph: Graph, node: Node) -> None:
     if kernel is None:
         # The Attention of ONNX (opset 23) takes query, key and value as separate inputs.
         return graph.add(node)
-    return merged_attention(graph, node, kernel, graph.constant(node.input(2)))
+    return merged_attention(graph, node, kernel, graph.constant(node.input(2)), added=node.input(5))
 
 
 def _split(graph: Graph, node: Node) -> None:
@@ -112,7 +112,7 @@ def _multi_head_attention(graph: Graph, node: Node) -> None:
         plus_part_of_bias(graph, node, tensor, bias, Columns(i * width, (i + 1) * width), part)
         for i, (tensor, part) in enumerate(zip(node.inputs[:3], ("query", "key", "value"), strict=False))
     ]
-    add_attention(graph, node, parts)
+    add_attention(graph, node, parts, added=node.input(5))
 
 
 FUSED: dict[str, Lower] = {

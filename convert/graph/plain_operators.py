@@ -76,12 +76,15 @@ def embedding_sum(
     graph.declare(node.outputs[1:], node)
 
 
-def merged_attention(graph: Graph, node: Node, kernel: Constant, bias: Constant | None) -> None:
-    """Add attention over the first input of the node, with a kernel that holds query, key and value side by side."""
+def merged_attention(graph: Graph, node: Node, kernel: Constant, bias: Constant | None, *, added: str = "") -> None:
+    """Add attention over the first input of the node, with a kernel that holds query, key and value side by side.
+
+    `added` is the tensor that is added to the scores, if there is one.
+    """
     check_attention(node)
     if "qkv_hidden_sizes" in node.attributes:
         raise ConversionError(f"{node}: query, key and value differ in width, which is not supported.")
-    add_attention(graph, node, query_key_value(graph, node, node.input(0), kernel, bias))
+    add_attention(graph, node, query_key_value(graph, node, node.input(0), kernel, bias), added=added)
 
 
 def query_key_value(graph: Graph, node: Node, x: str, kernel: Constant, bias: Constant | None) -> list[str]:
@@ -109,12 +112,12 @@ def plus_part_of_bias(graph: Graph, node: Node, x: str, bias: Constant | None, c
     return total
 
 
-def add_attention(graph: Graph, node: Node, parts: list[str]) -> None:
-    """Add the attention of query, key and value as the output of the node."""
+def add_attention(graph: Graph, node: Node, parts: list[str], *, added: str = "") -> None:
+    """Add the attention of query, key and value as the output of the node, with a tensor added to the scores."""
     attributes: dict[str, Any] = {"q_num_heads": node.attribute("num_heads", 0)}
     if scale := node.attribute("scale", 0.0):
         attributes["scale"] = scale
-    graph.add(Node("Attention", tuple(parts), node.outputs[:1], attributes, node.name))
+    graph.add(Node("Attention", (*parts, added), node.outputs[:1], attributes, node.name))
 
 
 def check_attention(node: Node) -> None:

@@ -10,8 +10,10 @@ from onnx import helper, numpy_helper
 
 import minilm_jax as mj
 from convert.flax_to_onnx import to_onnx
+from convert.graph.lowering import plain_graph
 from convert.onnx_to_flax import convert
 from convert.reading.onnx_file import read_onnx
+from convert.recognition.masks import find_masks
 from minilm_jax.nn.params import Params
 from tests.helpers.onnx_forms import ACCEPTED, unpacked
 from tests.helpers.tiny_model import TINY
@@ -129,3 +131,11 @@ def test_constant_offset_of_positions_is_found(tiny_params: Params, start: int, 
     conversion = convert(model)
     assert conversion.config.padding_idx == padding_idx
     assert not conversion.layout.counts_padding
+
+
+def test_bias_of_fused_attention_is_added_to_the_scores() -> None:
+    inputs = ["query", "key", "value", "", "", "bias"]
+    node = helper.make_node("MultiHeadAttention", inputs, ["y"], domain="com.microsoft", num_heads=2)
+    values = [helper.make_tensor_value_info(name, FLOAT, None) for name in inputs if name]
+    model = helper.make_model(helper.make_graph([node], "one", values, [onnx.ValueInfoProto(name="y")]))
+    assert find_masks(plain_graph(model)) == {"bias": True}
