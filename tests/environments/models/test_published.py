@@ -79,19 +79,31 @@ def test_model_equals_transformers_in_every_layer(name: str, tmp_path: Path, tab
     shutil.rmtree(tmp_path)
 
 
+class LastHiddenState(torch.nn.Module):
+    """A model that takes ids and mask by position, and returns its last hidden state."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return [B, T, D]."""
+        return self.network(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+
 def export(network: torch.nn.Module, path: Path) -> None:
     """Write an ONNX graph of a model, with dynamic shapes."""
     path.parent.mkdir()
     names = ["input_ids", "attention_mask"]
     example = tuple(torch.ones(2, 7, dtype=torch.int64) for _ in names)
-    axes = {name: {0: "batch", 1: "sequence"} for name in [*names, "last_hidden_state"]}
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=512)}
     torch.onnx.export(
-        network,
+        LastHiddenState(network),
         example,
-        str(path),
+        path,
         input_names=names,
         output_names=["last_hidden_state"],
-        dynamic_axes=axes,
-        opset_version=17,
-        dynamo=False,
+        dynamic_shapes=(sizes, sizes),
+        dynamo=True,
+        verbose=False,
     )
