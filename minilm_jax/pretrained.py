@@ -12,7 +12,7 @@ from minilm_jax.checkpoints.folder_config import (
 )
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
-from minilm_jax.checkpoints.weights import load_params
+from minilm_jax.checkpoints.weights import find_weights, load_params
 from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import ModelFileError
 from minilm_jax.nn.casting import cast
@@ -67,6 +67,7 @@ class PretrainedModel:
             ModelFileError: A file is missing, damaged, or belongs to another kind of model.
         """
         folder = model_folder(source, cache_dir=cache_dir, hub=hub)
+        find_weights(folder)  # Before settings are read, which folders in other formats lack.
         config = read_config(folder)
         return cls(
             params=cast(load_params(folder, config), precision, config),

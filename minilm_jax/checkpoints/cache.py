@@ -15,7 +15,7 @@ from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, reposi
 from minilm_jax.checkpoints.hub_conversion import converted
 from minilm_jax.checkpoints.hub_files import has_safetensors
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
-from minilm_jax.checkpoints.unsupported_files import remedy_for
+from minilm_jax.checkpoints.unsupported_files import conversion_command, remedy_for
 from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
@@ -146,6 +146,8 @@ def _hub_folder(name: str, hub: HubOptions, cache_dir: str | Path | None) -> Pat
 
 
 def _unknown(source: str, exists: bool) -> str:
+    if exists and source.lower().endswith(".onnx"):
+        return f"{source!r} is an ONNX file; convert it with `{conversion_command(Path(source))}`, and pass DIR."
     if exists:
         remedy = remedy_for(Path(source))
         return f"{source!r} is {remedy or 'a file; pass the folder that contains the model'}."

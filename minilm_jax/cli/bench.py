@@ -2,7 +2,7 @@
 
 import click
 
-from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 
 _HEADER = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms per call", "of the ceiling")
@@ -10,11 +10,9 @@ _ROW = "{:<10} {:>14} {:>10} {:>9} {:>12} {:>15}"
 
 
 @click.command()
-@click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, metavar="MODEL", help="Model name, or path of a model folder."
-)
+@model_command.model_options
 @quiet_option
-def bench(model: str) -> None:
+def bench(model: str, revision: str | None) -> None:
     """Measure how fast this machine embeds, in each precision.
 
     \b
@@ -29,7 +27,7 @@ def bench(model: str) -> None:
     from minilm_jax.runtime.speed import measure
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-    encoder = SentenceEncoder.from_pretrained(model)
+    encoder = SentenceEncoder.from_pretrained(model, revision=revision)
     click.echo(f"{jax.devices()[0].device_kind}, {jax.device_count()} device(s), jax {jax.__version__}\n")
     click.echo(_ROW.format(*_HEADER))
     for speed in measure(encoder.params, encoder.config):

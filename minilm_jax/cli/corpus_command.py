@@ -63,6 +63,7 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         input_format: TextFormat | None,
         index: str | None,
         model: str,
+        revision: str | None,
         precision: Any,
         max_seq_length: int | None,
         **others: Any,
@@ -71,7 +72,7 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         with open(corpus, "rb") as file:
             numbered = enumerate(text_files.read_texts(file, source_format, field), 1)
             texts = {row: text for row, text in numbered if text.strip()}
-        encoder = model_command.load_encoder(model, precision, max_seq_length)
+        encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
         with model_command.hide_warnings():
             show = False if progress.silenced() else None
             search_index = _load_or_build(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)

@@ -55,6 +55,7 @@ def embed(
     out: str,
     output_format: VectorFormat | None,
     model: str,
+    revision: str | None,
     precision: Precision,
     max_seq_length: int | None,
     batch_size: int | None,
@@ -90,7 +91,7 @@ def embed(
         chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
         # The first chunk is read early, so that errors in the file are reported before the model is loaded.
         first = next(chunks)
-        encoder = model_command.load_encoder(model, precision, max_seq_length)
+        encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
         with _progress(None if file == "-" else source, hidden=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, model_command.encode(encoder, chunk, batch_size))

@@ -40,6 +40,7 @@ def export(
     platforms: Sequence[str],
     weights: WeightsPlace,
     model: str,
+    revision: str | None,
     precision: Precision,
     max_seq_length: int | None,
 ) -> None:
@@ -64,7 +65,7 @@ def export(
 
     The file is executable code: load only files that you trust.
     """
-    encoder = model_command.load_encoder(model, precision, max_seq_length)
+    encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
     from minilm_jax.export import save_exported
 
     save_exported(encoder, Path(out), platforms=platforms, weights=weights)

@@ -23,8 +23,22 @@ if TYPE_CHECKING:
 _HIDDEN_WARNINGS = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
 
 
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --model and --revision to a command."""
+    command = click.option(
+        "--revision", metavar="REVISION", help="Branch, tag or commit of MODEL on the hub.  [default: main]"
+    )(command)
+    return click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        metavar="MODEL",
+        help="Model name on the Hugging Face hub, or a folder: written by `convert`, or downloaded.",
+    )(command)
+
+
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --model, --precision and --max-seq-length to a command."""
+    """Add --model, --revision, --precision and --max-seq-length to a command."""
     for option in (
         click.option(
             "--precision",
@@ -39,13 +53,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="TOKENS",
             help="Truncate texts to this many tokens.  [default: the model's, 256; maximum 512]",
         ),
-        click.option(
-            "--model",
-            default=DEFAULT_MODEL,
-            show_default=True,
-            metavar="MODEL",
-            help="Model name on the Hugging Face hub, or a folder: written by `convert`, or downloaded.",
-        ),
+        model_options,
     ):
         command = option(command)
     return command
@@ -60,12 +68,14 @@ def start_compilation_cache() -> None:
             enable_compilation_cache()
 
 
-def load_encoder(model: str, precision: Precision, max_seq_length: int | None) -> "SentenceEncoder":
+def load_encoder(
+    model: str, revision: str | None, precision: Precision, max_seq_length: int | None
+) -> "SentenceEncoder":
     """Load the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 
     start_compilation_cache()
-    return SentenceEncoder.from_pretrained(model, precision=precision, max_seq_length=max_seq_length)
+    return SentenceEncoder.from_pretrained(model, revision=revision, precision=precision, max_seq_length=max_seq_length)
 
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":

@@ -35,6 +35,7 @@ _DOTS_PER_INCH = 200
 def similarity(
     texts: Sequence[str],
     model: str,
+    revision: str | None,
     precision: Precision,
     max_seq_length: int | None,
     as_json: bool,
@@ -53,7 +54,7 @@ def similarity(
         raise click.UsageError(f"{plot}: the suffix must be one of {', '.join(_PICTURE_SUFFIXES)}.")
     import numpy as np
 
-    encoder = model_command.load_encoder(model, precision, max_seq_length)
+    encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
     vectors = model_command.encode(encoder, texts)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     matrix = vectors @ vectors.T

@@ -25,6 +25,7 @@ class Job:
         max_seq_length: Maximum tokens per text, or None for the model's own limit.
         shard_rows: Maximum rows per shard.
         input_format: Format of all inputs, or None to choose it by their suffixes.
+        revision: Branch, tag or commit of a model on the Hugging Face hub.
     """
 
     inputs: tuple[str, ...]
@@ -38,3 +39,4 @@ class Job:
     max_seq_length: int | None = None
     shard_rows: int = SHARD_ROWS
     input_format: CorpusFormat | None = None
+    revision: str | None = None

@@ -38,6 +38,7 @@ class Model:
         devices = describe_devices()
         self._encoder = SentenceEncoder.from_pretrained(
             job.model,
+            revision=job.revision,
             precision=job.precision,
             max_seq_length=job.max_seq_length,
             # One CPU device is enough, because several would share the same cores.

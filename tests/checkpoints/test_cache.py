@@ -63,8 +63,11 @@ def test_missing_folder_raises_error(name: str, cache: Path) -> None:
 
 
 def test_file_instead_of_folder_raises_error(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").touch()
+    (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelFileError, match="is a file; pass the folder"):
+        model_folder(tmp_path / "model.safetensors")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(ModelFileError, match=r"is an ONNX file; convert it with `python -m convert onnx_to_flax \S+"):
         model_folder(tmp_path / "model.onnx")
 
 

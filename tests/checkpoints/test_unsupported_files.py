@@ -27,6 +27,8 @@ def failure(source: Path) -> str:
         ("model.Q8_0.gguf", "GGUF file"),
         ("tf_model.h5", "TensorFlow"),
         ("onnx/model.onnx", "python -m convert onnx_to_flax"),
+        ("onnx/model_int8.onnx", "python -m convert onnx_to_flax"),
+        ("0_Transformer/pytorch_model.bin", "a pickle"),
     ],
 )
 def test_folder_with_only_this_file_names_it_and_the_remedy(tmp_path: Path, name: str, message: str) -> None:
