@@ -1,5 +1,6 @@
 """`embed`: the pure function to jit, differentiate, vmap, shard and export."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from minilm_jax.nn.pooling import sentence_vectors
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 
-def embed(params: Any, batch: AnyBatch, config: EncoderConfig | None = None) -> Array:
+def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
     """Map token ids to sentence embeddings.
 
     A row's vector does not depend on the other rows or on its padding; a row with only padding gives zeros.

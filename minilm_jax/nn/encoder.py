@@ -3,7 +3,7 @@
 Modules are nested and named as in Hugging Face checkpoints, so a parameter's path is its name there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -40,7 +40,7 @@ class EncoderOutput(NamedTuple):
 
 def encode(
     params: Any,
-    batch: AnyBatch,
+    batch: AnyBatch | Mapping[str, Any],
     config: EncoderConfig | None = None,
     *,
     output_hidden_states: bool = False,
