@@ -98,6 +98,8 @@ class EmbeddingTables:
         return found[0] if found else ""
 
 
+# The operation that is recorded for a table whose rows the file repeats for every text of a batch.
+LOOKED_UP = "looked up"
 _NOT_A_ROW = Lookup(Constant(np.zeros((0, 0)), ""), "", "", "")
 
 
@@ -112,4 +114,4 @@ def _as_table(constant: Constant) -> Constant:
     if (value != value[:1]).any():
         raise ConversionError(f"the constant {constant.source!r} adds different embeddings to the texts of a batch.")
     rows = value[0]
-    return constant.then("looked up", rows[:1] if (rows == rows[:1]).all() else rows)
+    return constant.then(LOOKED_UP, rows[:1] if (rows == rows[:1]).all() else rows)

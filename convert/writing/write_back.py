@@ -12,6 +12,7 @@ from convert.graph.graph import Graph
 from convert.graph.lowering import plain_graph
 from convert.reading.tensors import TYPED_FIELDS, named_tensors
 from convert.recognition.bert_layout import recognize
+from convert.recognition.embedding_tables import LOOKED_UP
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import flatten
 
@@ -41,7 +42,7 @@ def write_back(params: Mapping[str, Any], original: onnx.ModelProto) -> onnx.Mod
     for path, (weight, leaf) in pairs.items():
         if copies.has(weight):
             _check_shape(path, weight, leaf)
-            copies.view(weight)[...] = leaf / weight.factor
+            copies.write(weight, leaf / weight.factor)
         elif not np.array_equal(weight.weight, leaf):
             raise ConversionError(f"{path}: {copies.why_not(weight)}.")
     for path, (weight, leaf) in pairs.items():
@@ -67,6 +68,18 @@ class _Copies:
         if self._graph.constant(weight.source) is None:
             return "it was all zeros, so the graph does not store it"
         return f"the graph stores it as {weight.stored} ({', '.join(map(str, weight.undone))}), which cannot be written"
+
+    def write(self, weight: Constant, values: Array) -> None:
+        """Replace the values of a weight, and those of its repetitions."""
+        view = self.view(weight)
+        if weight.undone == (LOOKED_UP,):
+            # The owner of the values is flat.
+            view = self._copies[weight.source].reshape(-1, *self._table_shape(weight))
+        view[...] = values
+
+    def _table_shape(self, weight: Constant) -> tuple[int, ...]:
+        stored = self._graph.constant(weight.source)
+        return weight.value.shape if stored is None else stored.value.shape[-2:]
 
     def view(self, weight: Constant) -> Array:
         """Return a view of the copy with the shape and order of the weight."""
