@@ -1,6 +1,7 @@
 """The tokenizer of a model, by name or folder, and `tokenize`."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def tokenize(
     texts = [texts] if isinstance(texts, str) else texts
     if len(texts) == 0:
         raise InputError("texts is empty; a batch needs at least one text.")
-    tokenizer = _cached_tokenizer(model_folder(source))
+    tokenizer = _cached_tokenizer(_folder(source))
     tokens = tokenizer(texts, max_seq_length).tokens
     return one_batch(tokens, bucket_length(int(tokens.lengths.max())), tokenizer.pad_id)
 
@@ -59,4 +60,11 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
     return TextTokenizer(transformer_folder(folder) / TOKENIZER_FILE, lowercase=read_lowercases(folder))
 
 
+def _folder(source: str | Path) -> Path:
+    """Return the folder of a model; the hub is asked once per name, because programs call `tokenize` in loops."""
+    is_name = isinstance(source, str) and not os.path.isdir(source)
+    return _folder_of_name(source) if is_name else model_folder(source)
+
+
+_folder_of_name = functools.lru_cache(maxsize=4)(model_folder)
 _cached_tokenizer = functools.lru_cache(maxsize=4)(load_tokenizer)

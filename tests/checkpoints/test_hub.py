@@ -1,13 +1,19 @@
 """Models by name, from a local server that speaks the protocol of the Hugging Face hub."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from huggingface_hub import constants, file_download
 from safetensors.numpy import load_file, save_file
@@ -15,8 +21,10 @@ from safetensors.numpy import load_file, save_file
 import minilm_jax as mj
 from minilm_jax.checkpoints.cache import model_folder
 from minilm_jax.checkpoints.hub_files import settings_files, weight_files
+from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2
 from minilm_jax.tokens.tokenizer import TextTokenizer
 from tests.helpers.hub_server import COMMIT, TOKEN, Hub, running_hub
+from tests.helpers.paths import ROOT
 from tests.helpers.small_tokenizer import write_tokenizer
 from tests.helpers.tiny_model import TINY, random_params
 
@@ -52,6 +60,7 @@ def hub(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.delenv("HF_TOKEN", raising=False)
         server.repositories[MODEL] = saved
         server.repositories["sentence-transformers/tiny-encoder"] = saved
+        server.repositories["someone/for-tokenize"] = saved
         yield server
 
 
@@ -110,12 +119,135 @@ def test_cached_model_is_loaded_if_the_hub_cannot_be_reached(tmp_path: Path, mon
 def test_broken_download_raises_error_and_the_next_one_succeeds(hub: Hub, tmp_path: Path) -> None:
     hub.broken = True
     assert MODEL in failure(MODEL, tmp_path)
+    # Settings are complete, but without weights this is not a model.
+    assert "is not in the hub's cache" in failure(MODEL, tmp_path, local_files_only=True)
     hub.broken = False
     assert mj.load_params(MODEL, cache_dir=tmp_path).config.pooling == "cls"
 
 
+def test_token_of_the_environment_is_sent(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.private.add(MODEL)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert mj.SentenceEncoder(MODEL, cache_dir=tmp_path).config.pooling == "cls"
+
+
+def test_no_message_contains_the_token(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot be downloaded" in failure(MODEL, tmp_path, token=f"{TOKEN}\n")
+    hub.rejected = True
+    assert "rejects the access token" in failure(MODEL, tmp_path, token=TOKEN)
+    use_endpoint(monkeypatch, f"http://user:{TOKEN}@127.0.0.1:9")
+    assert "cannot be downloaded" in failure(MODEL, tmp_path, token=TOKEN)
+
+
+def test_offline_mode_is_named(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "downloads are turned off by HF_HUB_OFFLINE" in failure(MODEL, tmp_path)
+    assert hub.requests_seen == []
+
+
+def test_second_load_makes_one_request(hub: Hub, tmp_path: Path) -> None:
+    mj.load_params(MODEL, cache_dir=tmp_path)
+    hub.requests_seen.clear()
+    mj.load_params(MODEL, cache_dir=tmp_path)
+    assert len(hub.requests_seen) == 1
+
+
+@pytest.mark.parametrize(("number", "message"), [(errno.ENOSPC, "No space left in"), (errno.EROFS, "Cannot write to")])
+@pytest.mark.usefixtures("hub")
+def test_error_of_the_disk_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "failed")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    assert f"{message} {tmp_path}" in failure(MODEL, tmp_path)
+    assert "HF_HOME" in failure(MODEL, tmp_path)
+
+
+def test_pickles_are_named_and_not_fetched(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "pickles"))
+    (folder / "model.safetensors").unlink()
+    hub.repositories[MODEL] = folder
+    assert "it has pytorch_model.bin, a pickle" in failure(MODEL, tmp_path / "cache")
+    (folder / "pytorch_model.bin").rename(folder / "model_int8.onnx")
+    assert "python -m convert onnx_to_flax DIR/model_int8.onnx" in failure(MODEL, tmp_path / "cache")
+    assert not any("pytorch_model" in request or "int8" in request for request in hub.requests_seen)
+
+
+def test_other_architectures_are_rejected_before_their_weights(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "other"))
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen3"}), "utf-8")
+    hub.repositories[MODEL] = folder
+    assert f"{MODEL}: " in failure(MODEL, tmp_path / "cache")
+    assert not any(request.endswith("model.safetensors") for request in hub.requests_seen)
+
+
+def test_transformer_in_a_subfolder_is_loaded(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "modules"))
+    modules = json.loads((folder / "modules.json").read_text("utf-8"))
+    modules[0]["path"] = "encoder"
+    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+    (folder / "encoder").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "sentence_bert_config.json"):
+        (folder / name).rename(folder / "encoder" / name)
+    hub.repositories[MODEL] = folder
+    found = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache")
+    np.testing.assert_array_equal(found.encode(TEXTS), mj.SentenceEncoder(saved).encode(TEXTS))
+    mj.load_params(MODEL, cache_dir=tmp_path / "cache", local_files_only=True)
+
+
+def test_tokenize_asks_the_hub_once(hub: Hub, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    expected = mj.tokenize(TEXTS, source=saved)
+    np.testing.assert_array_equal(mj.tokenize(TEXTS, source="someone/for-tokenize").input_ids, expected.input_ids)
+    hub.requests_seen.clear()
+    mj.tokenize(TEXTS, source="someone/for-tokenize")
+    assert hub.requests_seen == []
+
+
+def test_default_model_of_another_revision_is_a_model_of_the_hub(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    hub.repositories[PINNED_ALL_MINILM_L6_V2.names[1]] = saved
+    assert mj.load_params("all-minilm-l6-v2", cache_dir=tmp_path, revision="v1").config.pooling == "cls"
+    hub.requests_seen.clear()
+    message = failure("all-MiniLM-L6-v2", tmp_path / "empty", local_files_only=True)
+    assert "local_files_only allows no download" in message
+    assert hub.requests_seen == []
+
+
+def command(hub: Hub, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module with the hub's environment variables, which huggingface_hub reads when it is imported."""
+    own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "MINILM_JAX_CACHE": str(tmp_path / "own")}
+    environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-m", *arguments]
+    return subprocess.run(run, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+
+def test_commands_take_names(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    done = command(hub, tmp_path, "minilm_jax", "embed", "--model", MODEL, "--revision", "v1", "hello ac")
+    vector = json.loads(done.stdout)["embedding"]
+    np.testing.assert_allclose(vector, mj.SentenceEncoder(saved).encode("hello ac"), atol=1e-6)
+    assert any("revision/v1" in request for request in hub.requests_seen)
+    assert (tmp_path / "home" / "hub" / "models--someone--tiny-encoder" / "refs" / "v1").is_file()
+    assert "Fetching" not in done.stderr
+    done = command(hub, tmp_path, "convert", "safetensors_to_flax", MODEL)
+    assert "tiny-encoder-flax" in done.stdout, done.stderr
+    done = command(hub, tmp_path, "minilm_jax", "embed", "--model", "someone/unknown", "a")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: 'someone/unknown' is neither a folder nor a model")
+
+
 @pytest.mark.parametrize(
-    ("name", "suggests"), [("all-minilm-l6-v3", True), ("all-mpnet-base-v2", False), ("x/all-MiniLM-L12-v2", False)]
+    ("name", "suggests"),
+    [
+        ("all-minilm-l6-v3", True),
+        ("all-MiniLM-L6v2", True),
+        ("all-mpnet-base-v2", False),
+        ("x/all-MiniLM-L12-v2", False),
+        ("paraphrase-MiniLM-L6-v2", False),
+        ("multi-qa-MiniLM-L6-cos-v1", False),
+    ],
 )
 def test_unknown_model_suggests_only_a_misspelled_default_model(
     hub: Hub, tmp_path: Path, name: str, suggests: bool
@@ -125,7 +257,22 @@ def test_unknown_model_suggests_only_a_misspelled_default_model(
     assert ("Did you mean" in message) == suggests
 
 
-@pytest.mark.parametrize("name", ["./tiny", "~nobody/x", "no/such/folder", "model.onnx", "a\\b", "", "x y"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "./tiny",
+        "~nobody/x",
+        "no/such/folder",
+        "model.onnx",
+        "a\\b",
+        "",
+        "x y",
+        "a--b",
+        "x.git",
+        "a/",
+        "weights.Q8_0.gguf",
+    ],
+)
 def test_path_is_never_looked_up(hub: Hub, tmp_path: Path, name: str) -> None:
     assert "not an existing folder" in failure(name, tmp_path)
     assert hub.requests_seen == []
@@ -149,23 +296,55 @@ def test_sharded_weights_are_downloaded(hub: Hub, saved: Path, tmp_path: Path) -
         mj.load_params(folder)
 
 
-def test_onnx_is_converted_once_if_there_are_no_safetensors(
-    hub: Hub, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def graph(saved: Path, tmp_path: Path) -> Path:
+    """Return the folder of the model as ONNX only, with its weights in a second file."""
     from convert.pipeline import folder_to_onnx
 
     folder = Path(shutil.copytree(saved, tmp_path / "graph"))
+    folder_to_onnx(folder, tmp_path / "model.onnx")
     (folder / "onnx").mkdir()
-    folder_to_onnx(folder, folder / "onnx" / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    data = "model.onnx_data"
+    onnx.save(model, folder / "onnx" / "model.onnx", save_as_external_data=True, location=data, size_threshold=100)
     (folder / "model.safetensors").unlink()
-    hub.repositories[MODEL] = folder
+    return folder
+
+
+def test_onnx_is_converted_once_if_there_are_no_safetensors(
+    hub: Hub, saved: Path, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repositories[MODEL] = graph
     first = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache")
     assert first.config.pooling == "cls"
     np.testing.assert_allclose(first.encode(TEXTS), mj.SentenceEncoder(saved).encode(TEXTS), atol=1e-6)
     monkeypatch.setattr("convert.pipeline.convert", None)
-    second = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache")
-    np.testing.assert_array_equal(second.encode(TEXTS), first.encode(TEXTS))
-    assert model_folder(MODEL, cache_dir=tmp_path / "cache").name == COMMIT
+    for options in ({}, {"local_files_only": True}):
+        second = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache", **options)
+        np.testing.assert_array_equal(second.encode(TEXTS), first.encode(TEXTS))
+    folder = model_folder(MODEL, cache_dir=tmp_path / "cache")
+    assert folder == tmp_path / "cache" / "hub" / "someone--tiny-encoder" / COMMIT
+
+
+def test_failed_conversion_names_the_repository_and_leaves_no_folder(hub: Hub, graph: Path, tmp_path: Path) -> None:
+    (graph / "onnx" / "model.onnx_data").unlink()
+    hub.repositories[MODEL] = graph
+    with pytest.raises(mj.ConversionError) as caught:
+        mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache")
+    assert "model.onnx_data" in str(caught.value)
+    assert tempfile.gettempdir() not in str(caught.value).replace(str(tmp_path), "")
+    assert not (tmp_path / "cache" / "hub" / "someone--tiny-encoder" / COMMIT).exists()
+
+
+def test_onnx_is_converted_by_name(hub: Hub, graph: Path, tmp_path: Path) -> None:
+    hub.repositories[MODEL] = graph
+    done = command(hub, tmp_path, "convert", "onnx_to_flax", MODEL)
+    assert "tiny-encoder-flax" in done.stdout, done.stderr
+    record = json.loads((tmp_path / "tiny-encoder-flax" / "conversion.json").read_text("utf-8"))
+    assert record["tokenizer_from"] == "tiny-encoder"
+    hub.repositories["someone/safetensors"] = hub.repositories["sentence-transformers/tiny-encoder"]
+    done = command(hub, tmp_path, "convert", "onnx_to_flax", "someone/safetensors")
+    assert "run `python -m convert safetensors_to_flax someone/safetensors`" in done.stderr
 
 
 def test_weights_are_chosen_by_format() -> None:

@@ -21,7 +21,8 @@ class Hub(ThreadingHTTPServer):
         private: The repositories that need the token.
         gated: The repositories whose conditions were not accepted.
         requests_seen: The method and path of every request.
-        broken: Whether downloads of weights fail.
+        rejected: Whether the access token is not valid.
+        broken: Whether downloads of weights end early.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Hub(ThreadingHTTPServer):
         self.private: set[str] = set()
         self.gated: set[str] = set()
         self.requests_seen: list[str] = []
+        self.rejected = False
         self.broken = False
 
     @property
@@ -58,13 +60,16 @@ class _Handler(BaseHTTPRequestHandler):
         repo, rest = "/".join(parts[:2]), parts[2:]
         if (failure := self._failure(repo, rest)) is not None:
             status, code = failure
-            self._send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": code}, with_body=with_body)
+            headers = {"X-Error-Code": code, "X-Error-Message": code}
+            self._send(status, b"{}", headers, with_body=with_body)
         elif path.startswith("api/models/"):
             self._send_info(self.server.repositories[repo], rest, with_body=with_body)
         else:
             self._send_file(self.server.repositories[repo] / "/".join(rest[2:]), with_body=with_body)
 
     def _failure(self, repo: str, rest: list[str]) -> tuple[int, str] | None:
+        if self.server.rejected:
+            return 401, "Invalid credentials in Authorization header"
         authorized = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if repo not in self.server.repositories or (repo in self.server.private and not authorized):
             return 401, "RepoNotFound"
@@ -72,8 +77,6 @@ class _Handler(BaseHTTPRequestHandler):
             return 403, "GatedRepo"
         if len(rest) > 1 and rest[1] not in ("main", "v1", COMMIT):
             return 404, "RevisionNotFound"
-        if self.server.broken and rest[-1:] == ["model.safetensors"]:
-            return 403, "Broken"
         if rest[:1] == ["resolve"] and not (self.server.repositories[repo] / "/".join(rest[2:])).is_file():
             return 404, "EntryNotFound"
         return None
@@ -92,7 +95,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, path: Path, *, with_body: bool) -> None:
         headers = {"ETag": f'"{_etag(path)}"', "X-Repo-Commit": COMMIT}
-        self._send(200, path.read_bytes(), headers, with_body=with_body)
+        body, is_broken = path.read_bytes(), self.server.broken and path.suffix == ".safetensors"
+        self._send(200, body, headers, with_body=with_body and not is_broken)
+        if with_body and is_broken:
+            self.wfile.write(body[:1000])
+            self.close_connection = True
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], *, with_body: bool) -> None:
         self.send_response(status)
