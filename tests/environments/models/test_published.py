@@ -64,7 +64,7 @@ def test_model_equals_transformers_in_every_layer(name: str, tmp_path: Path, tab
     assert vectors < VECTORS
     config = encoder.config
     pooling = f"{config.pooling}{' + Dense' * bool(config.projections)}{', unit length' * config.normalize}"
-    facts = name, published.config["model_type"], str(config.embedding_size), pooling
+    facts = name, published.config["model_type"], str(config.embedding_size), pooling, published.prompts
     table.append((*facts, "folder", "random", "transformers, sentence-transformers", f"{layers:.0e}", f"{vectors:.0e}"))
     encoder.save_pretrained(tmp_path / "saved")
     saved = SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(TEXTS)
