@@ -148,9 +148,10 @@ def _hub_folder(name: str, hub: HubOptions, cache_dir: str | Path | None) -> Pat
 def _unknown(source: str, exists: bool) -> str:
     if exists and source.lower().endswith(".onnx"):
         return f"{source!r} is an ONNX file; convert it with `{conversion_command(Path(source))}`, and pass DIR."
+    if exists and (remedy := remedy_for(Path(source))):
+        return f"{source!r} is {remedy}."
     if exists:
-        remedy = remedy_for(Path(source))
-        return f"{source!r} is {remedy or 'a file; pass the folder that contains the model'}."
+        return f"{source!r} is a file; pass the folder that contains the model."
     return (
         f"{source!r} is not an existing folder. Pass a folder that contains model.safetensors, tokenizer.json and"
         " config.json, or the name of a model on the Hugging Face hub, such as BAAI/bge-small-en-v1.5."

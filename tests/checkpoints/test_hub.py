@@ -219,6 +219,7 @@ def test_default_model_of_another_revision_is_a_model_of_the_hub(hub: Hub, saved
 def command(hub: Hub, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a module with the hub's environment variables, which huggingface_hub reads when it is imported."""
     own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "MINILM_JAX_CACHE": str(tmp_path / "own")}
+    own["HF_HUB_OFFLINE"] = "0"
     environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
     run = [sys.executable, "-m", *arguments]
     return subprocess.run(run, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
@@ -257,22 +258,11 @@ def test_unknown_model_suggests_only_a_misspelled_default_model(
     assert ("Did you mean" in message) == suggests
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "./tiny",
-        "~nobody/x",
-        "no/such/folder",
-        "model.onnx",
-        "a\\b",
-        "",
-        "x y",
-        "a--b",
-        "x.git",
-        "a/",
-        "weights.Q8_0.gguf",
-    ],
-)
+PATHS = ("./tiny", "~nobody/x", "no/such/folder", "a/", "a\\b", "model.onnx", "weights.Q8_0.gguf")
+INVALID = ("", "x y", "a--b", "x.git")
+
+
+@pytest.mark.parametrize("name", [*PATHS, *INVALID])
 def test_path_is_never_looked_up(hub: Hub, tmp_path: Path, name: str) -> None:
     assert "not an existing folder" in failure(name, tmp_path)
     assert hub.requests_seen == []
@@ -319,8 +309,8 @@ def test_onnx_is_converted_once_if_there_are_no_safetensors(
     assert first.config.pooling == "cls"
     np.testing.assert_allclose(first.encode(TEXTS), mj.SentenceEncoder(saved).encode(TEXTS), atol=1e-6)
     monkeypatch.setattr("convert.pipeline.convert", None)
-    for options in ({}, {"local_files_only": True}):
-        second = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache", **options)
+    for is_offline in (False, True):
+        second = mj.SentenceEncoder(MODEL, cache_dir=tmp_path / "cache", local_files_only=is_offline)
         np.testing.assert_array_equal(second.encode(TEXTS), first.encode(TEXTS))
     folder = model_folder(MODEL, cache_dir=tmp_path / "cache")
     assert folder == tmp_path / "cache" / "hub" / "someone--tiny-encoder" / COMMIT
