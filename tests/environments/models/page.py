@@ -5,8 +5,8 @@ _HEAD = """# Tested models
 This table is written by `make test-models`. Each row compares minilm-jax with another library on the same weights and
 inputs. The columns:
 
-- *prompts*: those that the authors of the model recommend for queries and passages. As in sentence-transformers, prompts
-  are used if the model's `config_sentence_transformers.json` states them; others are set by
+- *prompts*: those that the authors of the model recommend for queries and passages. Prompts are used if the model's
+  `config_sentence_transformers.json` states them, as in sentence-transformers; others are set by
   `SentenceEncoder(name, prompts={"query": …, "document": …})`.
 - *route*: how the weights were read: a folder of the hub, an ONNX file, or both.
 - *weights*: the real ones, or random ones in the sizes of the real `config.json`. Random weights show that the
