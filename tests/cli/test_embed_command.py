@@ -76,7 +76,7 @@ def test_truncation_is_reported_once_with_the_total(stub_encoder: StubEncoder, t
         (["a", "--to", "npy"], "npy cannot be written to standard output"),
         (["--file", "in.txt", "--out", "in.txt", "--to", "csv"], "would overwrite the texts"),
         (["a", "--batch-size", "0"], "--batch-size"),
-        (["--precison", "int8", "a"], "Did you mean '--precision'?"),
+        (["--precison", "int8", "a"], "'--precision'"),
         (["a", "--out", "x.parqet"], "Did you mean '.parquet'?"),
     ],
 )
