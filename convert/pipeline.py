@@ -80,7 +80,7 @@ def convert_to_folder(
         if model is None:
             conversion = _with_pooler(conversion)
         texts_from = texts_from or model_folder(DEFAULT_MODEL)
-        pooled = choose_pooling(conversion, path, model_folder(DEFAULT_MODEL) if is_known else tokenizer, pooling)
+        pooled = choose_pooling(conversion, path, tokenizer, pooling, is_known=is_known)
         warnings = warnings_of(conversion, path, texts_from)
         record = describe(source, conversion) | {"tokenizer_from": texts_from.name, "pooling": pooled.record()}
         record |= {"warnings": warnings}

@@ -1,7 +1,7 @@
 """Choose the pooling of a converted model: by option, from its graph, from its folder, or assumed."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx_to_flax import Conversion
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import describe_pooling, folder_of, with_pooling
 from minilm_jax.checkpoints.projection_weights import read_projections
 from minilm_jax.checkpoints.sentence_modules import read_sentence_modules
@@ -35,7 +36,12 @@ class ChosenPooling:
 
 
 def choose_pooling(
-    conversion: Conversion, file: Path, folder: Path | None, pooling: str | None = None
+    conversion: Conversion,
+    file: Path,
+    folder: Path | None = None,
+    pooling: str | None = None,
+    *,
+    is_known: bool = False,
 ) -> ChosenPooling:
     """Choose the pooling of a converted model.
 
@@ -44,6 +50,7 @@ def choose_pooling(
         file: The ONNX file, whose own folder, or the one above it, may state the pooling.
         folder: A folder that takes precedence over these, or None.
         pooling: The value of the option, which takes precedence over everything else, or None.
+        is_known: Whether the file is a published one of all-MiniLM-L6-v2, whose pooling is known.
 
     Returns:
         The pooling and its source.
@@ -53,14 +60,23 @@ def choose_pooling(
     """
     if conversion.pools and pooling is None:
         return ChosenPooling(conversion.config, {}, "the graph")
-    folders = [one for one in (folder, folder_of(file)) if one is not None]
-    for one in folders:
-        config, is_stated = with_pooling(conversion.config, one)
-        if is_stated and pooling is None:
-            modules = read_sentence_modules(one) if config.projections else None
-            leaves = {} if modules is None else read_projections(modules)
-            return ChosenPooling(config, {k: np.asarray(v, np.float32) for k, v in leaves.items()}, one.name)
-    config, _ = with_pooling(conversion.config, None)
+    assumed, _ = with_pooling(conversion.config, None)
+    if is_known and pooling is None:
+        return ChosenPooling(assumed, {}, DEFAULT_MODEL)
+    stated = _stated(conversion.config, [one for one in (folder, folder_of(file)) if one is not None])
     if pooling is None:
-        return ChosenPooling(config, {}, None)
-    return ChosenPooling(dataclasses.replace(config, pooling=pooling), {}, "--pooling")
+        return stated or ChosenPooling(assumed, {}, None)
+    normalize = (stated.config if stated else assumed).normalize
+    return ChosenPooling(dataclasses.replace(assumed, pooling=pooling, normalize=normalize), {}, "--pooling")
+
+
+def _stated(config: EncoderConfig, folders: Sequence[Path]) -> ChosenPooling | None:
+    """Return the pooling of the first folder that states one."""
+    for folder in folders:
+        completed, is_stated = with_pooling(config, folder)
+        if is_stated:
+            modules = read_sentence_modules(folder) if completed.projections else None
+            leaves = {} if modules is None else read_projections(modules)
+            arrays = {path: np.asarray(leaf, np.float32) for path, leaf in leaves.items()}
+            return ChosenPooling(completed, arrays, folder.name)
+    return None
