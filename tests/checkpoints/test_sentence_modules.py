@@ -12,7 +12,10 @@ from safetensors.numpy import save_file
 import minilm_jax as mj
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.checkpoints.hub_names import to_hub
+from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
+from minilm_jax.tokens.tokenizer import TextTokenizer
 from tests.helpers.json_files import write_json
+from tests.helpers.small_tokenizer import write_tokenizer
 from tests.helpers.tiny_model import TINY, TINY_BATCH
 
 NETWORK = {name: value for name, value in TINY.to_dict().items() if name not in ("pooling", "normalize")}
@@ -131,3 +134,12 @@ def test_dense_weights_are_loaded_from_their_module(tiny_params: mj.EncoderParam
     (tmp_path / "2_Dense" / "model.safetensors").rename(tmp_path / "2_Dense" / "pytorch_model.bin")
     with pytest.raises(mj.ModelFileError, match=r"2_Dense.*pytorch_model\.bin is not read"):
         mj.load_params(tmp_path)
+
+
+@pytest.mark.parametrize("normalizer", [None, {"type": "Strip", "strip_left": True, "strip_right": True}])
+def test_lower_case_setting_is_applied_before_the_tokenizer(tmp_path: Path, normalizer: Any) -> None:
+    write_tokenizer(tmp_path, "normalizer", normalizer)
+    write_json(tmp_path / "sentence_bert_config.json", {"do_lower_case": True})
+    lowered, plain = load_tokenizer(tmp_path), TextTokenizer(tmp_path / "tokenizer.json")
+    ids = plain(["hello ac"]).tokens.ids.tolist()
+    assert lowered(["HELLO Ac"]).tokens.ids.tolist() == ids != plain(["HELLO Ac"]).tokens.ids.tolist()
