@@ -73,7 +73,8 @@ def onnx_to_flax(
 
     start_compilation_cache()
     with _onnx_file(model, revision) as path:
-        out = out or (Path(f"{Path(model).stem if path == Path(model) else Path(model).name}-flax") if model else None)
+        if out is None and model is not None:
+            out = Path(f"{Path(model).stem if Path(model).is_file() else Path(model).name}-flax")
         written, record = convert_to_folder(path, out, format=format, tokenizer=tokenizer, pooling=pooling)
     if report:
         _print_weights(record)

@@ -27,10 +27,11 @@ from minilm_jax import progress
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.folder_config import read_config, read_pooling
+from minilm_jax.checkpoints.hub_files import HUB_FILE
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.checkpoints.sources import sha256_of
-from minilm_jax.checkpoints.weights import HUB_FILE, find_weights, load_params
+from minilm_jax.checkpoints.weights import find_weights, load_params
 from minilm_jax.config import OnnxPrecision, ParamsFormat
 from minilm_jax.errors import ConversionError, ModelFileError
 from minilm_jax.nn.encoder_params import EncoderParams

@@ -17,6 +17,7 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.nn.params import Params
 from minilm_jax.scale.job import Job
 from tests.helpers import conversion_table, real_model
+from tests.helpers.pages import rows_of_page
 from tests.helpers.tiny_model import TINY, random_params
 
 # Compiled programs are freed above this size; freeing them after every module would compile many of them again.
@@ -98,10 +99,7 @@ def _forget_truncated_texts(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
     """Rows of the table of ONNX forms, written to `--table` at the end of the run."""
-    rows: list[tuple[str, ...]] = []
-    yield rows
-    if (path := request.config.getoption("--table")) is not None:
-        path.write_text(conversion_table.render(rows), "utf-8")
+    yield from rows_of_page(request, conversion_table.render)
 
 
 @pytest.fixture(scope="session")

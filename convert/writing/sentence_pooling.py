@@ -12,7 +12,6 @@ from convert.onnx_to_flax import Conversion
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import describe_pooling, folder_of, with_pooling
 from minilm_jax.checkpoints.projection_weights import read_projections
-from minilm_jax.checkpoints.sentence_modules import read_sentence_modules
 from minilm_jax.config import EncoderConfig
 
 
@@ -75,8 +74,7 @@ def _stated(config: EncoderConfig, folders: Sequence[Path]) -> ChosenPooling | N
     for folder in folders:
         completed, is_stated = with_pooling(config, folder)
         if is_stated:
-            modules = read_sentence_modules(folder) if completed.projections else None
-            leaves = {} if modules is None else read_projections(modules)
+            leaves = read_projections(folder) if completed.projections else {}
             arrays = {path: np.asarray(leaf, np.float32) for path, leaf in leaves.items()}
             return ChosenPooling(completed, arrays, folder.name)
     return None

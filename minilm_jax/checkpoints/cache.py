@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minilm_jax.checkpoints.disk_errors import disk_error, is_full
+from minilm_jax.checkpoints.disk_errors import OTHER_CACHE, disk_error, is_full
 from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, repository
 from minilm_jax.checkpoints.hub_conversion import converted
 from minilm_jax.checkpoints.hub_files import has_safetensors
@@ -20,7 +20,6 @@ from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
 _STAMPS = "verified.json"
-_ELSEWHERE = "Set MINILM_JAX_CACHE or cache_dir to another folder."
 
 _DEFAULT_OPTIONS = HubOptions()
 DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
@@ -220,7 +219,7 @@ def _temporary_folder(folder: Path, needed: int = 0) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder, ignore_cleanup_errors=True) as incoming:
                 yield Path(incoming)
     except OSError as error:
-        if (failure := disk_error(error, folder, _ELSEWHERE, needed)) is not None:
+        if (failure := disk_error(error, folder, OTHER_CACHE, needed)) is not None:
             raise failure from error
         raise
 

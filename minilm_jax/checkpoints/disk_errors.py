@@ -5,6 +5,9 @@ from pathlib import Path
 
 from minilm_jax.errors import ModelFileError
 
+# What to do if the cache of this project cannot be written.
+OTHER_CACHE = "Set MINILM_JAX_CACHE or cache_dir to another folder."
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.sentence_modules import read_json, read_sentence_modules, transformer_folder
+from minilm_jax.checkpoints.json_files import read_json
+from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, short_repr
 from minilm_jax.errors import ModelFileError
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.folder_config import SETTINGS_FILE, Settings
+from minilm_jax.checkpoints.hub_files import HUB_FILE
 from minilm_jax.checkpoints.hub_names import to_hub
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
-from minilm_jax.checkpoints.projection_weights import PROJECTION_FILE, to_torch
+from minilm_jax.checkpoints.projection_weights import to_torch
 from minilm_jax.checkpoints.sentence_modules import ACTIVATIONS, MODE_SWITCHES, MODES
-from minilm_jax.checkpoints.weights import HUB_FILE, write_safetensors
+from minilm_jax.checkpoints.weights import write_safetensors
 from minilm_jax.config import EncoderConfig, Projection
 from minilm_jax.errors import InputError
 from minilm_jax.nn.params import Params, flatten
@@ -58,7 +59,7 @@ def write_model_folder(
             (new / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
         for index, projection in enumerate(config.projections):
             tensors = to_torch(params["projections"][str(index)], projection)
-            write_safetensors(tensors, new / _module_folder(index, projection) / PROJECTION_FILE, "pt")
+            write_safetensors(tensors, new / _module_folder(index, projection) / HUB_FILE, "pt")
         tokenizer.save(new / TOKENIZER_FILE)
         encoder = {name: leaf for name, leaf in params.items() if name != "projections"}
         write_safetensors(to_hub(encoder), new / HUB_FILE, "pt")

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from minilm_jax.checkpoints.hub_names import from_hub
-from minilm_jax.checkpoints.sentence_modules import read_json
+from minilm_jax.checkpoints.json_files import read_json
 from minilm_jax.checkpoints.unsupported_files import remedy_for
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.converter import import_converter

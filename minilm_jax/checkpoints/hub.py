@@ -168,7 +168,8 @@ def _progress_bars() -> Iterator[None]:
 
 def _check_architecture(repo: str, folder: Path) -> None:
     # These modules import jax, which not all commands need.
-    from minilm_jax.checkpoints.sentence_modules import read_json, read_sentence_modules, transformer_folder
+    from minilm_jax.checkpoints.json_files import read_json
+    from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
     from minilm_jax.config import EncoderConfig
 
     try:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from minilm_jax.checkpoints.disk_errors import disk_error
+from minilm_jax.checkpoints.disk_errors import OTHER_CACHE, disk_error
 from minilm_jax.checkpoints.hub import repository
 from minilm_jax.checkpoints.hub_files import graph_files, local_modules, local_names, settings_files, weight_files
 from minilm_jax.converter import import_converter
@@ -57,6 +57,5 @@ def converted(folder: Path, name: str, target: Path) -> Path:
                 with onnx_copy(folder, name) as graph:
                     import_converter("pipeline").convert_to_folder(graph, target)
     except OSError as error:
-        remedy = "Set MINILM_JAX_CACHE or cache_dir to another folder."
-        raise disk_error(error, target, remedy) or error from None
+        raise disk_error(error, target, OTHER_CACHE) or error from None
     return target

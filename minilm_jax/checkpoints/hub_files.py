@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from minilm_jax.checkpoints.json_files import read_json
+
 MODULES_FILE = "modules.json"
 _SETTINGS = (
     "config.json",
@@ -15,7 +17,7 @@ _SETTINGS = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
 )
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+HUB_FILE, HUB_INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 GRAPHS = ("onnx/model.onnx", "model.onnx")
 # Large graphs store their weights in other files.
@@ -30,8 +32,6 @@ def module_folders(path: Path) -> list[str]:
     Raises:
         ModelFileError: The file is damaged.
     """
-    from minilm_jax.checkpoints.sentence_modules import read_json  # It imports jax, which not all commands need.
-
     entries: list[Any] = read_json(path, list)
     paths = [entry.get("path") for entry in entries if isinstance(entry, dict)]
     return [PurePosixPath(inner).as_posix() for inner in paths if isinstance(inner, str)] or [ROOT]
@@ -56,7 +56,7 @@ def weight_files(names: Collection[str], folders: Sequence[str], *, onnx: bool =
         onnx: Whether the ONNX file is needed instead of safetensors.
     """
     transformer = [] if onnx else _safetensors(names, folders[0])
-    others = [name for name in names if _name_in(name, folders[1:]) == _WHOLE]
+    others = [name for name in names if _name_in(name, folders[1:]) == HUB_FILE]
     weights = transformer or graph_files(names)
     return sorted({*weights, *others}) if weights else []
 
@@ -95,10 +95,10 @@ def has_safetensors(folder: Path) -> bool:
 
 def _safetensors(names: Collection[str], folder: str) -> list[str]:
     own = {_name_in(name, [folder]): name for name in names}
-    if _WHOLE in own:
-        return [own[_WHOLE]]
+    if HUB_FILE in own:
+        return [own[HUB_FILE]]
     shards = [own[name] for name in own if _SHARD.fullmatch(name)]
-    return [own[_INDEX], *shards] if _INDEX in own else []
+    return [own[HUB_INDEX], *shards] if HUB_INDEX in own else []
 
 
 def _name_in(path: str, folders: Collection[str]) -> str:

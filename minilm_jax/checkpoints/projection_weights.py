@@ -9,29 +9,31 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from minilm_jax.checkpoints.sentence_modules import SentenceModules
+from minilm_jax.checkpoints.hub_files import HUB_FILE
+from minilm_jax.checkpoints.sentence_modules import read_sentence_modules
 from minilm_jax.config import Projection
 from minilm_jax.errors import ModelFileError
 
 PROJECTIONS = "projections."
-PROJECTION_FILE = "model.safetensors"
 
 
-def read_projections(modules: SentenceModules) -> dict[str, NDArray[Any]]:
+def read_projections(folder: Path) -> dict[str, NDArray[Any]]:
     """Read the weights of a model's projections.
 
     Args:
-        modules: The modules of the model.
+        folder: The model folder.
 
     Returns:
-        C-contiguous arrays by their paths in the parameter tree.
+        C-contiguous arrays by their paths in the parameter tree; none if the folder has no modules.
 
     Raises:
         ModelFileError: A file is missing or damaged.
     """
+    if (modules := read_sentence_modules(folder)) is None:
+        return {}
     leaves = {}
-    for index, (projection, folder) in enumerate(zip(modules.projections, modules.projection_folders, strict=True)):
-        for path, leaf in _from_torch(_read(folder / PROJECTION_FILE), projection).items():
+    for index, (projection, own) in enumerate(zip(modules.projections, modules.projection_folders, strict=True)):
+        for path, leaf in _from_torch(_read(own / HUB_FILE), projection).items():
             leaves[f"{PROJECTIONS}{index}.{path}"] = np.ascontiguousarray(leaf)
     return leaves
 

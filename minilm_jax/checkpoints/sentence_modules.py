@@ -1,17 +1,15 @@
 """The modules of a sentence-transformers folder: its transformer, pooling, projections and normalization."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
+from minilm_jax.checkpoints.hub_files import MODULES_FILE
+from minilm_jax.checkpoints.json_files import read_json
 from minilm_jax.config import Projection, ProjectionActivation
 from minilm_jax.errors import ModelFileError
 
-T = TypeVar("T")
-
-MODULES_FILE = "modules.json"
 # The names of sentence-transformers for modes and activations. Up to version 5, it writes one boolean per mode; the
 # vectors of several modes are concatenated in this order.
 MODES = {
@@ -190,16 +188,3 @@ def _projection(module: Module) -> Projection:
     except ModelFileError as error:
         reason = str(error)
     raise ModelFileError(f"{module.folder / 'config.json'}: {reason}.")
-
-
-def read_json(path: Path, kind: type[T]) -> T:
-    """Return the content of a JSON file; raises ModelFileError if it is missing, damaged or of another type."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(f"{path} is missing; a model folder needs it in addition to the weights.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read as JSON ({error}); download it again.") from None
-    if not isinstance(values, kind):
-        raise ModelFileError(f"{path} contains a {type(values).__name__}, not a {kind.__name__}; download it again.")
-    return values

@@ -13,16 +13,15 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.folder_config import folder_of, read_config, with_pooling
 from minilm_jax.checkpoints.formats import is_orbax, read_weights, write_msgpack, write_orbax, write_safetensors
 from minilm_jax.checkpoints.hub import HubOptions
+from minilm_jax.checkpoints.hub_files import HUB_FILE, HUB_INDEX
 from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
-from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
+from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.checkpoints.unsupported_files import explain_missing_weights
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
 from minilm_jax.errors import ModelFileError
 from minilm_jax.nn.encoder_params import EncoderParams
 from minilm_jax.nn.params import check, flatten, unflatten
 
-HUB_FILE = "model.safetensors"
-HUB_INDEX = f"{HUB_FILE}.index.json"
 _Leaves = dict[str, NDArray[np.float32]]
 _DTYPES = ("float32", "float16", "bfloat16")
 # The longest name of a BERT leaf has about 60 characters.
@@ -96,8 +95,7 @@ def _read(path: Path, folder: Path | None, config: EncoderConfig | None) -> tupl
     chosen = stated or weights.config or ALL_MINILM_L6_V2
     leaves = dict(weights.leaves)
     if chosen.projections and folder is not None and not any(name.startswith(PROJECTIONS) for name in leaves):
-        modules = read_sentence_modules(folder)
-        leaves |= read_projections(modules) if modules is not None else {}
+        leaves |= read_projections(folder)
     return {name: _checked(name, leaf) for name, leaf in leaves.items()}, chosen
 
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.environments.models.page import render
+from tests.helpers.pages import rows_of_page
 
 
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
     """Rows of the page, which is written at the end of a run with `--table`."""
-    rows: list[tuple[str, ...]] = []
-    yield rows
-    if (path := request.config.getoption("--table")) is not None:
-        path.write_text(render(rows), "utf-8")
+    yield from rows_of_page(request, render)
