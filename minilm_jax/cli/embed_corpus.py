@@ -112,18 +112,28 @@ def embed_corpus(
         input_format=input_format,
     )
     model_command.start_compilation_cache()
-    if dry_run:
-        with model_command.hide_warnings():
-            click.echo(_render(estimate.estimate(job, share)))
-        return
     with model_command.hide_warnings(), _log_on_stderr():
+        if dry_run:
+            _show_estimate(estimate.estimate(job, share))
+            return
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
     if failed := {report.url for report in reports if report.failure}:
-        files = "1 file" if len(failed) == 1 else f"{len(failed):,} files"
         raise InputError(
-            f"{files} could not be read completely; all others are finished. Fix the input and run the same command"
-            " again."
+            f"{_files(len(failed))} could not be read completely; all others are finished. Fix the input and run the"
+            " same command again."
         )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _show_estimate(estimate: "Estimate") -> None:
+    click.echo(_render(estimate))
+    for failure in estimate.failures:
+        click.echo(failure, err=True)
+    if estimate.failures:
+        raise InputError(f"{_files(len(estimate.failures))} cannot be embedded; all others can.")
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ class Estimate:
         shards: Number of shards that are missing.
         rows_per_second: Rate on this machine, measured on the sample.
         vector_bytes: Bytes of one stored vector.
+        failures: Why files cannot be embedded, one message per file.
     """
 
     files: int
@@ -45,6 +46,7 @@ class Estimate:
     shards: int
     rows_per_second: float
     vector_bytes: int
+    failures: list[str]
 
     @property
     def rows_to_do(self) -> int:
@@ -73,6 +75,8 @@ def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
     all_parts, job = plan(job), job_of_share(job, *share)
     parts, store, model = parts_of_share(all_parts, *share), Store(job.out), Model(job)
     check_settings(store, {**common_settings(job, all_parts), **model.settings}, write=False)
+    failures = [part.failure for part in parts if part.failure]
+    parts = [part for part in parts if not part.failure]
     expected = expected_rows(all_parts)
     rows = [expected[part.name] for part in parts]
     finished = _finished_rows(store, parts)
@@ -87,6 +91,7 @@ def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
         shards=sum(max(1, -(-count // job.shard_rows)) for count in rows) - len(finished),
         rows_per_second=_measure_rate(job, parts, model),
         vector_bytes=model.type.list_size * model.type.value_type.bit_width // 8,
+        failures=failures,
     )
 
 

@@ -1,7 +1,9 @@
 """The manifest: a deterministic split of a corpus into parts that are embedded independently."""
 
 import dataclasses
+import functools
 import hashlib
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minilm_jax.errors import InputError
-from minilm_jax.scale.column_checks import check_columns
+from minilm_jax.scale.column_checks import check_column
 from minilm_jax.scale.inputs import InputFile, find_inputs
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.readers import Contents, UnreadableInput, inspect
@@ -22,6 +24,9 @@ from minilm_jax.scale.store import display_url
 # This many files are inspected concurrently, because remote filesystems have a high latency.
 _THREADS = 16
 _MAX_STEM_CHARACTERS = 60
+_MAX_LISTED_FILES = 3
+
+_log = logging.getLogger("minilm_jax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Part:
         groups: Row groups or record batches of the part, or None for the whole file.
         rows: Number of rows, or None if the file would have to be read to count them.
         columns: Names and types of the columns that are kept.
+        failure: Why the file cannot be embedded, or None; a file with a failure is one part.
     """
 
     file: InputFile
@@ -41,6 +47,7 @@ class Part:
     groups: tuple[int, ...] | None
     rows: int | None
     columns: pa.Schema
+    failure: str | None = None
 
     @property
     def name(self) -> str:
@@ -67,17 +74,20 @@ def plan(job: Job) -> tuple[Part, ...]:
         job: Settings of the run.
 
     Returns:
-        The parts. A file that cannot be read becomes one part, and its failure is reported when it is processed.
+        The parts. A file that cannot be read, or has no column of texts, becomes one part with its failure.
 
     Raises:
-        InputError: An input or column does not exist, or two output columns would have the same name.
+        InputError: An input does not exist, no file has one of the columns, or two output columns would have the same
+            name.
     """
     files = find_inputs(job)
     with ThreadPoolExecutor(_THREADS) as pool:
-        inspected = list(pool.map(_inspect_or_error, files))
+        inspected = list(pool.map(functools.partial(_inspect_or_error, job), files))
+    failures = [error for error in inspected if isinstance(error, UnreadableInput)]
     readable = [contents for contents in inspected if isinstance(contents, Contents)]
-    if not readable:
-        raise InputError("; ".join(map(str, inspected)) or "all inputs are in the output folder; pass other inputs.")
+    if not any(contents.schema.names for contents in readable):
+        reasons = _listed([str(failure) for failure in failures], "; ")
+        raise InputError(reasons or "all inputs are empty or in the output folder; pass other inputs.")
     columns = _kept_columns(job, readable)
     return tuple(
         part for file, contents in zip(files, inspected, strict=True) for part in _split(file, contents, job, columns)
@@ -89,21 +99,24 @@ def parts_of_share(parts: Sequence[Part], number: int, count: int) -> tuple[Part
     return tuple(part for part in parts if zlib.crc32(part.name.encode()) % count == number)
 
 
-def _inspect_or_error(file: InputFile) -> Contents | UnreadableInput:
+def _inspect_or_error(job: Job, file: InputFile) -> Contents | UnreadableInput:
     try:
-        return inspect(file)
+        return inspect(file, job.text_column, job.keep)
     except UnreadableInput as error:
         return error
 
 
+def _listed(items: Sequence[str], separator: str = ", ") -> str:
+    more = len(items) - _MAX_LISTED_FILES
+    return separator.join(items[:_MAX_LISTED_FILES]) + (f" and {more:,} more files" if more > 0 else "")
+
+
 def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     """Return the columns to keep, with their types in the first file that has values for them."""
-    first = next((contents for contents in files if contents.schema.names), files[0])
-    try:
-        check_columns(first.schema, job.text_column, *(job.keep or ()))
-    except InputError as error:
-        raise InputError(f"{display_url(first.file.url)}: {error}") from None
-    names = first.schema.names if job.keep is None else job.keep
+    files = [contents for contents in files if contents.schema.names]  # The others are empty.
+    names = files[0].schema.names if job.keep is None else job.keep
+    for name in names:
+        _check_presence(name, files)
     if job.vector_column in names or len({*names}) < len(names):
         duplicate = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
         raise InputError(
@@ -117,6 +130,16 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     return columns
 
 
+def _check_presence(name: str, files: Sequence[Contents]) -> None:
+    """Raise an error if no file has a column, and log a warning if only some have it."""
+    lacking = [contents.file for contents in files if name not in contents.schema.names]
+    if len(lacking) == len(files):
+        check_column(name, list(dict.fromkeys(column for contents in files for column in contents.schema.names)))
+    # Objects in JSON lines may omit keys.
+    if urls := [display_url(file.url) for file in lacking if file.format != "jsonl"]:
+        _log.warning("%s: no column %r; its values become null.", _listed(urls), name)
+
+
 def _kept_field(name: str, files: Sequence[Contents]) -> pa.Field:
     fields = [contents.schema.field(name) for contents in files if name in contents.schema.names]
     typed = next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
@@ -124,7 +147,10 @@ def _kept_field(name: str, files: Sequence[Contents]) -> pa.Field:
 
 
 def _split(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:
-    if isinstance(contents, UnreadableInput) or contents.groups is None:
+    if isinstance(contents, UnreadableInput):
+        yield Part(file, 0, None, 0, columns, str(contents))
+        return
+    if contents.groups is None:
         yield Part(file, 0, None, None, columns)
         return
     is_exact = file.format == "parquet"

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -85,18 +85,27 @@ def open_input(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         ) from error
 
 
-def inspect(file: InputFile) -> Contents:
+def inspect(file: InputFile, text_column: str, kept: Sequence[str] | None) -> Contents:
     """Return the columns and row groups of a file, without reading its rows.
 
+    Args:
+        file: The file.
+        text_column: Name of the column that holds the texts.
+        kept: Names of the columns to keep, or None for all.
+
     Raises:
-        UnreadableInput: The file cannot be read.
+        UnreadableInput: The file cannot be read, has no such column of texts, or has several columns of one name.
     """
     with open_input(file) as (_, stream):
         if file.format == "parquet":
-            return _inspect_parquet(file, stream)
-        if file.format == "arrow":
-            return _inspect_arrow(file, stream)
-        return Contents(file, text_columns.infer_schema(stream, file.format), None)
+            contents = _inspect_parquet(file, stream)
+        elif file.format == "arrow":
+            contents = _inspect_arrow(file, stream)
+        else:
+            contents = Contents(file, text_columns.infer_schema(stream, file.format, text_column), None)
+        if contents.schema.names or file.format in ("parquet", "arrow"):  # Other files are empty.
+            check_columns(contents.schema, text_column, kept)
+        return contents
 
 
 def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
@@ -106,13 +115,13 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
         file: The file.
         groups: Row groups or record batches to read, or None for all.
         text_column: Name of the column that holds the texts.
-        kept: Columns to keep, with the types to cast them to.
+        kept: Columns to keep, with the types to cast them to. Columns that the file does not have are null.
 
     Yields:
         The rows, in order, in batches of any size.
 
     Raises:
-        UnreadableInput: The file cannot be read, or one of the columns is missing.
+        UnreadableInput: The file cannot be read, or has no such column of texts.
     """
     if file.format in ("jsonl", "csv"):
         yield from _read_text_file(file, text_column, kept)
@@ -122,12 +131,18 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
     with open_input(file) as (_, stream):
         for batch in batches(stream, groups, names):
             texts, problems = _decode_texts(batch.column(text_column), text_column)
-            arrays = [batch.column(field.name).cast(field.type) for field in kept]
+            arrays = [_kept_array(batch, field) for field in kept]
             for i, field in enumerate(kept):
                 if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
                     strings, more = _decode_texts(arrays[i], field.name)
                     arrays[i], problems = strings.cast(field.type), _merge_problems(problems, more)
             yield Rows(pa.RecordBatch.from_arrays(arrays, schema=kept), texts, problems)
+
+
+def _kept_array(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    if field.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, field.type)
+    return batch.column(field.name).cast(field.type)
 
 
 def rows_per_byte(file: InputFile) -> float:
@@ -136,9 +151,11 @@ def rows_per_byte(file: InputFile) -> float:
     Raises:
         UnreadableInput: The file cannot be read.
     """
-    groups = inspect(file).groups
-    if groups is not None:
-        return sum(groups) / file.size
+    if file.format == "arrow":
+        with open_input(file) as (_, stream):
+            groups = _inspect_arrow(file, stream).groups
+        if groups is not None:
+            return sum(groups) / file.size
     with open_input(file) as (raw, stream):
         if file.format == "arrow":
             with _arrow_stream(stream) as reader:
@@ -150,12 +167,8 @@ def rows_per_byte(file: InputFile) -> float:
 
 
 def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
-    schema = inspect(file).schema
-    if not schema.names:  # The file is empty.
+    if not inspect(file, text_column, kept.names).schema.names:  # The file is empty.
         return
-    # Objects in JSON lines may omit keys, so a column that is not in the first rows may still exist.
-    if file.format == "csv" or text_column in schema.names:
-        check_columns(schema, text_column, *(kept.names if file.format == "csv" else ()))
     with open_input(file) as (_, stream):
         for columns in text_columns.read_columns(stream, file.format, text_column, kept):
             yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
@@ -182,19 +195,19 @@ def _inspect_arrow(file: InputFile, stream: BinaryIO) -> Contents:
 
 def _parquet_batches(stream: BinaryIO, groups: tuple[int, ...] | None, names: list[str]) -> Iterator[pa.RecordBatch]:
     parquet = pq.ParquetFile(stream, buffer_size=_BUFFER)
-    check_columns(parquet.schema_arrow, *names)
-    yield from parquet.iter_batches(_ROWS, groups, names)
+    check_columns(parquet.schema_arrow, names[0], names)
+    yield from parquet.iter_batches(_ROWS, groups, [name for name in names if name in parquet.schema_arrow.names])
 
 
 def _arrow_batches(stream: BinaryIO, groups: tuple[int, ...] | None, names: list[str]) -> Iterator[pa.RecordBatch]:
     if groups is None:
         with _arrow_stream(stream) as reader:
-            check_columns(reader.schema, *names)
+            check_columns(reader.schema, names[0], names)
             yield from reader
         return
     with ipc.open_file(stream) as reader:
-        check_columns(reader.schema, *names)
-        wanted = [reader.schema.get_field_index(name) for name in names]
+        check_columns(reader.schema, names[0], names)
+        wanted = [reader.schema.get_field_index(name) for name in names if name in reader.schema.names]
     with ipc.open_file(stream, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
         for group in groups:
             yield reader.get_batch(group)

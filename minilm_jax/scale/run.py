@@ -118,7 +118,8 @@ def _log_report(report: PartReport) -> PartReport:
     for note in report.notes:
         _log.info(note)
     if report.failure:
-        _log.warning("%s; the other files are processed.", report.failure)
+        end = "" if report.failure.endswith((".", "?")) else "."
+        _log.warning("%s%s The other files are processed.", report.failure, end)
     return report
 
 

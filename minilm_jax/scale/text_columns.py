@@ -13,6 +13,7 @@ import pyarrow as pa
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
 from minilm_jax.files.rows import Row, csv_rows, json_rows, read_lines
+from minilm_jax.scale.column_checks import check_column
 
 # This many rows are converted together.
 _ROWS = 1_024
@@ -55,26 +56,38 @@ def read_rows(file: BinaryIO, format: CorpusFormat) -> Iterator[Row[dict[str, An
     return _named_csv_rows(_open_csv(file)) if format == "csv" else json_rows(read_lines(file))
 
 
-def infer_schema(file: BinaryIO, format: CorpusFormat) -> pa.Schema:
+def infer_schema(file: BinaryIO, format: CorpusFormat, text_column: str) -> pa.Schema:
     """Infer the columns of a text file from its first thousand rows.
 
     Args:
         file: As for `read_rows`.
         format: As for `read_rows`.
+        text_column: Name of the column that holds the texts. If the first rows do not have it, it is searched for in
+            all rows, because objects may omit keys.
 
     Returns:
         The schema. CSV has no types, so its columns are strings. Columns of JSON lines are booleans, int64, float64 or
         strings; other and mixed values become strings of JSON.
 
     Raises:
-        InputError: The header of a CSV file cannot be parsed.
+        InputError: The header of a CSV file or the first thousand lines of a JSON file cannot be parsed, or no object
+            has the column of texts.
     """
     if format == "csv":
         return pa.schema([(name, pa.string()) for name in _read_header(_open_csv(file))])
+    rows = read_rows(file, format)
+    first_rows = list(itertools.islice(rows, _ROWS_TO_INFER_FROM))
+    if first_rows and all(row.problem for row in first_rows):
+        raise InputError(f"line {first_rows[0].line}: {first_rows[0].problem}.")
     values_of: dict[str, list[Any]] = {}
-    for row in itertools.islice(read_rows(file, format), _ROWS_TO_INFER_FROM):
+    for row in first_rows:
         for name, value in row.values.items():
             values_of.setdefault(name, []).append(value)
+    if first_rows and text_column not in values_of:
+        later = next((row.values for row in rows if text_column in row.values), {})
+        for name, value in later.items():
+            values_of.setdefault(name, [value])
+        check_column(text_column, list(values_of))
     return pa.schema([(name, _infer_type(values)) for name, values in values_of.items()])
 
 

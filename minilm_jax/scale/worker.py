@@ -87,6 +87,8 @@ class ShardWorker:
         return report
 
     def _process(self, part: Part, report: PartReport) -> None:
+        if part.failure:
+            raise UnreadableInput(part.failure)
         settings = {**common_settings(self._job, [part]), **self._model.settings}
         finished, outdated = self._check_shards(part, settings)
         report.skipped += finished.values()
