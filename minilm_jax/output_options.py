@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.config import OutputPrecision, OutputValue
+from minilm_jax.arguments import integer
+from minilm_jax.config import OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.vectors.quantization import check_output_precision, quantize_embeddings
@@ -41,6 +42,11 @@ class OutputOptions:
     truncate_dim: int | None
 
     def __post_init__(self) -> None:
+        if self.precision in {*get_args(Precision)} - {*get_args(OutputPrecision)}:
+            raise InputError(
+                f"encode cannot return {self.precision}; its precision is that of the returned vectors. To compute in"
+                f" {self.precision}, load the model with SentenceEncoder(…, precision={self.precision!r})."
+            )
         if self.precision != "float32":
             check_output_precision(self.precision)
         known = get_args(OutputValue)
@@ -51,8 +57,8 @@ class OutputOptions:
             raise InputError(
                 "precision must be float32 if output_value is None, because only one kind of vectors can be rounded."
             )
-        if self.truncate_dim is not None and self.truncate_dim < 1:
-            raise InputError(f"truncate_dim is {self.truncate_dim}; it must be at least 1.")
+        if self.truncate_dim is not None:
+            integer("truncate_dim", self.truncate_dim)
 
     def sentences(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
         """Apply the options to sentence vectors, float32[n, D]."""
@@ -64,7 +70,7 @@ class OutputOptions:
 
     def tokens(self, vectors: list[NDArray[np.float32]]) -> list[NDArray[Any]]:
         """Apply the options to token vectors, float32[T, D] per text."""
-        return vectors if self.precision == "float32" else quantize_embeddings(vectors, self.precision)
+        return quantize_embeddings(vectors, self.precision) if vectors and self.precision != "float32" else vectors
 
     def everything(
         self, tokens: RaggedIds, token_vectors: list[NDArray[np.float32]], vectors: NDArray[np.float32]

@@ -1,10 +1,7 @@
 """`SentenceEncoder`: embeds texts, with the methods and keywords of sentence-transformers."""
 
 import itertools
-import sys
-import traceback
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, overload
 
@@ -14,6 +11,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from minilm_jax.arguments import integer
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
@@ -25,14 +23,17 @@ from minilm_jax.nn.params import Params
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
-from minilm_jax.runtime.devices import Devices, choose_devices
+from minilm_jax.runtime.devices import Device, Devices, choose_devices
 from minilm_jax.runtime.engine import Engine, Stats
+from minilm_jax.runtime.forks import check_not_forked
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
 from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.tokens.packed_rows import AnyBatch
-from minilm_jax.tokens.tokenizer import TextTokenizer, check_texts, one_batch
-from minilm_jax.vectors.similarity import similarity_functions
+from minilm_jax.tokens.texts import as_texts, iterate_texts
+from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, one_batch
+from minilm_jax.user_warnings import warn_user
+from minilm_jax.vectors.similarity import HOW_TO_COMPARE_BITS, similarity_functions
 
 # `encode_document` uses the first of these prompts that a model has, in the order of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -64,7 +65,6 @@ class SentenceEncoder:
         prompts: Prompts by their names; a prompt is put before every text of a call.
         default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: The similarity function: "cosine", "dot", "euclidean" or "manhattan".
-        truncate_dim: Number of dimensions of the vectors, or None for all.
     """
 
     @sentence_transformers_keywords
@@ -128,11 +128,11 @@ class SentenceEncoder:
         else:
             model = PretrainedModel(params=source, config=config_of(source, config), tokenizer=tokenizer)
         self._name, self._params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
-        self.max_seq_length = max_seq_length or model.max_seq_length
+        self.max_seq_length = model.max_seq_length if max_seq_length is None else max_seq_length
         self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
         self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
-        self.truncate_dim = truncate_dim or model.settings.truncate_dim
+        self.truncate_dim = model.settings.truncate_dim if truncate_dim is None else truncate_dim
         self._engine = Engine(self._params, self.config, group)
 
     @classmethod
@@ -220,9 +220,24 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, length: int) -> None:
+        length = integer("max_seq_length", length, MIN_SEQ_LENGTH)
         if length > self.config.max_length:
             raise InputError(f"max_seq_length is {length}; the model has {self.config.max_length} positions.")
         self._max_seq_length = length
+
+    @property
+    def truncate_dim(self) -> int | None:
+        """Number of dimensions of the vectors, or None for all."""
+        return self._truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, count: int | None) -> None:
+        self._truncate_dim = None if count is None else integer("truncate_dim", count)
+
+    @property
+    def device(self) -> Device:
+        """The device that computes; with several, the first."""
+        return self._engine.device
 
     @property
     def chunk(self) -> int:
@@ -235,7 +250,7 @@ class SentenceEncoder:
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
-    def tokenize(self, texts: str | Sequence[str]) -> dict[str, NDArray[np.int32]]:
+    def tokenize(self, texts: str | Iterable[str]) -> dict[str, NDArray[np.int32]]:
         """Tokenize texts as `encode` does, truncated at max_seq_length and padded to the longest.
 
         Args:
@@ -247,8 +262,8 @@ class SentenceEncoder:
         Raises:
             InputError: There is no text, or one that is not a valid string.
         """
-        texts = [texts] if isinstance(texts, str) else texts
-        if len(texts) == 0:
+        texts = as_texts([texts] if isinstance(texts, str) else texts)
+        if not texts:
             raise InputError("texts is empty; tokenize needs at least one text.")
         tokens = self.tokenizer(texts, self.max_seq_length).tokens
         return one_batch(tokens, int(tokens.lengths.max()), self.tokenizer.pad_id)._asdict()
@@ -323,6 +338,7 @@ class SentenceEncoder:
         """
         if device is not None:
             check_device(device)
+        check_not_forked()
         options = OutputOptions(
             value=output_value,
             precision=precision,
@@ -331,10 +347,10 @@ class SentenceEncoder:
             normalize=normalize_embeddings,
             truncate_dim=self.truncate_dim if truncate_dim is None else truncate_dim,
         )
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
+        if batch_size is not None:
+            batch_size = integer("batch_size", batch_size)
         is_single = isinstance(inputs, str)
-        texts = [inputs] if is_single else list(_several(inputs))
+        texts = as_texts([inputs] if is_single else inputs, "inputs")
         prefix, show = self._prompt(prompt, prompt_name), False if is_single else show_progress_bar
         stats = self._engine.stats
         truncated = stats.truncated
@@ -436,7 +452,7 @@ class SentenceEncoder:
                 "int8 and uint8 need the ranges of all vectors, which a stream does not have; use float32, and"
                 " minilm_jax.search.quantize_embeddings with your own ranges."
             )
-        return self._stream(iter(_several(inputs)), show_progress_bar, keywords)
+        return self._stream(iterate_texts(inputs, "inputs"), show_progress_bar, keywords)
 
     def _stream(self, texts: Iterator[str], show: bool | None, keywords: StreamKeywords) -> Iterator[NDArray[Any]]:
         with progress_bar(None, show) as progress:
@@ -466,8 +482,10 @@ class SentenceEncoder:
             float32[n, m].
 
         Raises:
-            InputError: The vectors differ in their dimensions, or similarity_fn_name is unknown.
+            InputError: The vectors differ in their dimensions or are quantized to bits, or similarity_fn_name is
+                unknown.
         """
+        self._check_not_bits(embeddings1, embeddings2)
         return similarity_functions(self.similarity_fn_name).all_pairs(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Array:
@@ -481,9 +499,17 @@ class SentenceEncoder:
             float32[n], or a scalar for two vectors.
 
         Raises:
-            InputError: The shapes differ, or similarity_fn_name is unknown.
+            InputError: The shapes differ, the vectors are quantized to bits, or similarity_fn_name is unknown.
         """
+        self._check_not_bits(embeddings1, embeddings2)
         return similarity_functions(self.similarity_fn_name).pairwise(embeddings1, embeddings2)
+
+    def _check_not_bits(self, *embeddings: ArrayLike) -> None:
+        """Raise InputError for "binary" vectors, whose dtype, int8, is also that of rounded vectors."""
+        size = self.get_embedding_dimension()
+        for vectors in embeddings:
+            if getattr(vectors, "dtype", None) == np.int8 and np.shape(vectors)[-1] == -(-size // 8) < size:
+                raise InputError(f"the vectors are packed bits (precision 'binary'). {HOW_TO_COMPARE_BITS}.")
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         name = prompt_name or self.default_prompt_name
@@ -517,7 +543,6 @@ class SentenceEncoder:
 
     def _tokenized(self, texts: list[str], prompt: str) -> RaggedIds:
         if prompt:
-            check_texts(texts)
             texts = [prompt + text for text in texts]
         tokenized, stats = self.tokenizer(texts, self._max_seq_length), self._engine.stats
         stats.texts += len(texts)
@@ -527,17 +552,8 @@ class SentenceEncoder:
         return tokenized.tokens
 
     def _warn_of_truncation(self, count: int) -> None:
-        frames = (frame.f_globals["__name__"].partition(".")[0] for frame, _ in traceback.walk_stack(sys._getframe()))
-        warnings.warn(
+        warn_user(
             f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
             f" {self.stats.longest}) and were truncated. Raise max_seq_length (at most"
-            f" {self.config.max_length}) or split the texts; stats.truncated counts them from now on.",
-            # The warning points to the first caller outside this package.
-            stacklevel=sum(1 for _ in itertools.takewhile("minilm_jax".__eq__, frames)) + 1,
+            f" {self.config.max_length}) or split the texts; stats.truncated counts them from now on."
         )
-
-
-def _several(inputs: Iterable[str]) -> Iterable[str]:
-    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | Mapping):
-        raise InputError(f"inputs is {type(inputs).__name__}; it must be a string or an iterable of strings.")
-    return inputs

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from minilm_jax.checkpoints.cache import model_folder
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.config import Precision, Role
-from minilm_jax.errors import InputError
 from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.tokens.texts import as_texts
 
 _lock = threading.Lock()
 
@@ -59,10 +59,9 @@ def embed_texts(
         float32[n, D].
 
     Raises:
-        InputError: `texts` is one string, or an item is not a valid string.
+        InputError: `texts` is one string or a table, or an item is not a valid string.
     """
-    if isinstance(texts, str):
-        raise InputError(f"texts is one string, {texts!r:.60}; pass a list of strings.")
+    texts = as_texts(texts)
     encoder = shared_encoder(model, precision)
     encode = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}[role]
     return encode(texts, **options)

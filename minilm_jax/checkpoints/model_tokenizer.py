@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
@@ -10,13 +10,14 @@ from minilm_jax.checkpoints.folder_config import read_lowercases
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import Batch, bucket_length
+from minilm_jax.tokens.texts import as_texts
 from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer, one_batch
 
 TOKENIZER_FILE = "tokenizer.json"
 
 
 def tokenize(
-    texts: str | Sequence[str],
+    texts: str | Iterable[str],
     *,
     source: str | Path = DEFAULT_MODEL,
     max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
@@ -43,8 +44,8 @@ def tokenize(
         >>> batch.attention_mask
         array([[1, 1, 1, 1, 0, 0, 0, 0]], dtype=int32)
     """
-    texts = [texts] if isinstance(texts, str) else texts
-    if len(texts) == 0:
+    texts = as_texts([texts] if isinstance(texts, str) else texts)
+    if not texts:
         raise InputError("texts is empty; a batch needs at least one text.")
     tokenizer = _cached_tokenizer(_folder(source))
     tokens = tokenizer(texts, max_seq_length).tokens

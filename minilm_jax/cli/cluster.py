@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minilm_jax.cli.corpus_command import COSINE_ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.corpus_command import Corpus, corpus_command
 from minilm_jax.cli.parameter_types import ExistingPath
 from minilm_jax.cli.terminal import render_texts
 
@@ -41,7 +41,7 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as
     from minilm_jax.search import community_detection
 
     communities = community_detection(
-        corpus.index.vectors, threshold - COSINE_ROUNDING, min_size, show_progress_bar=corpus.show_progress_bar
+        corpus.index.vectors, threshold, min_size, show_progress_bar=corpus.show_progress_bar
     )
     clusters = [[corpus.entry(i) for i in members] for members in communities]
     if as_json:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from minilm_jax.search import SearchIndex
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# The float32 cosine of two equal vectors may be this much below 1, so thresholds are lowered by this amount.
-COSINE_ROUNDING = 1e-6
-
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from minilm_jax.cli.corpus_command import COSINE_ROUNDING, Corpus, corpus_command
+from minilm_jax.cli.corpus_command import Corpus, corpus_command
 from minilm_jax.cli.parameter_types import ExistingPath
 from minilm_jax.cli.terminal import render_texts
 
@@ -34,6 +34,7 @@ def duplicates(corpus: Corpus, threshold: float, max_pairs: int, as_json: bool) 
     embeddings are saved in FILE.index and reused by later commands.
     """
     from minilm_jax.search import dot_score, paraphrase_mining_embeddings
+    from minilm_jax.vectors.similarity import COSINE_ROUNDING
 
     mined = paraphrase_mining_embeddings(
         corpus.index.vectors, score_function=dot_score, show_progress_bar=corpus.show_progress_bar

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import TOKEN_BUDGET
 
+Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] a class at run time
 Devices = Literal["all"] | Sequence[jax.Device]
 
 _Tree = TypeVar("_Tree")
@@ -49,6 +50,11 @@ class DeviceGroup:
     workers: int
     token_budget: int
     chunk: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the devices by their ids."""
+        ids = None if self.mesh is None else [device.id for device in self.mesh.devices.flat]
+        return _devices_by_id, (self.platform, ids)
 
     def replicate(self, params: _Tree) -> _Tree:
         """Copy params to every device."""
@@ -112,7 +118,24 @@ def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup | 
         raise InputError(
             "none of the devices belongs to this process; leave them out to use its default device, or pass 'all'."
         )
-    return describe_devices(Mesh(np.array(found), ("rows",), axis_types=(AxisType.Auto,)))
+    return _group_of(found)
+
+
+def _devices_by_id(platform: str, ids: Sequence[int] | None) -> DeviceGroup:
+    """Return pickled devices, or raise InputError if this process does not have them."""
+    if ids is None:
+        return describe_devices()
+    found = {device.id: device for device in jax.local_devices() if device.platform == platform}
+    if missing := {*ids} - {*found}:
+        raise InputError(
+            f"the encoder was pickled with devices {platform} {sorted(ids)}, and this process does not have"
+            f" {sorted(missing)}; load the model here with other devices."
+        )
+    return _group_of([found[id] for id in ids])
+
+
+def _group_of(devices: Sequence[Device]) -> DeviceGroup:
+    return describe_devices(Mesh(np.array(devices), ("rows",), axis_types=(AxisType.Auto,)))
 
 
 def _platform(mesh: Mesh | None) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import Params
 from minilm_jax.progress import progress_bar
-from minilm_jax.runtime.devices import DeviceGroup, describe_devices
+from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
+from minilm_jax.runtime.forks import check_not_forked
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
 from minilm_jax.tokens.batching import Batch, RaggedIds, plan, split_rows
@@ -80,9 +81,28 @@ class Engine:
             config: The encoder's config.
             devices: The devices that compute; jax's default device if None.
         """
+        check_not_forked()
         self.devices = devices or describe_devices()
-        self._config, self._programs = config, Programs(params, config, self.devices)
+        self._params, self._config = params, config
+        self._programs = Programs(params, config, self.devices)
         self.stats = Stats(computed_in=self._programs.computed_in)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without compiled programs, which belong to one process."""
+        return Engine, (self._params, self._config, self.devices)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Engine":
+        """Return an engine with its own counts that shares the compiled programs, which never change."""
+        other = object.__new__(Engine)
+        other.__dict__ |= self.__dict__
+        other.stats = dataclasses.replace(self.stats)
+        return other
+
+    @property
+    def device(self) -> Device:
+        """The device that computes; with several, the first."""
+        leaf, *_ = jax.tree.leaves(self._programs.params)
+        return min(leaf.devices(), key=lambda device: device.id)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.floating]]:
         """Embed batches of token ids, several at a time.
@@ -93,6 +113,7 @@ class Engine:
         Yields:
             float[B, D] or [B, S, D] for each batch, in order.
         """
+        check_not_forked()
         parts = ((len(split), part) for split in map(self._parts, batches) for part in split)
         computed = self._map(lambda item: (item[0], self._programs(item[1])), parts)
         for count, first in computed:

@@ -5,6 +5,7 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
+from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
 from minilm_jax.vectors.quantization import quantize_embeddings
@@ -46,10 +47,11 @@ def semantic_search_binary(
         InputError: The corpus is not binary, its number of bits does not match the queries, a query is not finite, or
             a size is not positive.
     """
+    top_k, multiplier = integer("top_k", top_k), integer("rescore_multiplier", rescore_multiplier)
     queries, bits = np.atleast_2d(np.asarray(query_embeddings, np.float32)), _as_unsigned(corpus_embeddings)
     if not np.isfinite(queries).all():
         raise InputError("a query has NaN or infinity.")
-    found = nearest(quantize_embeddings(queries, "ubinary"), bits, top_k * rescore_multiplier, hamming_sim)
+    found = nearest(quantize_embeddings(queries, "ubinary"), bits, top_k * multiplier, hamming_sim)
     candidates = [ids for tile in found for ids in tile.ids]
     return [_rescore(query, ids, bits, top_k) for query, ids in zip(queries, candidates, strict=True)]
 

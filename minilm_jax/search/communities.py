@@ -6,10 +6,11 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.progress import progress_bar
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
-from minilm_jax.vectors.similarity import cos_sim
+from minilm_jax.vectors.similarity import COSINE_ROUNDING, cos_sim
 
 # At most this many cosines are in memory while groups are formed: 64 MB in float32.
 _MAX_COSINES = 2**24
@@ -29,7 +30,8 @@ def community_detection(
 
     Args:
         embeddings: [n, D].
-        threshold: Minimum cosine similarity of a member with the center.
+        threshold: Minimum cosine similarity of a member with the center; 1 finds vectors that are equal except for
+            rounding.
         min_community_size: Minimum number of members; smaller groups are dropped.
         batch_size: Maximum number of rows whose neighbors are counted at once.
         show_progress_bar: True or False, or None for a bar on a terminal when the work is long.
@@ -40,9 +42,9 @@ def community_detection(
     Raises:
         InputError: A size is not positive, or a vector is not finite.
     """
-    if min(min_community_size, batch_size) < 1:
-        raise InputError("min_community_size and batch_size must be at least 1.")
-    rows = as_rows(embeddings)
+    min_community_size = integer("min_community_size", min_community_size)
+    batch_size = integer("batch_size", batch_size)
+    rows, threshold = as_rows(embeddings), threshold - COSINE_ROUNDING
     counts = _neighbor_counts(rows, threshold, batch_size, show_progress_bar)
     centers = np.argsort(-counts, kind="stable")
     centers = centers[counts[centers] >= min_community_size]

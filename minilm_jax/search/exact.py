@@ -10,9 +10,10 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
+from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
-from minilm_jax.vectors.similarity import ScoreFunction, cos_sim
+from minilm_jax.vectors.similarity import ScoreFunction, check_vectors, cos_sim
 
 QUERIES_PER_TILE = 1_024
 
@@ -71,15 +72,19 @@ def nearest(
         InputError: A size is not positive, the vectors differ in their dimensions, or a score is not finite.
     """
     queries, corpus = as_rows(queries), as_rows(corpus)
-    corpus_chunk_size = rows_per_tile() if corpus_chunk_size is None else corpus_chunk_size
-    if min(top_k, query_chunk_size, corpus_chunk_size) < 1:
-        raise InputError("top_k, query_chunk_size and corpus_chunk_size must be at least 1.")
+    top_k, queries_per_tile = integer("top_k", top_k), integer("query_chunk_size", query_chunk_size)
+    if corpus_chunk_size is None:
+        corpus_chunk_size = rows_per_tile()
+    corpus_chunk_size = integer("corpus_chunk_size", corpus_chunk_size)
     if len(queries) and len(corpus) and queries.shape[1] != corpus.shape[1]:
+        if queries.dtype != corpus.dtype:  # One of them may be packed bits.
+            check_vectors(queries)
+            check_vectors(corpus)
         raise InputError(
             f"the queries have {queries.shape[1]} dimensions, the corpus {corpus.shape[1]}; embed both with one model."
         )
     k = min(top_k, len(corpus))
-    for start, valid, rows in tiles(queries, query_chunk_size):
+    for start, valid, rows in tiles(queries, queries_per_tile):
         found = _search_corpus(rows, corpus, next_power_of_two(k), score_function, corpus_chunk_size)
         yield _check_finite(Nearest(*(np.asarray(x)[:valid, :k] for x in found)), start)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.arguments import integer
 from minilm_jax.config import SearchBackend
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.fingerprint import fingerprint
@@ -15,7 +16,7 @@ from minilm_jax.search.approximate import UsearchGraph
 from minilm_jax.search.exact import Hit, semantic_search
 from minilm_jax.search.index_files import GRAPH_FILE, StoredIndex, read_index, write_index
 from minilm_jax.sentence_encoder import SentenceEncoder
-from minilm_jax.tokens.tokenizer import check_texts
+from minilm_jax.tokens.texts import as_texts
 from minilm_jax.vectors.similarity import dot_score
 
 
@@ -108,7 +109,7 @@ class SearchIndex:
         Raises:
             InputError: A text is not a string or not valid Unicode; the index is unchanged.
         """
-        texts = _checked(texts)
+        texts = as_texts(texts)
         self._append(texts, self._vectors_of(texts, show_progress_bar))
 
     def matching(self, texts: Iterable[str], show_progress_bar: bool | None = None) -> Self:
@@ -124,7 +125,7 @@ class SearchIndex:
         Raises:
             InputError: A text is not a string or not valid Unicode.
         """
-        texts = _checked(texts)
+        texts = as_texts(texts)
         if texts == self.texts:
             return self
         index = type(self)(self._encoder, self._backend)
@@ -150,9 +151,8 @@ class SearchIndex:
         Raises:
             InputError: A query is not a string or not valid Unicode, or top_k is not positive.
         """
-        queries = [query] if isinstance(query, str) else list(query)
-        if top_k < 1:
-            raise InputError(f"top_k is {top_k}; it must be at least 1.")
+        queries = as_texts([query] if isinstance(query, str) else query, "query")
+        top_k = integer("top_k", top_k)
         vectors = self._encoder.encode_query(queries, show_progress_bar=False, normalize_embeddings=True)
         if self._graph is not None:
             found = [self._graph.search(vector, top_k) for vector in vectors]
@@ -218,11 +218,3 @@ class SearchIndex:
         vectors, known = np.empty((len(texts), embedded.shape[1]), np.float32), positions < len(self)
         vectors[known], vectors[~known] = self.vectors[positions[known]], embedded[positions[~known] - len(self)]
         return vectors
-
-
-def _checked(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise InputError("texts is one string; pass a list of strings.")
-    texts = list(texts)
-    check_texts(texts)
-    return texts

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minilm_jax.errors import InputError
+from minilm_jax.arguments import integer
 from minilm_jax.progress import progress_bar
 from minilm_jax.search.exact import QUERIES_PER_TILE, Nearest, nearest
 from minilm_jax.search.tiles import as_rows
+from minilm_jax.tokens.texts import as_texts
 from minilm_jax.vectors.similarity import ScoreFunction, cos_sim
 
 # A pair of rows i < j is stored as one int64, i * 2**32 + j.
@@ -50,7 +51,7 @@ def paraphrase_mining(
         InputError: A text is not a string, a size is not positive, or a score is not finite.
     """
     embeddings = model.encode(
-        list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar, **encode_options
+        as_texts(sentences, "sentences"), batch_size=batch_size, show_progress_bar=show_progress_bar, **encode_options
     )
     return paraphrase_mining_embeddings(
         embeddings, query_chunk_size, corpus_chunk_size, max_pairs, top_k, score_function, show_progress_bar
@@ -84,8 +85,7 @@ def paraphrase_mining_embeddings(
     Raises:
         InputError: A size is not positive, or a score is not finite.
     """
-    if max_pairs < 1:
-        raise InputError(f"max_pairs is {max_pairs}; it must be at least 1.")
+    max_pairs, top_k = integer("max_pairs", max_pairs), integer("top_k", top_k)
     rows, start = as_rows(embeddings), 0
     scores, pairs = np.empty(0, np.float32), np.empty(0, np.int64)
     # One more than top_k, because the nearest row to every row is the row itself.

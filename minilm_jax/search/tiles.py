@@ -10,6 +10,7 @@ from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
+from minilm_jax.runtime.forks import check_not_forked
 
 Rows: TypeAlias = NDArray | Array
 
@@ -41,6 +42,7 @@ def as_rows(vectors: ArrayLike) -> Rows:
     Raises:
         InputError: The array has another number of axes, or does not hold numbers.
     """
+    check_not_forked()
     if not isinstance(vectors, Array) or all(device.platform == "cpu" for device in vectors.devices()):
         vectors = np.asarray(vectors)
     if vectors.size == 0:

@@ -2,21 +2,24 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer, normalizers
 
-from minilm_jax.errors import InputError, ModelFileError
+from minilm_jax.arguments import integer
+from minilm_jax.errors import ModelFileError
 from minilm_jax.tokens.batching import Batch, RaggedIds
+from minilm_jax.tokens.texts import as_texts, check_text
 
 # all-MiniLM-L6-v2 was trained with this length, although its position table has 512 rows.
 DEFAULT_MAX_SEQ_LENGTH = 256
 
 # Each text starts with [CLS] and ends with [SEP].
 _SPECIAL_TOKENS = 2
+MIN_SEQ_LENGTH = _SPECIAL_TOKENS + 1
 
 # These are the names in BERT's vocabulary, and those in RoBERTa's.
 _SPECIAL_NAMES = {
@@ -108,7 +111,7 @@ class TextTokenizer:
     def __repr__(self) -> str:
         return f"TextTokenizer({str(self._path)!r}, vocab_size={self.vocab_size})"
 
-    def __call__(self, texts: Sequence[str], max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> Tokenized:
+    def __call__(self, texts: Iterable[str], max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> Tokenized:
         """Tokenize texts.
 
         Args:
@@ -119,17 +122,15 @@ class TextTokenizer:
             The ids, and counts of truncated texts.
 
         Raises:
-            InputError: A text is not a string or not valid Unicode; the message has its index.
+            InputError: A text is not a string or not valid Unicode, which the message names by its index, or
+                max_seq_length is too small.
             ModelFileError: The tokenizer cannot process a text, for example because it has no [UNK] token.
         """
-        if max_seq_length <= _SPECIAL_TOKENS:
-            raise InputError(
-                f"max_seq_length is {max_seq_length}; it must exceed {_SPECIAL_TOKENS}, for [CLS] and [SEP]."
-            )
-        check_texts(texts)
+        max_seq_length = integer("max_seq_length", max_seq_length, MIN_SEQ_LENGTH)
+        texts = as_texts(texts)
         ids, full_lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for start in range(0, len(texts), _CHUNK):
-            encodings = self._encode(list(texts[start : start + _CHUNK]))
+            encodings = self._encode(texts[start : start + _CHUNK])
             full_lengths.append(np.array([len(encoding) for encoding in encodings], np.int32))
             kept = itertools.chain.from_iterable([_truncate(encoding.ids, max_seq_length) for encoding in encodings])
             ids.append(np.array(list(kept), np.int32))
@@ -151,8 +152,8 @@ class TextTokenizer:
             InputError: The text is not a string or not valid Unicode.
             ModelFileError: The tokenizer cannot process it.
         """
-        check_texts([text])
-        (found,) = self._encode([text], with_offsets=True)
+        max_seq_length = integer("max_seq_length", max_seq_length, MIN_SEQ_LENGTH)
+        (found,) = self._encode([check_text(text)], with_offsets=True)
         rows = zip(found.ids, found.tokens, found.offsets, found.word_ids, strict=True)
         return _truncate([Piece(id, token, *span, word) for id, token, span, word in rows], max_seq_length)
 
@@ -194,20 +195,6 @@ class TextTokenizer:
 def _truncate(tokens: list[_Token], limit: int) -> list[_Token]:
     # The end of the text is dropped, but not the final [SEP].
     return tokens if len(tokens) <= limit else tokens[: limit - 1] + tokens[-1:]
-
-
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise InputError, with the index of the text, if one is not a string or not valid Unicode."""
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {index} is {type(text).__name__}, not str: {text!r:.60}")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"text {index} has half a surrogate pair at character {error.start}, so it is not valid Unicode."
-                " Clean it with text.encode('utf-8', 'replace').decode()."
-            ) from None
 
 
 def one_batch(tokens: RaggedIds, length: int, pad_id: int = 0) -> Batch:

@@ -20,6 +20,12 @@ from numpy.typing import ArrayLike
 
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.nn.pooling import l2_normalize
+from minilm_jax.runtime.forks import check_not_forked
+
+HOW_TO_COMPARE_BITS = "Compare packed bits with semantic_search_binary or hamming_sim of minilm_jax.search"
+
+# The float32 cosine of two equal vectors may be this much below 1, so thresholds of cosines are lowered by this amount.
+COSINE_ROUNDING = 1e-6
 
 ScoreFunction: TypeAlias = Callable[[ArrayLike, ArrayLike], Array]
 
@@ -109,8 +115,27 @@ def _row_by_row(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
 
 
 def _floating(x: ArrayLike) -> Array:
-    x = jnp.asarray(x)
-    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+    check_not_forked()
+    check_vectors(x)
+    try:
+        array = jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{type(x).__name__} is not an array of vectors; pass numbers [n, D], such as `encode` returns."
+        ) from None
+    return array if array.dtype == jnp.float64 else array.astype(jnp.float32)
+
+
+def check_vectors(vectors: ArrayLike) -> None:
+    """Raise InputError for arrays of unsigned bytes or complex numbers, which have no meaningful similarity."""
+    kind = str(getattr(vectors, "dtype", ""))
+    if kind == "uint8":
+        raise InputError(
+            f"the vectors are uint8, which are not coordinates. {HOW_TO_COMPARE_BITS}. For vectors of precision"
+            " 'uint8', compare the original float32 vectors."
+        )
+    if kind.startswith("complex"):
+        raise InputError(f"the vectors are {kind}; pass real numbers [n, D].")
 
 
 # Jitted, so that XLA fuses the differences, [n, m, D], into the sum and never stores them.

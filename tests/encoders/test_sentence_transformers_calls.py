@@ -193,7 +193,7 @@ def test_encode_stream_takes_texts_as_needed(encoder: mj.SentenceEncoder, monkey
 
 
 def test_encode_stream_checks_arguments_before_iterating(encoder: mj.SentenceEncoder) -> None:
-    with pytest.raises(mj.InputError, match="inputs is str"):
+    with pytest.raises(mj.InputError, match="inputs is one string"):
         encoder.encode_stream("one text")
     with pytest.raises(mj.InputError, match="int8 and uint8 need the ranges of all vectors"):
         encoder.encode_stream(TEXTS, precision="int8")

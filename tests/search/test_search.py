@@ -99,8 +99,8 @@ def test_semantic_search_names_the_rows_of_a_score_that_is_not_finite(value, fun
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"top_k": 0}, "top_k, query_chunk_size and corpus_chunk_size must be at least 1"),
-        ({"corpus_chunk_size": 0}, "must be at least 1"),
+        ({"top_k": 0}, "top_k is 0; it must be at least 1"),
+        ({"corpus_chunk_size": 0}, "corpus_chunk_size is 0; it must be at least 1"),
         ({"corpus_chunk_size": -1}, "must be at least 1"),
         ({"corpus_embeddings": vectors(3)[:, 1:]}, "the queries have 16 dimensions, the corpus 15"),
         ({"corpus_embeddings": np.zeros((2, 2, D))}, r"float64\[2, 2, 16\] is not an array of vectors"),

@@ -1,0 +1,56 @@
+"""Checks of the texts that users pass: one rule for every function that takes texts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from minilm_jax.errors import InputError
+
+# Tables have `ndim` or one of these attributes, in pandas, Polars, pyarrow, Dask and others.
+_TABLE_ATTRIBUTES = ("columns", "column_names")
+
+
+def as_texts(texts: Iterable[str], name: str = "texts") -> list[str]:
+    """Return texts as a list, after checking all of them.
+
+    Args:
+        texts: A list, a one-dimensional array, a column of a table or any other iterable of strings.
+        name: Name of the argument, for messages.
+
+    Raises:
+        InputError: `texts` is one string, a table, a mapping or not an iterable, or an item is not a valid string.
+    """
+    return list(iterate_texts(texts, name))
+
+
+def iterate_texts(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
+    """Return an iterator over texts that checks each of them; see `as_texts`.
+
+    Raises:
+        InputError: As for `as_texts`: at once for `texts` itself, and during the iteration for an item.
+    """
+    if isinstance(texts, str):
+        raise InputError(f"{name} is one string, {texts!r:.60}; pass a list of strings.")
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes | bytearray) or _is_table(texts):
+        raise InputError(f"{name} is {type(texts).__name__}; pass a list of strings, or one column of a table.")
+    return (check_text(text, index) for index, text in enumerate(texts))
+
+
+def check_text(text: Any, index: int = 0) -> str:
+    """Return a text, or raise InputError with its index if it is not a string or not valid Unicode."""
+    if not isinstance(text, str):
+        raise InputError(f"text {index} is {type(text).__name__}, not str: {text!r:.60}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"text {index} has half a surrogate pair at character {error.start}, so it is not valid Unicode."
+            " Clean it with text.encode('utf-8', 'replace').decode()."
+        ) from None
+    return text
+
+
+def _is_table(texts: Any) -> bool:
+    """Return whether iterating over an object may yield the names of columns, or rows, instead of texts."""
+    if (axes := getattr(texts, "ndim", None)) is not None:
+        return axes != 1
+    return any(hasattr(texts, attribute) for attribute in _TABLE_ATTRIBUTES)
