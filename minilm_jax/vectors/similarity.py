@@ -118,6 +118,8 @@ def _floating(x: ArrayLike) -> Array:
     check_not_forked()
     check_vectors(x)
     try:
+        if not hasattr(x, "dtype") and any(isinstance(leaf, str) for leaf in jax.tree.leaves(x)):
+            raise TypeError  # JAX would take a string for the name of a dtype.
         array = jnp.asarray(x)
     except (TypeError, ValueError):
         raise InputError(

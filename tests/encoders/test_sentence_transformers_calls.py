@@ -1,16 +1,19 @@
 """The sentence-transformers API: results and errors. `make test-peers` compares them with the original."""
 
+import copy
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 import pytest
 
 import minilm_jax as mj
+from minilm_jax.config import OutputPrecision
 from tests.helpers.tolerances import TOKEN_VECTORS, UNIT_VECTORS
 
 TEXTS = ["The cat sits outside.", "A man is playing guitar.", "one two three"]
@@ -210,3 +213,46 @@ def test_max_seq_length_can_be_set(encoder: mj.SentenceEncoder) -> None:
         with pytest.warns(UserWarning, match="longer than 5 tokens") as caught:
             encode(TEXTS)
         assert caught[0].filename == __file__
+
+
+def test_no_texts_have_an_empty_list_of_token_vectors(encoder: mj.SentenceEncoder) -> None:
+    for precision in get_args(OutputPrecision):
+        assert encoder.encode([], output_value="token_embeddings", precision=precision) == []
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_compute_precision_in_encode_names_the_constructor(encoder: mj.SentenceEncoder, precision: Any) -> None:
+    with pytest.raises(mj.InputError, match=rf"load the model with SentenceEncoder\(…, precision='{precision}'\)"):
+        encoder.encode("text", precision=precision)
+
+
+@pytest.mark.parametrize("value", [0, -5, 1.5, "8"])
+@pytest.mark.parametrize("name", ["max_seq_length", "truncate_dim"])
+def test_invalid_sizes_raise_error(encoder: mj.SentenceEncoder, name: str, value: Any) -> None:
+    with pytest.raises(mj.InputError, match=f"{name} is {value!r}; it must be"):
+        mj.SentenceEncoder(encoder.params, tokenizer=encoder.tokenizer, **{name: value})
+    with pytest.raises(mj.InputError, match=f"{name} is {value!r}; it must be"):
+        setattr(copy.copy(encoder), name, value)
+
+
+def test_sizes_may_be_integers_of_numpy(encoder: mj.SentenceEncoder) -> None:
+    small = mj.SentenceEncoder(
+        encoder.params, tokenizer=encoder.tokenizer, max_seq_length=np.int64(9), truncate_dim=np.int16(7)
+    )
+    assert small.encode(TEXTS, batch_size=np.int32(2)).shape == (len(TEXTS), 7)
+    assert json.dumps([small.max_seq_length, small.truncate_dim]) == "[9, 7]"
+
+
+def test_similarity_of_texts_raises_error(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="str is not an array of vectors"):
+        encoder.similarity("a", "b")
+    with pytest.raises(mj.InputError, match="str is not an array of vectors"):
+        encoder.similarity_pairwise("a", "b")
+
+
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+def test_similarity_of_packed_bits_raises_error(encoder: mj.SentenceEncoder, precision: Any) -> None:
+    bits = encoder.encode(TEXTS, precision=precision)
+    for compare in (encoder.similarity, encoder.similarity_pairwise):
+        with pytest.raises(mj.InputError, match="semantic_search_binary or hamming_sim"):
+            compare(bits, bits)
