@@ -194,10 +194,11 @@ class SentenceEncoder:
         """Write the model to a folder that sentence-transformers, transformers and this class load.
 
         Args:
-            path: The folder; an earlier model in it is replaced in one step.
+            path: The folder; an earlier model in it is replaced, and other files stay.
 
         Raises:
-            InputError: The model's precision is not float32, or the folder contains other files, which would be lost.
+            InputError: The model's precision is not float32, or the folder contains a file that would be loaded instead
+                of the model.
             OSError: The folder cannot be written.
         """
         settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)

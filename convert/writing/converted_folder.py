@@ -14,7 +14,7 @@ from convert.onnx_to_flax import Conversion
 from convert.reading.onnx_file import OnnxFile
 from convert.verification.verify import Agreement, Verification
 from minilm_jax import __version__
-from minilm_jax.atomic_files import atomic_write
+from minilm_jax.atomic_files import atomic_folder
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.weights import params_file, save_params
 from minilm_jax.config import EncoderConfig, ParamsFormat
@@ -41,7 +41,7 @@ def write_folder(
     record: Mapping[str, Any],
     format: ParamsFormat,
 ) -> None:
-    """Write a model folder atomically.
+    """Write a model folder.
 
     Args:
         out: The folder; an earlier conversion in it is replaced.
@@ -55,7 +55,7 @@ def write_folder(
         ConversionError: `out` exists and is not a conversion, or contains other files.
         OSError: The folder cannot be written.
     """
-    if out.exists() and not (out / RECORD).is_file():
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / RECORD).is_file()):
         raise ConversionError(f"{out} exists and is not a converted model; choose another folder with --out.")
     own = {RECORD, "config.json", *_COPIED, *map(params_file, get_args(ParamsFormat))}
     if foreign := sorted({path.name for path in out.glob("*")} - own):
@@ -63,8 +63,7 @@ def write_folder(
             f"{out} also contains {foreign[0]!r}, which would be lost; choose another folder with --out."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out) as new:
-        new.mkdir()
+    with atomic_folder(out, params_file(format), own) as new:
         save_params(params, new / params_file(format))
         _write_json(new / "config.json", config.to_dict())
         for name in _COPIED:

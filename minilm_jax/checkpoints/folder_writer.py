@@ -3,23 +3,27 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from minilm_jax.atomic_files import atomic_write
+from minilm_jax.atomic_files import atomic_folder
 from minilm_jax.checkpoints.folder_config import SETTINGS_FILE, Settings
 from minilm_jax.checkpoints.hub_files import HUB_FILE
 from minilm_jax.checkpoints.hub_names import to_hub
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.projection_weights import to_torch
 from minilm_jax.checkpoints.sentence_modules import ACTIVATIONS, MODE_SWITCHES, MODES
-from minilm_jax.checkpoints.weights import write_safetensors
-from minilm_jax.config import EncoderConfig, Projection
+from minilm_jax.checkpoints.weights import params_file, write_safetensors
+from minilm_jax.config import EncoderConfig, ParamsFormat, Projection
 from minilm_jax.errors import InputError
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.tokens.tokenizer import TextTokenizer
 
+# Readers prefer these files to model.safetensors, or apply them to it.
+_LOADED_INSTEAD = (*map(params_file, get_args(ParamsFormat)), "adapter_config.json")
+# transformers reads these files of an earlier model, in addition to tokenizer.json.
+_OUTDATED = ("special_tokens_map.json", "added_tokens.json")
 # torch defines its activations in one module, except this one.
 _TORCH_MODULES = {"Identity": "linear"}
 
@@ -32,10 +36,10 @@ def write_model_folder(
     max_seq_length: int,
     settings: Settings,
 ) -> None:
-    """Write a model folder atomically, with the same files as model repositories on the hub.
+    """Write a model folder, with the same files as model repositories on the hub.
 
     Args:
-        path: The folder; an earlier model in it is replaced.
+        path: The folder; an earlier model in it is replaced, and other files stay.
         params: Nested dict of float32 arrays.
         config: The encoder's config.
         tokenizer: The model's tokenizer.
@@ -43,17 +47,17 @@ def write_model_folder(
         settings: Prompts and other defaults of `encode`.
 
     Raises:
-        InputError: params are not float32, or the folder contains other files, which would be lost.
+        InputError: params are not float32, or the folder contains a file that would be loaded instead of the model.
         OSError: The folder cannot be written.
     """
     if any(leaf.dtype != np.float32 for leaf in flatten(params).values()):
         raise InputError("only float32 params are saved; load the model with precision='float32'.")
     files = _json_files(config, tokenizer, max_seq_length, settings)
-    own = {HUB_FILE, TOKENIZER_FILE, *(name.partition("/")[0] for name in files)}
-    if foreign := sorted({file.name for file in path.glob("*")} - own):
-        raise InputError(f"{path} also contains {foreign[0]!r}, which would be lost; choose another folder.")
+    own = {HUB_FILE, TOKENIZER_FILE, *_OUTDATED, *(name.partition("/")[0] for name in files)}
+    if other := next((name for name in _LOADED_INSTEAD if (path / name).exists()), None):
+        raise InputError(f"{path} contains {other}, which would be loaded instead of the model; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as new:
+    with atomic_folder(path, HUB_FILE, own) as new:
         for name, content in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -23,7 +23,7 @@ from minilm_jax.nn.params import check, flatten, unflatten
 # A file that this project wrote contains its config under this name.
 _CONFIG = "config"
 # This file identifies an orbax checkpoint, whatever the name of its folder.
-_ORBAX_METADATA = "_METADATA"
+ORBAX_METADATA = "_METADATA"
 
 
 class Weights(NamedTuple):
@@ -81,7 +81,7 @@ def read_weights(path: Path, config: EncoderConfig | None) -> Weights:
 
 def is_orbax(path: Path) -> bool:
     """Return whether a path is an orbax checkpoint, by its suffix or content."""
-    return path.suffix == ".orbax" or (path / _ORBAX_METADATA).is_file()
+    return path.suffix == ".orbax" or (path / ORBAX_METADATA).is_file()
 
 
 def write_safetensors(
@@ -112,7 +112,7 @@ def write_orbax(leaves: Mapping[str, NDArray[Any]], path: Path, config: EncoderC
     from orbax.checkpoint import PyTreeCheckpointer
 
     stated = None if config is None else {_CONFIG: config.to_dict()}
-    PyTreeCheckpointer().save(path.resolve(), unflatten(leaves), custom_metadata=stated)
+    PyTreeCheckpointer().save(path.resolve(), unflatten(leaves), custom_metadata=stated, force=True)
 
 
 def _read_onnx(path: Path, config: EncoderConfig | None) -> Weights:

@@ -8,10 +8,17 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.atomic_files import atomic_write
+from minilm_jax.atomic_files import atomic_folder, atomic_write
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.folder_config import folder_of, read_config, with_pooling
-from minilm_jax.checkpoints.formats import is_orbax, read_weights, write_msgpack, write_orbax, write_safetensors
+from minilm_jax.checkpoints.formats import (
+    ORBAX_METADATA,
+    is_orbax,
+    read_weights,
+    write_msgpack,
+    write_orbax,
+    write_safetensors,
+)
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.hub_files import HUB_FILE, HUB_INDEX
 from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
@@ -117,7 +124,8 @@ def save_params(params: Mapping[str, Any], path: str | Path) -> None:
         raise ModelFileError(
             f"{path}: the suffix must be one of {', '.join(f'.{name}' for name in get_args(ParamsFormat))}."
         )
-    with atomic_write(path) as new:
+    replacing = atomic_folder(path, ORBAX_METADATA) if write is write_orbax else atomic_write(path)
+    with replacing as new:
         write(leaves, new, config=params.config if isinstance(params, EncoderParams) else None)
 
 

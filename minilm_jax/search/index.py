@@ -162,13 +162,13 @@ class SearchIndex:
         return results[0] if isinstance(query, str) else results
 
     def save(self, path: str | Path) -> None:
-        """Write the index to a folder, atomically.
+        """Write the index to a folder.
 
         Args:
-            path: The folder; an existing index is replaced.
+            path: The folder; an existing index in it is replaced, and other files stay.
 
         Raises:
-            InputError: The path holds other files, which would be lost.
+            InputError: The path is a file.
             OSError: The folder cannot be written.
         """
         stored = StoredIndex(fingerprint(self._encoder), self._backend, self.texts, self.vectors)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from minilm_jax.atomic_files import atomic_write
+from minilm_jax.atomic_files import atomic_folder
 from minilm_jax.checkpoints.weights import write_safetensors
 from minilm_jax.config import SearchBackend
 from minilm_jax.errors import InputError, SearchIndexError
@@ -38,25 +38,23 @@ class StoredIndex(NamedTuple):
 
 @contextmanager
 def write_index(path: Path, stored: StoredIndex) -> Iterator[Path]:
-    """Write a folder, which appears when the block ends; the block may add files to it.
+    """Write a folder, whose files appear when the block ends; the block may add files to it.
 
     Args:
-        path: The folder; an existing index is replaced.
+        path: The folder; an existing index in it is replaced, and other files stay.
         stored: Content to write.
 
     Yields:
         The temporary folder.
 
     Raises:
-        InputError: The path holds other files, which would be lost.
+        InputError: The path is a file.
         OSError: The folder cannot be written.
     """
-    others = {file.name for file in path.iterdir()} - {GRAPH_FILE, _VECTORS_FILE, _INDEX_FILE} if path.is_dir() else ()
-    if others or path.is_file():
-        raise InputError(f"{path} is not a search index and would be overwritten; choose another folder.")
+    if path.is_file():
+        raise InputError(f"{path} is a file; choose a folder for the index.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as new:
-        new.mkdir()
+    with atomic_folder(path, _INDEX_FILE, {GRAPH_FILE, _VECTORS_FILE, _INDEX_FILE}) as new:
         write_safetensors({"vectors": stored.vectors}, new / _VECTORS_FILE, "np")
         about = {"format": _VERSION, "model": stored.model, "backend": stored.backend, "texts": stored.texts}
         (new / _INDEX_FILE).write_text(json.dumps(about, ensure_ascii=False, indent=0), "utf-8")

@@ -51,9 +51,30 @@ def test_save_replaces_an_earlier_model_but_no_other_files(tiny: mj.SentenceEnco
     assert mj.SentenceEncoder(tmp_path / "model").truncate_dim == 3
     (tmp_path / "model" / "notes.txt").write_text("mine")
     before = sorted(os.listdir(tmp_path / "model"))
-    with pytest.raises(mj.InputError, match=r"also contains 'notes.txt', which would be lost"):
-        tiny.save_pretrained(tmp_path / "model")
+    tiny.save_pretrained(tmp_path / "model")
     assert sorted(os.listdir(tmp_path / "model")) == before
+
+
+def test_save_to_the_working_directory(
+    tiny: mj.SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("first: ", "second: "):
+        tiny.prompts["query"] = text
+        tiny.save_pretrained(".")
+    assert os.getcwd() == str(tmp_path)
+    assert mj.SentenceEncoder(".").prompts["query"] == "second: "
+
+
+@pytest.mark.parametrize("name", ["params.safetensors", "params.msgpack", "adapter_config.json"])
+def test_save_rejects_a_folder_whose_files_would_be_loaded_instead(
+    tiny: mj.SentenceEncoder, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / name).touch()
+    with pytest.raises(mj.InputError, match=f"contains {name}, which would be loaded instead of the model"):
+        tiny.save_pretrained(tmp_path / "model")
+    assert os.listdir(tmp_path / "model") == [name]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

@@ -236,18 +236,17 @@ def test_invalid_sizes_raise_error(encoder: mj.SentenceEncoder, name: str, value
 
 
 def test_sizes_may_be_integers_of_numpy(encoder: mj.SentenceEncoder) -> None:
-    small = mj.SentenceEncoder(
-        encoder.params, tokenizer=encoder.tokenizer, max_seq_length=np.int64(9), truncate_dim=np.int16(7)
-    )
+    sizes: Any = {"max_seq_length": np.int64(9), "truncate_dim": np.int16(7)}
+    small: Any = mj.SentenceEncoder(encoder.params, tokenizer=encoder.tokenizer, **sizes)
     assert small.encode(TEXTS, batch_size=np.int32(2)).shape == (len(TEXTS), 7)
     assert json.dumps([small.max_seq_length, small.truncate_dim]) == "[9, 7]"
 
 
 def test_similarity_of_texts_raises_error(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(mj.InputError, match="str is not an array of vectors"):
-        encoder.similarity("a", "b")
+        encoder.similarity("a", "b")  # pyright: ignore[reportArgumentType]
     with pytest.raises(mj.InputError, match="str is not an array of vectors"):
-        encoder.similarity_pairwise("a", "b")
+        encoder.similarity_pairwise("a", "b")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("precision", ["binary", "ubinary"])

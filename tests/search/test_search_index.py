@@ -1,6 +1,7 @@
 """`SearchIndex` with the real model: results of a search, reuse of vectors, and saved indexes."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -87,12 +88,16 @@ def test_saved_index_is_loaded_unchanged(index, encoder, tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index"]
 
 
-def test_save_does_not_overwrite_other_files(index, tmp_path):
+def test_save_keeps_other_files_of_an_existing_folder(index, encoder, tmp_path, monkeypatch):
     (tmp_path / "thesis.txt").touch()
-    for path in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(InputError, match="is not a search index and would be overwritten"):
-            index.save(path)
-    assert (tmp_path / "thesis.txt").exists()
+    with pytest.raises(InputError, match="is a file; choose a folder"):
+        index.save(tmp_path / "thesis.txt")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        index.save(".")
+    assert os.getcwd() == str(tmp_path)
+    assert SearchIndex.load(".", encoder).texts == TEXTS
+    assert sorted(os.listdir()) == ["index.json", "thesis.txt", "vectors.safetensors"]
 
 
 @pytest.mark.parametrize("backend", ["faiss", ""])
