@@ -3,17 +3,23 @@
 A row that cannot be parsed becomes a row of nulls with the reason, so that it does not affect any other row.
 """
 
+import decimal
 import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
 from minilm_jax.files.rows import Row, csv_rows, json_rows, read_lines
+<<<<<<< HEAD
 from minilm_jax.scale.column_checks import check_column
+=======
+from minilm_jax.scale.casts import CONVERSION_ERRORS, add_problem, cast_exactly, is_text, problem_column
+>>>>>>> 8e2f584 (Cast columns without changing any value)
 
 # This many rows are converted together.
 _ROWS = 1_024
@@ -21,8 +27,6 @@ _ROWS = 1_024
 _ROWS_TO_INFER_FROM = 1_024
 # Without this limit, a quote that is never closed would include the rest of the file in one field.
 _MAX_CSV_FIELD_CHARACTERS = 2**24
-# pyarrow raises these exceptions for values that do not fit their column.
-_CONVERSION_ERRORS = (pa.ArrowException, UnicodeError, OverflowError)
 _SCALARS = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
 
@@ -91,7 +95,9 @@ def infer_schema(file: BinaryIO, format: CorpusFormat, text_column: str) -> pa.S
     return pa.schema([(name, _infer_type(values)) for name, values in values_of.items()])
 
 
-def read_columns(file: BinaryIO, format: CorpusFormat, text_column: str, kept: pa.Schema) -> Iterator[Columns]:
+def read_columns(
+    file: BinaryIO, format: CorpusFormat, text_column: str, kept: pa.Schema, *, keeps_all: bool
+) -> Iterator[Columns]:
     """Read a text file as columns, about a thousand rows at a time.
 
     Args:
@@ -99,6 +105,7 @@ def read_columns(file: BinaryIO, format: CorpusFormat, text_column: str, kept: p
         format: As for `read_rows`.
         text_column: Name of the column that holds the texts.
         kept: Names and types of the columns to keep.
+        keeps_all: Whether all columns should be kept, so that a value of another column is a problem.
 
     Yields:
         The columns. A value that does not have its column's type, or is not valid Unicode, is null and its problem is
@@ -107,30 +114,17 @@ def read_columns(file: BinaryIO, format: CorpusFormat, text_column: str, kept: p
     Raises:
         InputError: The header of a CSV file cannot be parsed.
     """
-    source = read_rows(file, format)
+    source, is_csv = read_rows(file, format), format == "csv"
     while rows := list(itertools.islice(source, _ROWS)):
-        problems = [row.problem for row in rows]
+        problems = {i: row.problem for i, row in enumerate(rows) if row.problem}
         arrays = [
-            _convert_column([row.values.get(name) for row in rows], name, type, problems)
-            for name, type in [*zip(kept.names, kept.types, strict=True), (text_column, pa.large_string())]
+            _convert_column(_values(rows, field.name, is_csv and not is_text(field.type)), field, problems)
+            for field in kept
         ]
-        yield Columns(arrays[:-1], arrays[-1], pa.array(problems, pa.string()))
-
-
-def decode_column(values: Sequence[bytes | None], name: str) -> tuple[pa.Array, pa.Array]:
-    """Decode a column of UTF-8 bytes.
-
-    Args:
-        values: Encoded texts, or None.
-        name: Name of the column, for the problems.
-
-    Returns:
-        large_string, the texts, and string, the reason why a value became null.
-    """
-    problems: list[str | None] = [None] * len(values)
-    decoded = [None if value is None else value.decode(errors="surrogateescape") for value in values]
-    texts = _convert_column(decoded, name, pa.large_string(), problems)
-    return texts, pa.array(problems, pa.string())
+        texts = _convert_texts(_values(rows, text_column), text_column, problems)
+        if keeps_all:
+            _report_late_columns(rows, {*kept.names, text_column}, problems)
+        yield Columns(arrays, texts, problem_column(problems, len(rows)))
 
 
 def _open_csv(file: BinaryIO) -> Iterator[Row[list[str]]]:
@@ -158,47 +152,61 @@ def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[dict[str, An
 def _infer_type(values: Sequence[Any]) -> pa.DataType:
     try:
         type = pa.array(values).type
-    except _CONVERSION_ERRORS:
+    except CONVERSION_ERRORS:
         return pa.string()
     return type if type in _SCALARS else pa.string()
 
 
-def _convert_column(values: list[Any], name: str, type: pa.DataType, problems: list[str | None]) -> pa.Array:
+def _values(rows: Sequence[Row[dict[str, Any]]], name: str, empty_is_null: bool = False) -> list[Any]:
+    values = [row.values.get(name) for row in rows]
+    return [value or None for value in values] if empty_is_null else values
+
+
+def _convert_texts(values: list[Any], name: str, problems: dict[int, str]) -> pa.Array:
+    field = pa.field(name, pa.large_string())
+    for row, value in enumerate(values):
+        if value is not None and not isinstance(value, str):
+            add_problem(problems, row, name, field.type, value)
+            values[row] = None
+    return _convert_column(values, field, problems)
+
+
+def _convert_column(values: list[Any], field: pa.Field, problems: dict[int, str]) -> pa.Array:
     """Convert values to a column; values that do not fit become null and are described in `problems`."""
-    if type == pa.string():
+    if is_text(field.type):
         values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    # pyarrow cannot convert a mixture of types, and rounds integers among floats.
+    rows_of: dict[type, list[int]] = {}
+    for row, value in enumerate(values):
+        rows_of.setdefault(type(value), []).append(row)
+    arrays = [_convert_values([values[row] for row in rows], field.type) for rows in rows_of.values()]
+    column = pa.concat_arrays(arrays).take(pa.array(np.argsort(np.concatenate([*rows_of.values()]))))
+    for row in np.flatnonzero(column.is_null().to_numpy(False)).tolist():
+        if values[row] is not None:
+            add_problem(problems, row, field.name, field.type, values[row])
+    return column
+
+
+def _convert_values(values: Sequence[Any], type: pa.DataType) -> pa.Array:
     try:
-        return _convert_exactly(values, type)
-    except _CONVERSION_ERRORS:
-        pass
-    for i, value in enumerate(values):
-        try:
-            _convert_exactly([value], type)
-        except _CONVERSION_ERRORS:
-            values[i] = None
-            problem = _describe_problem(name, value, type)
-            # The column of texts is converted twice if it is kept, but its problem is recorded once.
-            if problem not in (problems[i] or ""):
-                problems[i] = f"{problems[i]}; {problem}" if problems[i] else problem
-    return _convert_exactly(values, type)
+        return cast_exactly(_infer_array(values), type)
+    except CONVERSION_ERRORS:
+        if len(values) < 2:
+            return pa.nulls(len(values), type)
+        middle = len(values) // 2
+        return pa.concat_arrays([_convert_values(part, type) for part in (values[:middle], values[middle:])])
 
 
-def _describe_problem(name: str, value: Any, type: pa.DataType) -> str:
-    kind = "string" if pa.types.is_large_string(type) else type
-    is_text = isinstance(value, str) and kind in ("string", pa.string())
-    return f"{name!r} is not {'valid Unicode' if is_text else f'of type {kind}'}: {json.dumps(value):.80}"
+def _infer_array(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except OverflowError:  # pyarrow infers decimals for integers of more than 64 bits only if Python does.
+        return pa.array([decimal.Decimal(value) for value in values])
 
 
-def _convert_exactly(values: Sequence[Any], type: pa.DataType) -> pa.Array:
-    """Convert values of a type, or strings that spell them; `pa.array(values, type)` would truncate 1.5 to 1."""
-    if pa.types.is_string(type) or pa.types.is_large_string(type):
-        return pa.array(values, type)
-    array = pa.array(values)
-    both_numbers = _is_number(array.type) and _is_number(type)
-    if not (both_numbers or array.type == type or pa.types.is_string(array.type) or pa.types.is_null(array.type)):
-        raise pa.ArrowInvalid(f"{array.type} values cannot become {type}")
-    return array.cast(type)
-
-
-def _is_number(type: pa.DataType) -> bool:
-    return pa.types.is_integer(type) or pa.types.is_floating(type)
+def _report_late_columns(rows: Sequence[Row[dict[str, Any]]], known: set[str], problems: dict[int, str]) -> None:
+    for i, row in enumerate(rows):
+        for name in row.values.keys() - known if len(row.values) else ():
+            if row.values[name] is not None:
+                problem = f"{name!r} is not kept, because it is not in the first {_ROWS_TO_INFER_FROM:,} rows"
+                problems[i] = f"{problems[i]}; {problem}" if i in problems else problem
