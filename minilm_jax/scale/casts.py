@@ -44,46 +44,6 @@ _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
 }
 
 
-def cast_column(column: pa.Array, name: str, type: pa.DataType, problems: dict[int, str]) -> pa.Array:
-    """Cast a column; values that are not valid or would change become null.
-
-    Args:
-        column: Values of any type.
-        name: Name of the column, for the problems.
-        type: Type to cast to, a plain one.
-        problems: By row, why values of the row became null. New ones are added.
-
-    Returns:
-        The values, of the given type.
-    """
-    column = to_plain(column)
-    values = cast_exactly(column, type)
-    if values.null_count > column.null_count:
-        lost = values.is_null().to_numpy(False) & column.is_valid().to_numpy(False)
-        for row in np.flatnonzero(lost).tolist():
-            add_problem(problems, row, name, type, column[row])
-    return values
-
-
-def add_problem(problems: dict[int, str], row: int, name: str, type: pa.DataType, value: Any) -> None:
-    """Record that a value became null; a column that is converted twice is recorded once.
-
-    Args:
-        problems: The problems of each row.
-        row: Number of the row.
-        name: Name of the column.
-        type: Type of the column.
-        value: The value, or a pyarrow scalar.
-    """
-    value = _to_python(value)
-    expected = f"of type {'string' if is_text(type) else type}"
-    if is_text(type) and isinstance(value, str | bytes):
-        expected = "valid Unicode"
-    problem = f"{name!r} is not {expected}: {json.dumps(value, default=str):.80}"
-    if problem not in problems.get(row, ""):
-        problems[row] = f"{problems[row]}; {problem}" if row in problems else problem
-
-
 def cast_exactly(array: pa.Array, type: pa.DataType) -> pa.Array:
     """Cast an array.
 
@@ -213,20 +173,6 @@ def _kind(type: pa.DataType) -> str | None:
 
 
 def _to_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else to_json(value)
-
-
-def to_json(value: Any) -> str:
-    """Return a value of any type as JSON, or its usual text if JSON has no such type."""
-    return json.dumps(value, default=str) if isinstance(value, dict | list | bool | int | float) else str(value)
-
-
-def _to_python(value: Any) -> Any:
-    if not isinstance(value, pa.Scalar):
+    if value is None or isinstance(value, str):
         return value
-    try:
-        return value.as_py()
-    except UnicodeError:
-        return value.as_buffer().to_pybytes() if is_text(value.type) else str(value.type)
-    except ValueError:  # Python has no such time.
-        return str(value.cast(pa.string()))
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)

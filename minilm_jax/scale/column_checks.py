@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.scale.plain_types import plain_type
 
 _TEXT_TYPES = (
     pa.types.is_string,
     pa.types.is_large_string,
-    pa.types.is_string_view,
     pa.types.is_binary,
     pa.types.is_large_binary,
     pa.types.is_null,
@@ -26,9 +26,7 @@ def check_column(name: str, available: Sequence[str]) -> None:
 def _check_text_column(name: str, schema: pa.Schema) -> None:
     """Raise InputError if a schema has no column of this name, or the column does not hold strings."""
     check_column(name, schema.names)
-    type = schema.field(name).type
-    if pa.types.is_dictionary(type):
-        type = type.value_type
+    type = plain_type(schema.field(name).type)
     if not any(is_text(type) for is_text in _TEXT_TYPES):
         raise InputError(f"column {name!r} holds {type}, not strings.")
 

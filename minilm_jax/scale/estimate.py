@@ -74,7 +74,8 @@ def estimate(job: Job, share: tuple[int, int] = (0, 1)) -> Estimate:
     """
     all_parts, job = plan(job), job_of_share(job, *share)
     parts, store, model = parts_of_share(all_parts, *share), Store(job.out), Model(job)
-    check_settings(store, {**common_settings(job, all_parts), **model.settings}, write=False)
+    columns = all_parts[0].columns if all_parts else None
+    check_settings(store, {**common_settings(job, all_parts), **model.settings}, columns, write=False)
     failures = [part.failure for part in parts if part.failure]
     parts = [part for part in parts if not part.failure]
     expected = expected_rows(all_parts)

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from minilm_jax.errors import InputError
 from minilm_jax.scale.column_checks import check_column
+from minilm_jax.scale.column_types import kept_field, types_in_files
 from minilm_jax.scale.inputs import InputFile, find_inputs
 from minilm_jax.scale.job import Job
-from minilm_jax.scale.readers import Contents, UnreadableInput, inspect
+from minilm_jax.scale.readers import Contents, UnreadableInput, inspect, with_late_columns
 from minilm_jax.scale.store import display_url
 
 # This many files are inspected concurrently, because remote filesystems have a high latency.
@@ -112,9 +113,9 @@ def _listed(items: Sequence[str], separator: str = ", ") -> str:
 
 
 def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
-    """Return the columns to keep, with their types in the first file that has values for them."""
-    files = [contents for contents in files if contents.schema.names]  # The others are empty.
-    names = files[0].schema.names if job.keep is None else job.keep
+    """Return the columns to keep; the metadata of the schema states their types in the files."""
+    files = _search_late_columns(job, [contents for contents in files if contents.schema.names])  # Others are empty.
+    names = _all_names(files) if job.keep is None else job.keep
     for name in names:
         _check_presence(name, files)
     if job.vector_column in names or len({*names}) < len(names):
@@ -122,28 +123,39 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
         raise InputError(
             f"two columns would be named {duplicate!r}; choose the columns with --keep, or another --vector-column."
         )
-    columns = pa.schema([_kept_field(name, files) for name in names])
+    origins = {name: types_in_files(name, files) for name in names}
+    columns = pa.schema([kept_field(name, files) for name in names], {n: ", ".join(origins[n]) for n in names})
     try:
         pq.ParquetWriter(pa.BufferOutputStream(), columns).close()
     except pa.ArrowNotImplementedError as error:
         raise InputError(f"Parquet does not support a column: {error}; choose other columns with --keep.") from None
+    for name in names:
+        if len(origins[name]) > 1:
+            _log.info("column %r is %s; it is stored as %s.", name, ", ".join(origins[name]), columns.field(name).type)
     return columns
+
+
+def _search_late_columns(job: Job, files: list[Contents]) -> list[Contents]:
+    """Search all rows of JSON files for the columns of --keep that no file has in its first rows."""
+    late = [name for name in job.keep or () if name not in _all_names(files)]
+    return [
+        with_late_columns(contents, late) if late and contents.file.format == "jsonl" else contents
+        for contents in files
+    ]
+
+
+def _all_names(files: Sequence[Contents]) -> list[str]:
+    return list(dict.fromkeys(name for contents in files for name in contents.schema.names))
 
 
 def _check_presence(name: str, files: Sequence[Contents]) -> None:
     """Raise an error if no file has a column, and log a warning if only some have it."""
     lacking = [contents.file for contents in files if name not in contents.schema.names]
     if len(lacking) == len(files):
-        check_column(name, list(dict.fromkeys(column for contents in files for column in contents.schema.names)))
+        check_column(name, _all_names(files))
     # Objects in JSON lines may omit keys.
     if urls := [display_url(file.url) for file in lacking if file.format != "jsonl"]:
         _log.warning("%s: no column %r; its values become null.", _listed(urls), name)
-
-
-def _kept_field(name: str, files: Sequence[Contents]) -> pa.Field:
-    fields = [contents.schema.field(name) for contents in files if name in contents.schema.names]
-    typed = next((field for field in fields if not pa.types.is_null(field.type)), fields[0])
-    return typed.with_nullable(True)  # Values that cannot be read become null.
 
 
 def _split(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from minilm_jax.errors import InputError
+from minilm_jax.scale.column_types import describe_changes
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.model import Model
@@ -23,7 +25,6 @@ _SHARD = re.compile(r"(.*-[0-9a-f]{10}-p\d{5,}-s\d{5,})\.parquet")
 # Messages name these settings by their command-line options.
 _OPTIONS = {
     "text_column": "--text-column",
-    "columns": "--keep",
     "vector_column": "--vector-column",
     "precision": "--precision",
     "dtype": "--dtype",
@@ -45,12 +46,15 @@ def common_settings(job: Job, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def check_settings(store: Store, settings: Mapping[str, Any], *, write: bool = True) -> None:
+def check_settings(
+    store: Store, settings: Mapping[str, Any], columns: pa.Schema | None = None, *, write: bool = True
+) -> None:
     """Compare settings with the recorded ones.
 
     Args:
         store: The output folder.
         settings: Settings of this run.
+        columns: Columns that are kept, to explain why they differ.
         write: Whether to record settings that are not recorded yet.
 
     Raises:
@@ -59,6 +63,12 @@ def check_settings(store: Store, settings: Mapping[str, Any], *, write: bool = T
     recorded = store.read_json(_JOB) or {}
     for key, value in settings.items():
         if recorded.get(key, value) != value:
+            if key == "columns" and columns is not None:
+                changes = describe_changes(recorded[key], columns)
+                raise InputError(
+                    f"{display_url(store.url)} was started with other columns: {changes}."
+                    " Pass the same inputs and, if it was given, the same --keep, or another folder with --out."
+                )
             raise InputError(
                 f"{display_url(store.url)} was started with another {_OPTIONS.get(key, key)} ({_short(recorded[key])},"
                 f" now {_short(value)}); pass the same, or another folder with --out."
@@ -88,10 +98,11 @@ def prepare_folder(job: Job, parts: Sequence[Part], *, prune: bool = False) -> I
         raise InputError(f"{display_url(store.url)} contains other files; choose an empty folder with --out.")
     store.create()
     with _locked(store):
-        check_settings(store, common_settings(job, parts), write=False)
+        columns = parts[0].columns if parts else None
+        check_settings(store, common_settings(job, parts), columns, write=False)
         removed = [*_remove_outdated(store, job, parts, prune=prune), *_remove_incomplete(store)]
         store.create()
-        check_settings(store, common_settings(job, parts))
+        check_settings(store, common_settings(job, parts), columns)
         store.create(SIDECARS, REJECTS, FAILED)
         try:
             yield removed

@@ -9,19 +9,6 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"-?\d{1,18}")
 
 
-def partition_values(url: str) -> dict[str, str | None]:
-    """Return the values that the folders of a file state, by column.
-
-    Args:
-        url: URL or path of the file.
-
-    Returns:
-        The decoded values; None for the name that stands for null.
-    """
-    pairs = [folder.split("=", 1) for folder in url.split("/")[:-1] if folder.find("=") > 0]
-    return {urllib.parse.unquote(name): None if value == _NULL else urllib.parse.unquote(value) for name, value in pairs}
-
-
 def partition_fields(url: str) -> list[pa.Field]:
     """Return the columns that the folders of a file state: int32, int64 or string.
 
@@ -29,25 +16,33 @@ def partition_fields(url: str) -> list[pa.Field]:
         url: URL or path of the file.
 
     Returns:
-        One field per folder with a value.
+        One field per folder that states a value.
     """
-    return [pa.field(name, _infer_type(value)) for name, value in partition_values(url).items()]
+    return [pa.field(name, _infer_type(value)) for name, value in _values(url).items()]
 
 
-def partition_column(value: str | None, type: pa.DataType, rows: int) -> pa.Array:
-    """Return the value of a partition once per row.
+def partition_values(url: str, columns: pa.Schema) -> dict[str, str | None]:
+    """Return the values that the folders of a file state.
 
     Args:
-        value: A value from `partition_values`.
-        type: Type that the column is cast to afterwards; integers may be padded with zeros.
-        rows: Number of rows.
+        url: URL or path of the file.
+        columns: Columns that the values will be cast to; zeros before integers are removed.
 
     Returns:
-        Strings.
+        Decoded values by name; None for the name that stands for null.
     """
-    if value is not None and pa.types.is_integer(type) and _INTEGER.fullmatch(value):
-        value = str(int(value))
-    return pa.repeat(pa.scalar(value, pa.string()), rows)
+    integers = {field.name for field in columns if pa.types.is_integer(field.type)}
+    return {
+        name: str(int(value)) if name in integers and value and _INTEGER.fullmatch(value) else value
+        for name, value in _values(url).items()
+    }
+
+
+def _values(url: str) -> dict[str, str | None]:
+    pairs = [folder.split("=", 1) for folder in url.split("/")[:-1] if folder.find("=") > 0]
+    return {
+        urllib.parse.unquote(name): None if value == _NULL else urllib.parse.unquote(value) for name, value in pairs
+    }
 
 
 def _infer_type(value: str | None) -> pa.DataType:

@@ -16,6 +16,8 @@ from minilm_jax.errors import InputError
 from minilm_jax.scale import text_columns
 from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.inputs import InputFile
+from minilm_jax.scale.partitions import partition_fields, partition_values
+from minilm_jax.scale.problems import cast_column, problem_column
 from minilm_jax.scale.store import display_url, filesystem
 
 # This many rows of a Parquet file are decoded together, and this many bytes of a column are read at a time, so that
@@ -105,10 +107,14 @@ def inspect(file: InputFile, text_column: str, kept: Sequence[str] | None) -> Co
             contents = Contents(file, text_columns.infer_schema(stream, file.format, text_column), None)
         if contents.schema.names or file.format in ("parquet", "arrow"):  # Other files are empty.
             check_columns(contents.schema, text_column, kept)
+            more = [field for field in partition_fields(file.url) if field.name not in contents.schema.names]
+            contents = contents._replace(schema=pa.schema([*contents.schema, *more]))
         return contents
 
 
-def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
+def read(
+    file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept: pa.Schema, *, keeps_all: bool = False
+) -> Iterator[Rows]:
     """Read rows of a file.
 
     Args:
@@ -116,6 +122,7 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
         groups: Row groups or record batches to read, or None for all.
         text_column: Name of the column that holds the texts.
         kept: Columns to keep, with the types to cast them to. Columns that the file does not have are null.
+        keeps_all: Whether a column that is not in `kept` is a problem of the rows that have it.
 
     Yields:
         The rows, in order, in batches of any size.
@@ -124,25 +131,41 @@ def read(file: InputFile, groups: tuple[int, ...] | None, text_column: str, kept
         UnreadableInput: The file cannot be read, or has no such column of texts.
     """
     if file.format in ("jsonl", "csv"):
-        yield from _read_text_file(file, text_column, kept)
+        yield from _read_text_file(file, text_column, kept, keeps_all)
         return
     names = list(dict.fromkeys([text_column, *kept.names]))
     batches = _parquet_batches if file.format == "parquet" else _arrow_batches
+    constants, text_field = partition_values(file.url, kept), pa.field(text_column, pa.large_string())
     with open_input(file) as (_, stream):
         for batch in batches(stream, groups, names):
-            texts, problems = _decode_texts(batch.column(text_column), text_column)
-            arrays = [_kept_array(batch, field) for field in kept]
-            for i, field in enumerate(kept):
-                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-                    strings, more = _decode_texts(arrays[i], field.name)
-                    arrays[i], problems = strings.cast(field.type), _merge_problems(problems, more)
-            yield Rows(pa.RecordBatch.from_arrays(arrays, schema=kept), texts, problems)
+            problems: dict[int, str] = {}
+            texts = cast_column(batch.column(text_column), text_field, problems)
+            columns = [
+                batch.column(name) if name in batch.schema.names else _constant(constants.get(name), len(texts))
+                for name in kept.names
+            ]
+            arrays = [cast_column(*pair, problems) for pair in zip(columns, kept, strict=True)]
+            rows = pa.RecordBatch.from_arrays(arrays, schema=kept)
+            yield Rows(rows, texts, problem_column(problems, len(texts)))
 
 
-def _kept_array(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
-    if field.name not in batch.schema.names:
-        return pa.nulls(batch.num_rows, field.type)
-    return batch.column(field.name).cast(field.type)
+def _constant(value: str | None, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, pa.string()), rows)
+
+
+def with_late_columns(contents: Contents, names: Sequence[str]) -> Contents:
+    """Return the contents of a JSON file with columns that its first rows do not have.
+
+    Args:
+        contents: The contents.
+        names: Columns to search for in all rows.
+
+    Raises:
+        UnreadableInput: The file cannot be read.
+    """
+    with open_input(contents.file) as (_, stream):
+        more = text_columns.infer_columns(stream, names)
+    return contents._replace(schema=pa.schema([*contents.schema, *more]))
 
 
 def rows_per_byte(file: InputFile) -> float:
@@ -166,11 +189,14 @@ def rows_per_byte(file: InputFile) -> float:
         return rows / max(raw.tell(), 1)
 
 
-def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema) -> Iterator[Rows]:
-    if not inspect(file, text_column, kept.names).schema.names:  # The file is empty.
+def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema, keeps_all: bool) -> Iterator[Rows]:
+    schema = inspect(file, text_column, kept.names).schema
+    if not schema.names:  # The file is empty.
         return
+    constants = partition_values(file.url, kept)
     with open_input(file) as (_, stream):
-        for columns in text_columns.read_columns(stream, file.format, text_column, kept):
+        known = {*schema.names, *kept.names} if keeps_all else None
+        for columns in text_columns.read_columns(stream, file.format, text_column, kept, constants, known):
             yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
 
 
@@ -227,22 +253,3 @@ def _arrow_stream(stream: BinaryIO) -> ipc.RecordBatchStreamReader:
     if _is_arrow_file(stream):
         stream.read(8)
     return ipc.open_stream(stream)
-
-
-def _decode_texts(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
-    """Return the texts as large_string, and as strings the reasons why values became null."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    raw = column.cast(pa.large_binary())
-    try:
-        return raw.cast(pa.large_string()), pa.nulls(len(raw), pa.string())
-    except pa.ArrowInvalid:  # Readers do not check whether strings are valid UTF-8.
-        return text_columns.decode_column(raw.to_pylist(), name)
-
-
-def _merge_problems(problems: pa.Array, more: pa.Array) -> pa.Array:
-    if more.null_count == len(more):
-        return problems
-    return pa.array(
-        [one or other for one, other in zip(problems.to_pylist(), more.to_pylist(), strict=True)], pa.string()
-    )

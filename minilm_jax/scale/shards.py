@@ -103,6 +103,7 @@ def new_shard(
     rejects: list[str] = []
     with store.new_file(f"{shard.name}.parquet") as file:
         hashed = _HashedFile(file)
+        schema = schema.remove_metadata()  # It names the inputs, so equal rows would not give equal files.
         with pq.ParquetWriter(hashed, schema, compression="zstd", use_dictionary=schema.names[:-1]) as parquet:
             writer = ShardWriter(shard, part, parquet, rejects)
             yield writer

@@ -6,7 +6,7 @@ A row that cannot be parsed becomes a row of nulls with the reason, so that it d
 import decimal
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -15,11 +15,9 @@ import pyarrow as pa
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
 from minilm_jax.files.rows import Row, csv_rows, json_rows, read_lines
-<<<<<<< HEAD
+from minilm_jax.scale.casts import CONVERSION_ERRORS, cast_exactly, is_text
 from minilm_jax.scale.column_checks import check_column
-=======
-from minilm_jax.scale.casts import CONVERSION_ERRORS, add_problem, cast_exactly, is_text, problem_column
->>>>>>> 8e2f584 (Cast columns without changing any value)
+from minilm_jax.scale.problems import add_problem, describe, problem_column
 
 # This many rows are converted together.
 _ROWS = 1_024
@@ -27,7 +25,7 @@ _ROWS = 1_024
 _ROWS_TO_INFER_FROM = 1_024
 # Without this limit, a quote that is never closed would include the rest of the file in one field.
 _MAX_CSV_FIELD_CHARACTERS = 2**24
-_SCALARS = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
+_SCALARS = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
 
 class Columns(NamedTuple):
@@ -95,8 +93,31 @@ def infer_schema(file: BinaryIO, format: CorpusFormat, text_column: str) -> pa.S
     return pa.schema([(name, _infer_type(values)) for name, values in values_of.items()])
 
 
+def infer_columns(file: BinaryIO, names: Sequence[str]) -> list[pa.Field]:
+    """Infer columns of JSON lines that the first thousand rows do not have, from the first thousand values of each.
+
+    Args:
+        file: As for `read_rows`.
+        names: Names of the columns.
+
+    Returns:
+        The columns that exist.
+    """
+    values_of: dict[str, list[Any]] = {}
+    for row in read_rows(file, "jsonl"):
+        for name in row.values.keys() & names:
+            if len(values := values_of.setdefault(name, [])) < _ROWS_TO_INFER_FROM:
+                values.append(row.values[name])
+    return [pa.field(name, _infer_type(values_of[name])) for name in names if name in values_of]
+
+
 def read_columns(
-    file: BinaryIO, format: CorpusFormat, text_column: str, kept: pa.Schema, *, keeps_all: bool
+    file: BinaryIO,
+    format: CorpusFormat,
+    text_column: str,
+    kept: pa.Schema,
+    constants: Mapping[str, str | None],
+    known: Set[str] | None,
 ) -> Iterator[Columns]:
     """Read a text file as columns, about a thousand rows at a time.
 
@@ -105,25 +126,28 @@ def read_columns(
         format: As for `read_rows`.
         text_column: Name of the column that holds the texts.
         kept: Names and types of the columns to keep.
-        keeps_all: Whether all columns should be kept, so that a value of another column is a problem.
+        constants: Values of columns that a row does not have.
+        known: Names of all columns, so that a value of another one is a problem; None for any.
 
     Yields:
         The columns. A value that does not have its column's type, or is not valid Unicode, is null and its problem is
-        recorded.
+        recorded. An empty field of CSV is null unless its column holds strings.
 
     Raises:
         InputError: The header of a CSV file cannot be parsed.
     """
-    source, is_csv = read_rows(file, format), format == "csv"
+    source = read_rows(file, format)
     while rows := list(itertools.islice(source, _ROWS)):
         problems = {i: row.problem for i, row in enumerate(rows) if row.problem}
-        arrays = [
-            _convert_column(_values(rows, field.name, is_csv and not is_text(field.type)), field, problems)
-            for field in kept
-        ]
-        texts = _convert_texts(_values(rows, text_column), text_column, problems)
-        if keeps_all:
-            _report_late_columns(rows, {*kept.names, text_column}, problems)
+        arrays = []
+        for field in kept:
+            values = [row.values.get(field.name, constants.get(field.name)) for row in rows]
+            if format == "csv" and not is_text(field.type):
+                values = [None if value == "" else value for value in values]
+            arrays.append(_convert_column(values, field, problems))
+        texts = _convert_texts([row.values.get(text_column) for row in rows], text_column, problems)
+        if known is not None:
+            _report_late_columns(rows, known, problems)
         yield Columns(arrays, texts, problem_column(problems, len(rows)))
 
 
@@ -157,16 +181,11 @@ def _infer_type(values: Sequence[Any]) -> pa.DataType:
     return type if type in _SCALARS else pa.string()
 
 
-def _values(rows: Sequence[Row[dict[str, Any]]], name: str, empty_is_null: bool = False) -> list[Any]:
-    values = [row.values.get(name) for row in rows]
-    return [value or None for value in values] if empty_is_null else values
-
-
 def _convert_texts(values: list[Any], name: str, problems: dict[int, str]) -> pa.Array:
     field = pa.field(name, pa.large_string())
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, str):
-            add_problem(problems, row, name, field.type, value)
+            add_problem(problems, row, describe(field, value))
             values[row] = None
     return _convert_column(values, field, problems)
 
@@ -183,7 +202,7 @@ def _convert_column(values: list[Any], field: pa.Field, problems: dict[int, str]
     column = pa.concat_arrays(arrays).take(pa.array(np.argsort(np.concatenate([*rows_of.values()]))))
     for row in np.flatnonzero(column.is_null().to_numpy(False)).tolist():
         if values[row] is not None:
-            add_problem(problems, row, field.name, field.type, values[row])
+            add_problem(problems, row, describe(field, values[row]))
     return column
 
 
@@ -204,9 +223,11 @@ def _infer_array(values: Sequence[Any]) -> pa.Array:
         return pa.array([decimal.Decimal(value) for value in values])
 
 
-def _report_late_columns(rows: Sequence[Row[dict[str, Any]]], known: set[str], problems: dict[int, str]) -> None:
+def _report_late_columns(rows: Sequence[Row[dict[str, Any]]], known: Set[str], problems: dict[int, str]) -> None:
     for i, row in enumerate(rows):
-        for name in row.values.keys() - known if len(row.values) else ():
+        for name in row.values.keys() - known:
             if row.values[name] is not None:
-                problem = f"{name!r} is not kept, because it is not in the first {_ROWS_TO_INFER_FROM:,} rows"
-                problems[i] = f"{problems[i]}; {problem}" if i in problems else problem
+                reason = (
+                    f"is not kept, because the first {_ROWS_TO_INFER_FROM:,} rows do not have it; pass it with --keep"
+                )
+                add_problem(problems, i, f"{name!r} {reason}")

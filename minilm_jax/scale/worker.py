@@ -95,7 +95,8 @@ class ShardWorker:
         if _is_complete(finished, part, self._job.shard_rows):
             self._progress(sum(shard.rows for shard in finished.values()), True)
             return
-        rows = read(part.file, part.groups, self._job.text_column, part.columns)
+        keeps_all = self._job.keep is None
+        rows = read(part.file, part.groups, self._job.text_column, part.columns, keeps_all=keeps_all)
         chunks = prefetch(regroup(rows, self._job.shard_rows, self._model.text_bytes), _PREFETCHED_CHUNKS)
         with contextlib.closing(chunks):
             for number, chunks_of_shard in itertools.groupby(chunks, key=lambda chunk: chunk.shard):
