@@ -87,7 +87,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _input_file(fs: Any, info: Mapping[str, Any], format: CorpusFormat | None) -> InputFile | None:
-    name = PurePosixPath(info["name"])
+    name = PurePosixPath(info["name"].lower())
     compression = _COMPRESSIONS.get(name.suffix)
     format = format or _FORMATS.get(name.with_suffix("").suffix if compression else name.suffix)
     version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")

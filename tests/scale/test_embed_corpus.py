@@ -45,6 +45,14 @@ def test_every_input_format_gives_the_same_rows(job: Job, name: str) -> None:
         assert pq.read_metadata(path).num_rows <= 300
 
 
+@pytest.mark.parametrize("name", ["IN.PARQUET", "In.Csv.GZ", "in.JSONL", "in.Arrows.zSt"])
+def test_suffixes_are_case_insensitive(job: Job, name: str) -> None:
+    path = add_input(job, name.lower(), number_table(range(10)))
+    path.rename(path.with_name(name))
+    embed_corpus(job)
+    assert_complete(job, 10)
+
+
 def test_kept_columns_have_their_types_and_the_order_of_keep(job: Job) -> None:
     table = pa.table({
         "at": pa.array(range(5), pa.timestamp("ms", "UTC")),

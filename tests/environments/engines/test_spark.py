@@ -1,4 +1,4 @@
-"""Spark: `mapInPandas` in a session with two worker processes."""
+"""Spark: `mapInArrow` in a session with two worker processes."""
 
 import os
 import sys
@@ -31,6 +31,8 @@ def spark() -> Iterator[SparkSession]:
         "spark.driver.host": "127.0.0.1",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
         "spark.sql.shuffle.partitions": "2",
+        # The clock of this zone shows some times twice in autumn.
+        "spark.sql.session.timeZone": "Europe/Berlin",
     }
     os.environ["PYSPARK_PYTHON"] = sys.executable
     with SparkSession.builder.config(map=options).getOrCreate() as session:
@@ -46,11 +48,11 @@ def collected(frame: DataFrame) -> list[Row]:
     return sorted(frame.collect(), key=lambda row: row.id)
 
 
-def test_map_in_pandas_gives_the_vectors_of_the_encoder(
+def test_map_in_arrow_gives_the_vectors_of_the_encoder(
     spark: SparkSession, expected: list[NDArray[np.float32] | None]
 ) -> None:
     frame = rows(spark, TEXTS)
-    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
+    embedded = collected(frame.mapInArrow(embed_frames("text"), with_vectors(frame.schema)))
     assert [(row.id, row.text) for row in embedded] == list(enumerate(TEXTS))
     assert_vectors([row.embedding for row in embedded], expected)
 
@@ -60,7 +62,7 @@ def test_vectors_are_unchanged_after_writing_and_reading_parquet(
 ) -> None:
     frame = rows(spark, TEXTS)
     schema = with_vectors(frame.schema, "vector")
-    frame.mapInPandas(embed_frames("text", vector_column="vector"), schema).write.parquet(f"{tmp_path}/out")
+    frame.mapInArrow(embed_frames("text", vector_column="vector"), schema).write.parquet(f"{tmp_path}/out")
     back = spark.read.parquet(f"{tmp_path}/out")
     assert back.dtypes == [("id", "int"), ("text", "string"), ("vector", "array<float>")]
     assert_vectors([row.vector for row in collected(back)], expected)
@@ -69,16 +71,47 @@ def test_vectors_are_unchanged_after_writing_and_reading_parquet(
 def test_partitions_may_have_several_frames_or_none(spark: SparkSession, encoder: mj.SentenceEncoder) -> None:
     texts = [f"Number {i % 7}." for i in range(1_500)]
     frame = rows(spark, texts).repartition(1).union(rows(spark, []))
-    embedded = collected(frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)))
+    embedded = collected(frame.mapInArrow(embed_frames("text"), with_vectors(frame.schema)))
     assert [row.text for row in embedded] == texts
     expected = encoder.encode(texts[:7])[np.arange(1_500) % 7]
     np.testing.assert_allclose([row.embedding for row in embedded], expected, rtol=0, atol=UNIT_VECTORS)
 
 
-def test_value_that_is_not_a_string_raises_input_error(spark: SparkSession) -> None:
+@pytest.mark.parametrize(("column", "type"), [("id", "int32"), ("words", "list<element: string>")])
+def test_column_of_another_type_raises_input_error(spark: SparkSession, column: str, type: str) -> None:
+    frame = rows(spark, ["A cat."]).selectExpr("*", "array(text) AS words")
+    with pytest.raises(PythonException, match=f"InputError: column '{column}' holds {type}.*, not strings"):
+        frame.mapInArrow(embed_frames(column), with_vectors(frame.schema)).collect()
+
+
+def test_missing_column_and_map_in_pandas_raise_input_error(spark: SparkSession) -> None:
     frame = rows(spark, ["A cat."])
-    with pytest.raises(PythonException, match="InputError"):
-        frame.mapInPandas(embed_frames("id"), with_vectors(frame.schema)).collect()
+    with pytest.raises(PythonException, match=r"InputError: no column 'txt'.*Did you mean 'text'"):
+        frame.mapInArrow(embed_frames("txt"), with_vectors(frame.schema)).collect()
+    with pytest.raises(PythonException, match=r"InputError: .* mapInArrow, not to mapInPandas"):
+        frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).collect()  # type: ignore[arg-type]
+
+
+def test_values_of_other_columns_do_not_change(spark: SparkSession) -> None:
+    frame = spark.sql(
+        """SELECT 'A cat.' AS text, explode(array(
+             timestamp'2024-10-27 00:30:00Z', timestamp'2024-10-27 01:30:00Z', timestamp'9999-12-31 00:00:00Z',
+             timestamp'0001-01-03 00:00:00Z', NULL)) AS at,
+           timestamp_ntz'2024-03-31 02:30:00' AS local, date'9999-12-31' AS day,
+           double('NaN') AS nan, double(NULL) AS missing, -0.0D AS zero, 123456789012345678.125BD AS number,
+           9007199254740993 AS whole, array(1, NULL) AS items, map('k', NULL) AS entries, named_struct('a', 1) AS pair,
+           X'FF' AS bytes, interval 1 day AS span"""
+    )
+    embedded = frame.mapInArrow(embed_frames("text"), with_vectors(frame.schema)).drop("embedding")
+    assert embedded.schema.simpleString() == frame.schema.simpleString()
+    assert collected_as_text(embedded) == collected_as_text(frame)
+    (row, *_) = embedded.select("nan", "missing").collect()
+    assert (str(row.nan), row.missing) == ("nan", None)
+
+
+def collected_as_text(frame: DataFrame) -> list[str]:
+    # Python cannot represent all timestamps of Spark.
+    return sorted(str(row) for row in frame.selectExpr(*(f"string({name})" for name in frame.columns)).collect())
 
 
 def test_existing_column_name_is_rejected_for_vectors(spark: SparkSession) -> None:
