@@ -34,7 +34,7 @@ def main(**_: bool) -> None:
       minilm-jax demo                                   a tour of the model, in a few seconds
       minilm-jax embed "Hello world"                    one embedding, as a line of JSON
       minilm-jax embed --file lines.txt --out all.npy   one embedding per line of a file
-      minilm-jax embed --file a.csv --field review --precision int8 --out a.parquet
+      minilm-jax embed --file a.csv --text-column t --precision int8 --out a.parquet
       cat lines.txt | minilm-jax embed - > all.jsonl    the same in a pipe
       minilm-jax embed-corpus data --text-column t --out vectors
       minilm-jax similarity "A cat." "A dog." "A car."  cosine similarity of every pair

@@ -4,6 +4,7 @@ import click
 
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.streams import check_stdout
 
 _HEADER = ("precision", "texts × tokens", "tokens/s", "texts/s", "ms per call", "of the ceiling")
 _ROW = "{:<10} {:>14} {:>10} {:>9} {:>12} {:>15}"
@@ -22,6 +23,7 @@ def bench(model: str, revision: str | None) -> None:
     Takes about a minute, mostly for compilation. Higher is better for tokens/s and texts/s. The ceiling is the speed
     that the matrix multiplications alone would reach, at the rate of the largest one, measured in the same run.
     """
+    check_stdout()
     import jax
 
     from minilm_jax.runtime.speed import measure

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from minilm_jax.cli.corpus_command import Corpus, corpus_command
-from minilm_jax.cli.parameter_types import ExistingPath
+from minilm_jax.cli.parameter_types import Cosine, ExistingPath
+from minilm_jax.cli.streams import print_result
 from minilm_jax.cli.terminal import render_texts
 
 _TEXTS_PER_CLUSTER = 5
@@ -17,7 +18,7 @@ _TEXTS_PER_CLUSTER = 5
 @click.argument("corpus", type=ExistingPath(dir_okay=False), metavar="FILE")
 @click.option(
     "--threshold",
-    type=click.FloatRange(-1, 1),
+    type=Cosine(),
     default=0.75,
     show_default=True,
     help="Minimum cosine similarity to the first text of a cluster.",
@@ -33,7 +34,7 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as
 
     \b
       minilm-jax cluster questions.txt
-      minilm-jax cluster reviews.csv --field review --threshold 0.6 --min-size 10
+      minilm-jax cluster reviews.csv --text-column review --threshold 0.6 --min-size 10
 
     The first text of a cluster is its center; the others follow by decreasing similarity to it. Rows are counted from
     1; in a .txt file, a row is a line. The embeddings are saved in FILE.index and reused by later commands.
@@ -45,11 +46,11 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as
     )
     clusters = [[corpus.entry(i) for i in members] for members in communities]
     if as_json:
-        click.echo(json.dumps(clusters, ensure_ascii=False))
+        print_result(json.dumps(clusters, ensure_ascii=False))
         return
-    click.echo(render_texts("size", [line for members in clusters for line in _table_lines(members, print_all)]))
+    print_result(render_texts("size", [line for members in clusters for line in _table_lines(members, print_all)]))
     count = sum(map(len, clusters))
-    click.echo(f"\nClusters: {len(clusters):,}, with {count:,} of {len(corpus.rows):,} texts.")
+    print_result(f"\nClusters: {len(clusters):,}, with {count:,} of {len(corpus.rows):,} texts.")
 
 
 def _table_lines(members: Sequence[Mapping[str, Any]], print_all: bool) -> Iterator[tuple[str, str, str]]:

@@ -4,18 +4,17 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minilm_jax import progress
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
-from minilm_jax.cli.embed import format_from_suffix
-from minilm_jax.cli.parameter_types import Choice
+from minilm_jax.cli.streams import check_stdout, print_note
+from minilm_jax.cli.text_input import text_input, text_input_options
 from minilm_jax.config import TextFormat
 from minilm_jax.errors import InputError, SearchIndexError
-from minilm_jax.files import texts as text_files
 
 if TYPE_CHECKING:
     from minilm_jax.search import SearchIndex
@@ -45,10 +44,7 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for reading and indexing a file to a command, and pass it a `Corpus` instead of a path."""
 
     @model_command.options
-    @click.option("--field", default="text", show_default=True, help="JSON key or CSV column with the texts.")
-    @click.option(
-        "--from", "input_format", type=Choice(get_args(TextFormat)), help="Format of the file.  [default: by suffix]"
-    )
+    @text_input_options
     @click.option(
         "--index", type=click.Path(file_okay=False), help="Folder of the search index.  [default: FILE.index]"
     )
@@ -56,7 +52,8 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(
         corpus: str,
-        field: str,
+        text_column: str | None,
+        delimiter: str | None,
         input_format: TextFormat | None,
         index: str | None,
         model: str,
@@ -65,9 +62,10 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         max_seq_length: int | None,
         **others: Any,
     ) -> None:
-        source_format = input_format or format_from_suffix(corpus, text_files.FORMATS, "--from")
+        check_stdout()
+        source = text_input(corpus, input_format, text_column, delimiter)
         with open(corpus, "rb") as file:
-            numbered = enumerate(text_files.read_texts(file, source_format, field), 1)
+            numbered = enumerate(source.read(file), 1)
             texts = {row: text for row, text in numbered if text.strip()}
         encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
         with model_command.hide_warnings():
@@ -88,16 +86,11 @@ def _load_or_build(texts: list[str], encoder: "SentenceEncoder", folder: Path, s
         try:
             saved = SearchIndex.load(folder, encoder)
         except SearchIndexError as error:
-            _note(f"the saved index is not used and all texts are embedded again: {error}")
+            print_note(f"the saved index is not used and all texts are embedded again: {error}")
     index = saved.matching(texts, show_progress_bar=show)
     if index is not saved:
         try:
             index.save(folder)
         except (InputError, OSError) as error:
-            _note(f"the index is not saved; choose another folder with --index: {error}")
+            print_note(f"the index is not saved; choose another folder with --index: {error}")
     return index
-
-
-def _note(message: str) -> None:
-    if not progress.silenced():
-        click.echo(f"note: {message}", err=True)

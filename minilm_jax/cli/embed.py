@@ -5,9 +5,9 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar, get_args
+from typing import BinaryIO, get_args
 
 import click
 
@@ -15,11 +15,9 @@ from minilm_jax import progress
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
+from minilm_jax.cli.text_input import format_from_suffix, note_file_names, text_input, text_input_options
 from minilm_jax.config import Precision, TextFormat, VectorFormat
-from minilm_jax.errors import did_you_mean
-from minilm_jax.files import texts as text_files
-
-_Format = TypeVar("_Format")
+from minilm_jax.files.texts import chunked
 
 
 @click.command()
@@ -27,12 +25,9 @@ _Format = TypeVar("_Format")
 @click.option(
     "--file",
     type=ExistingPath(dir_okay=False, allow_dash=True),
-    help="Read texts from a .txt, .jsonl or .csv file, or from standard input (-).",
+    help="Read texts from a .txt, .jsonl, .csv, .tsv or .parquet file, or from standard input (-).",
 )
-@click.option("--field", default="text", show_default=True, help="JSON key or CSV column with the texts.")
-@click.option(
-    "--from", "input_format", type=Choice(get_args(TextFormat)), help="Format of --file.  [default: by suffix]"
-)
+@text_input_options
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
@@ -50,7 +45,8 @@ _Format = TypeVar("_Format")
 def embed(
     texts: Sequence[str],
     file: str | None,
-    field: str,
+    text_column: str | None,
+    delimiter: str | None,
     input_format: TextFormat | None,
     out: str,
     output_format: VectorFormat | None,
@@ -65,7 +61,7 @@ def embed(
     \b
       minilm-jax embed "Hello world" "Good night"
       minilm-jax embed --file lines.txt --out vectors.npy
-      minilm-jax embed --file reviews.csv --field review --out reviews.parquet
+      minilm-jax embed --file reviews.csv --text-column review --out reviews.parquet
       zcat big.jsonl.gz | minilm-jax embed --file - --from jsonl --out big.npz
 
     In a .txt file every line is a text, including empty ones, so that row i belongs to line i. CSV output has the
@@ -77,46 +73,27 @@ def embed(
         raise click.UsageError("give either TEXTs or --file; --file - reads standard input.")
     from minilm_jax.files.vectors import FORMATS, STREAM_FORMATS, open_writer
 
-    source_format = input_format or (
-        "txt" if file in (None, "-") else format_from_suffix(file, text_files.FORMATS, "--from")
-    )
+    text_source = text_input(file, input_format, text_column, delimiter)
     target_format = output_format or ("jsonl" if out == "-" else format_from_suffix(out, FORMATS, "--to"))
     if out == "-" and target_format not in STREAM_FORMATS:
         raise click.UsageError(f"{target_format} cannot be written to standard output; name a file with --out.")
     if file and os.path.exists(out) and os.path.exists(file) and os.path.samefile(file, out):
         raise click.UsageError("--out is the same file as --file and would overwrite the texts; name another file.")
 
+    note_file_names(texts)
     target = sys.stdout.buffer if out == "-" else Path(out)
     with _opened(file) as source, open_writer(target, target_format) as write:
-        chunks = text_files.chunked(texts if source is None else text_files.read_texts(source, source_format, field))
+        chunks = chunked(texts if source is None else text_source.read(source))
         # The first chunk is read early, so that errors in the file are reported before the model is loaded.
         first = next(chunks)
         encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
-        with _progress(None if file == "-" else source, hidden=bool(texts)) as advance:
+        # Readers of Parquet do not advance evenly through the file.
+        measured = None if file == "-" or text_source.format == "parquet" else source
+        with _progress(measured, hidden=bool(texts)) as advance:
             for chunk in itertools.chain([first], chunks):
                 write(chunk, model_command.encode(encoder, chunk, batch_size))
                 advance(len(chunk))
     model_command.report_truncation(encoder)
-
-
-def format_from_suffix(path: str, formats: Mapping[str, _Format], option: str) -> _Format:
-    """Return the format that the suffix of a file indicates.
-
-    Args:
-        path: Path of the file.
-        formats: Format of each known suffix.
-        option: Option that names the format explicitly, for the error message.
-
-    Raises:
-        click.UsageError: The suffix is unknown.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in formats:
-        hint = did_you_mean(suffix, formats)
-        raise click.UsageError(
-            f"{path}: the suffix is not one of {', '.join(formats)}; name the format with {option}.{hint}"
-        )
-    return formats[suffix]
 
 
 def _opened(file: str | None) -> contextlib.AbstractContextManager[BinaryIO | None]:
@@ -130,7 +107,7 @@ def _progress(file: BinaryIO | None, *, hidden: bool) -> Iterator[Callable[[int]
     """Show a progress bar in a terminal, in bytes if the size of the file is known, otherwise in texts.
 
     Args:
-        file: The file that is read, or None for standard input.
+        file: The file that is read, or None if its position is no measure of the progress.
         hidden: Whether to show no bar.
 
     Yields:

@@ -35,6 +35,32 @@ class ExistingPath(click.Path):
             return super().convert(value, param, ctx)
 
 
+class Cosine(click.FloatRange):
+    """Cosine similarity, from -1 to 1."""
+
+    def __init__(self) -> None:
+        """Set the range."""
+        super().__init__(-1, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or raise `click.BadParameter`; NaN is not in the range."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value} is not a number from -1 to 1.", param, ctx) if number != number else number
+
+
+class Delimiter(click.ParamType):
+    """Character between the fields of a CSV file."""
+
+    name = "character"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the character, or raise `click.BadParameter`."""
+        character = "\t" if value in ("tab", r"\t") else value
+        if len(character) != 1 or character in '"\r\n':
+            self.fail(f"{value!r} is not a delimiter; pass one character, such as ';', or tab.", param, ctx)
+        return character
+
+
 class Share(click.ParamType):
     """One of N equal shares of a corpus, written I/N with I from 0 to N-1."""
 

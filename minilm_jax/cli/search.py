@@ -6,13 +6,18 @@ import click
 
 from minilm_jax.cli.corpus_command import Corpus, corpus_command
 from minilm_jax.cli.parameter_types import ExistingPath
+from minilm_jax.cli.streams import print_result
 from minilm_jax.cli.terminal import render_texts
+from minilm_jax.cli.text_input import note_file_names
 
 
 @click.command()
 @click.argument("query")
 @click.option(
-    "--corpus", required=True, type=ExistingPath(dir_okay=False), help="The .txt, .jsonl or .csv file to search."
+    "--corpus",
+    required=True,
+    type=ExistingPath(dir_okay=False),
+    help="The .txt, .jsonl, .csv, .tsv or .parquet file to search.",
 )
 @click.option(
     "--top-k", "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Maximum texts to print."
@@ -24,15 +29,16 @@ def search(corpus: Corpus, query: str, top_k: int, as_json: bool) -> None:
 
     \b
       minilm-jax search "how to get my money back" --corpus questions.txt
-      minilm-jax search "broken on arrival" --corpus reviews.csv --field review -k 3 --json
+      minilm-jax search "broken on arrival" --corpus reviews.csv --text-column review -k 3 --json
 
     Rows are counted from 1; in a .txt file, a row is a line. Blank texts are skipped. The embeddings are saved in
     FILE.index, so that a later search of the same file embeds only texts that are new.
     """
+    note_file_names([query])
     hits = corpus.index.search(query, top_k)
     entries = [{**corpus.entry(hit["corpus_id"]), "score": hit["score"]} for hit in hits]
     if as_json:
-        click.echo(json.dumps(entries, ensure_ascii=False))
+        print_result(json.dumps(entries, ensure_ascii=False))
     else:
         rows = [(f"{entry['score']:.3f}", str(entry["row"]), entry["text"]) for entry in entries]
-        click.echo(render_texts("score", rows))
+        print_result(render_texts("score", rows))

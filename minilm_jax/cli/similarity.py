@@ -11,7 +11,9 @@ import click
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.streams import check_stdout, print_result
 from minilm_jax.cli.terminal import render_matrix
+from minilm_jax.cli.text_input import note_file_names
 from minilm_jax.config import PictureFormat, Precision
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def similarity(
         raise click.UsageError("give two texts or more to compare.")
     if plot is not None and plot.suffix.lower() not in _PICTURE_SUFFIXES:
         raise click.UsageError(f"{plot}: the suffix must be one of {', '.join(_PICTURE_SUFFIXES)}.")
+    check_stdout()
+    note_file_names(texts)
     import numpy as np
 
     encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
@@ -61,11 +65,11 @@ def similarity(
     if plot is not None:
         _draw(texts, matrix, plot)
     if as_json:
-        click.echo(json.dumps({"texts": texts, "similarity": matrix.tolist()}, ensure_ascii=False))
+        print_result(json.dumps({"texts": texts, "similarity": matrix.tolist()}, ensure_ascii=False))
     elif len(texts) == 2:
-        click.echo(f"{matrix[0, 1]:.4f}")
+        print_result(f"{matrix[0, 1]:.4f}")
     else:
-        click.echo(render_matrix(texts, matrix))
+        print_result(render_matrix(texts, matrix))
     model_command.report_truncation(encoder)
 
 

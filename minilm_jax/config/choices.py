@@ -17,7 +17,7 @@ Role = Literal["query", "document"]
 # These are the formats of the files that are read or written.
 ParamsFormat = Literal["safetensors", "msgpack", "orbax"]
 OnnxPrecision = Literal["float32", "float16", "int8"]
-TextFormat = Literal["txt", "jsonl", "csv"]
+TextFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet"]
 VectorFormat = Literal["npy", "npz", "parquet", "jsonl", "csv"]
 CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv"]
 VectorType = Literal["float32", "float16", "int8", "binary"]

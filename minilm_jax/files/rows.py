@@ -4,14 +4,16 @@ A row that cannot be parsed is returned with the problem instead of its values, 
 line. pyarrow's own readers stop at the first such row, and at a row that is longer than one of their blocks.
 """
 
-import contextlib
 import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from minilm_jax.files.lines import is_unicode
 
 _Values = TypeVar("_Values")
+
+_DELIMITERS = ",;\t|"
 
 # The csv module's limit is one per process, and its default rejects a field of 131,073 characters. Every reader sets
 # the same value, so that readers on several threads do not affect each other.
@@ -42,24 +44,6 @@ class Row(NamedTuple, Generic[_Values]):
     problem: str | None = None
 
 
-def read_lines(file: BinaryIO, *, universal_newlines: bool = True) -> Iterator[str]:
-    r"""Decode a UTF-8 file, with or without a byte order mark, line by line.
-
-    Args:
-        file: File opened for reading in binary mode. It is left open.
-        universal_newlines: Whether every line end becomes "\n". CSV files need False, as fields may contain line ends.
-
-    Yields:
-        Lines. A byte that is not UTF-8 becomes a lone surrogate, so that the error can name its line or value.
-    """
-    reader = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline=None if universal_newlines else "")
-    try:
-        yield from reader
-    finally:
-        with contextlib.suppress(ValueError):  # The caller may have closed the file already.
-            reader.detach()
-
-
 def json_rows(lines: Iterator[str]) -> Iterator[Row[dict[str, Any]]]:
     """Parse JSON lines; blank lines are skipped.
 
@@ -74,20 +58,45 @@ def json_rows(lines: Iterator[str]) -> Iterator[Row[dict[str, Any]]]:
             yield _json_row(number, line)
 
 
-def csv_rows(lines: Iterator[str], max_field_characters: int | None = None) -> Iterator[Row[list[str]]]:
+def csv_rows(
+    lines: Iterator[str], max_field_characters: int | None = None, delimiter: str = ","
+) -> Iterator[Row[list[str]]]:
     """Parse CSV; blank lines are skipped.
 
     Args:
         lines: Lines of the file, with their original line ends.
         max_field_characters: Maximum characters per field on average over a row, or None for no limit. It limits the
             damage of a quote that is never closed, which would otherwise include the rest of the file in one field.
+        delimiter: Character between fields.
 
     Yields:
-        One row per record, with one string per field. The first one is the header.
+        One row per record, with one string per column. The first one is the header.
     """
-    csv.field_size_limit(_MAX_CSV_FIELD_CHARACTERS)
     counted = _CountedLines(lines, max_field_characters)
-    reader, columns = csv.reader(counted, strict=True), 0
+    rows = _csv_records(counted, delimiter)
+    header = next((row for row in rows if row.problem or any(map(str.strip, row.values))), None)
+    if header is None:
+        return
+    yield header
+    columns = len(header.values)
+    if max_field_characters is not None:
+        counted.max_row_characters = max_field_characters * max(columns, 1)
+    for row in rows:
+        if row.problem or len(row.values) == columns:
+            yield row
+        else:
+            yield Row(row.line, [], _width_problem(len(row.values), columns, delimiter))
+
+
+def other_delimiter(header: Sequence[str], delimiter: str) -> str | None:
+    """Return the delimiter that a header of one column seems to have, or None."""
+    others = [other for other in _DELIMITERS if other != delimiter and other in header[0]] if len(header) == 1 else []
+    return max(others, key=header[0].count, default=None)
+
+
+def _csv_records(counted: "_CountedLines", delimiter: str) -> Iterator[Row[list[str]]]:
+    csv.field_size_limit(_MAX_CSV_FIELD_CHARACTERS)
+    reader = csv.reader(counted, strict=True, delimiter=delimiter)
     while True:
         counted.row_characters = 0
         try:
@@ -96,24 +105,39 @@ def csv_rows(lines: Iterator[str], max_field_characters: int | None = None) -> I
             return
         except csv.Error as error:
             yield Row(counted.number, [], f"not CSV: {error}")
-            continue
-        if values:
-            if max_field_characters is not None and not columns:
-                columns = len(values)
-                counted.max_row_characters = max_field_characters * columns
-            yield Row(counted.number, values)
+        else:
+            if values:
+                yield Row(counted.number, values)
+
+
+def _width_problem(values: int, columns: int, delimiter: str) -> str:
+    remedy = f"; enclose values that contain {delimiter!r} in double quotes" if values > columns else ""
+    return f"not CSV: {values} values for {columns} columns{remedy}"
 
 
 def _json_row(number: int, line: str) -> Row[dict[str, Any]]:
     try:
-        values = json.loads(line)
+        values = _JSON.decode(line)
     except json.JSONDecodeError as error:
         return Row(number, {}, f"not JSON: {error.msg} at column {error.colno}")
     except (ValueError, RecursionError) as error:  # A number has too many digits, or brackets are nested too deeply.
         return Row(number, {}, f"cannot be parsed as JSON: {error}")
     if not isinstance(values, dict):
         return Row(number, {}, f'{JSON_TYPE_NAMES[type(values)]}, not an object such as {{"text": "…"}}')
+    if name := next((name for name in values if not is_unicode(name)), None):
+        return Row(number, {}, f"the key {name!r} is not valid Unicode")
     return Row(number, values)
+
+
+def _json_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(members)
+    if len(values) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return values
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_json_object)
 
 
 class _CountedLines:

@@ -1,13 +1,24 @@
-"""Texts from files of any size: plain lines, JSON lines or a CSV column. Every error names its line."""
+"""Texts from files of any size: plain lines, JSON lines, or a column of CSV or Parquet. Every error names its line."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from minilm_jax.config import TextFormat
-from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.files.rows import JSON_TYPE_NAMES, Row, csv_rows, json_rows, read_lines
+from minilm_jax.errors import InputError
+from minilm_jax.files.columns import column_problem
+from minilm_jax.files.lines import is_unicode, read_lines
+from minilm_jax.files.parquet import read_column
+from minilm_jax.files.rows import JSON_TYPE_NAMES, Row, csv_rows, json_rows, other_delimiter
 
-FORMATS: Mapping[str, TextFormat] = {".txt": "txt", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+FORMATS: Mapping[str, TextFormat] = {
+    ".txt": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
 # A chunk is limited to this many texts and characters. Larger chunks fill batches better; smaller ones show progress
 # sooner.
@@ -17,15 +28,16 @@ _CHUNK_CHARACTERS = 16_000_000
 _Values = TypeVar("_Values")
 
 
-def read_texts(file: BinaryIO, format: TextFormat, field: str = "text") -> Iterator[str]:
+def read_texts(file: BinaryIO, format: TextFormat, field: str = "text", delimiter: str | None = None) -> Iterator[str]:
     """Read the texts of a file lazily; `file.tell()` shows how much has been read.
 
     Args:
         file: File opened for reading in binary mode; UTF-8, with or without a byte order mark, and any line ends. It is
-            left open.
-        format: "txt" (every line is a text, including empty ones), "jsonl" (one object per line) or "csv" (with a
-            header).
+            left open. A Parquet file must be seekable.
+        format: "txt" (every line is a text, including empty ones), "jsonl" (one object per line), "csv" or "tsv" (with
+            a header) or "parquet".
         field: Member or column that holds the text; not used for "txt".
+        delimiter: Character between the fields of CSV, by default "," or, for "tsv", a tab.
 
     Yields:
         The texts, in order.
@@ -33,10 +45,20 @@ def read_texts(file: BinaryIO, format: TextFormat, field: str = "text") -> Itera
     Raises:
         InputError: A line cannot be decoded or parsed, or has no such text.
     """
-    lines = _valid_lines(file, universal_newlines=format != "csv")
-    if format == "txt":
-        return (line.removesuffix("\n") for line in lines)
-    return _json_texts(file, lines, field) if format == "jsonl" else _csv_texts(file, lines, field)
+    if format == "parquet":
+        texts = _column_texts(file, field)
+    elif format == "txt":
+        texts = (line.removesuffix("\n") for line in _valid_lines(file))
+    elif format == "jsonl":
+        texts = _json_texts(json_rows(_valid_lines(file)), field)
+    else:
+        delimiter = delimiter or ("\t" if format == "tsv" else ",")
+        rows = csv_rows(_valid_lines(file, universal_newlines=False), delimiter=delimiter)
+        texts = _csv_texts(rows, field, delimiter)
+    try:
+        yield from texts
+    except InputError as error:
+        raise InputError(f"{getattr(file, 'name', '<stdin>')}, {error}") from None
 
 
 def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -59,61 +81,60 @@ def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
     yield chunk
 
 
-def _valid_lines(file: BinaryIO, *, universal_newlines: bool) -> Iterator[str]:
+def _valid_lines(file: BinaryIO, *, universal_newlines: bool = True) -> Iterator[str]:
     for number, line in enumerate(read_lines(file, universal_newlines=universal_newlines), 1):
         try:
             line.encode()
         except UnicodeEncodeError as error:
             byte = ord(line[error.start]) - 0xDC00
-            raise _error(file, number, f"byte 0x{byte:02X} is not UTF-8; convert the file with iconv.") from None
+            raise InputError(f"line {number}: byte 0x{byte:02X} is not UTF-8; convert the file with iconv.") from None
         yield line
 
 
-def _without_problems(file: BinaryIO, rows: Iterator[Row[_Values]]) -> Iterator[Row[_Values]]:
+def _without_problems(rows: Iterator[Row[_Values]]) -> Iterator[Row[_Values]]:
     for row in rows:
         if row.problem:
-            raise _error(file, row.line, f"{row.problem}.")
+            raise InputError(f"line {row.line}: {row.problem}.")
         yield row
 
 
-def _json_texts(file: BinaryIO, lines: Iterator[str], field: str) -> Iterator[str]:
-    for row in _without_problems(file, json_rows(lines)):
+def _json_texts(rows: Iterator[Row[dict[str, Any]]], field: str) -> Iterator[str]:
+    for row in _without_problems(rows):
         if field not in row.values:
-            raise _error(file, row.line, _missing("field", field, list(row.values)))
-        if problem := _text_problem(row.values[field], field):
-            raise _error(file, row.line, problem)
-        yield row.values[field]
+            raise InputError(f"line {row.line}: {column_problem(field, list(row.values), 'field')}")
+        yield _checked_text(row.values[field], field, f"line {row.line}")
 
 
-def _text_problem(value: Any, field: str) -> str | None:
-    if not isinstance(value, str):
-        return f"{field!r} is {JSON_TYPE_NAMES[type(value)]}, not a string."
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"{field!r} has half a surrogate pair (\\ud800 … \\udfff), which is not valid Unicode."
-    return None
-
-
-def _csv_texts(file: BinaryIO, lines: Iterator[str], field: str) -> Iterator[str]:
-    rows = _without_problems(file, csv_rows(lines))
+def _csv_texts(rows: Iterator[Row[list[str]]], field: str, delimiter: str) -> Iterator[str]:
+    rows = _without_problems(rows)
     header = next(rows, None)
     if header is None:
         return
-    if field not in header.values:
-        raise _error(file, header.line, _missing("column", field, header.values))
+    if problem := _header_problem(header.values, field, delimiter):
+        raise InputError(f"line {header.line}: {problem}")
     column = header.values.index(field)
-    for row in rows:
-        if len(row.values) <= column:
-            reason = f"{len(row.values)} of {len(header.values)} columns; {field!r} is missing."
-            raise _error(file, row.line, reason)
-        yield row.values[column]
+    yield from (row.values[column] for row in rows)
 
 
-def _missing(kind: str, field: str, names: Sequence[str]) -> str:
-    available = ", ".join(map(repr, names)) or "none"
-    return f"no {kind} {field!r}; available: {available}.{did_you_mean(field, names)}"
+def _column_texts(file: BinaryIO, column: str) -> Iterator[str]:
+    for number, value in enumerate(read_column(file, column), 1):
+        yield _checked_text(value, column, f"row {number}")
 
 
-def _error(file: BinaryIO, line: int, reason: str) -> InputError:
-    return InputError(f"{getattr(file, 'name', '<stdin>')}, line {line}: {reason}")
+def _header_problem(header: Sequence[str], field: str, delimiter: str) -> str | None:
+    other = other_delimiter(header, delimiter)
+    if other is None or field in header:
+        return column_problem(field, header)
+    shown = "tab" if other == "\t" else repr(other)
+    return f"the header is one column, {header[0]!r}; pass --delimiter {shown}."
+
+
+def _checked_text(value: Any, field: str, place: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{place}: {field!r} is {JSON_TYPE_NAMES[type(value)]}, not a string.")
+    if not is_unicode(value):
+        raise InputError(
+            f"{place}: {field!r} is not valid Unicode: it has half a surrogate pair (\\ud800 … \\udfff), or bytes that"
+            " are not UTF-8."
+        )
+    return value

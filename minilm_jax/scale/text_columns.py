@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
-from minilm_jax.files.rows import Row, csv_rows, json_rows, read_lines
+from minilm_jax.files.lines import read_lines
+from minilm_jax.files.rows import Row, csv_rows, json_rows
 from minilm_jax.scale.casts import CONVERSION_ERRORS, cast_exactly, is_text
 from minilm_jax.scale.column_checks import check_column
 from minilm_jax.scale.problems import add_problem, describe, problem_column
@@ -165,12 +166,7 @@ def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:
 def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[dict[str, Any]]]:
     header = _read_header(rows)
     for row in rows:
-        if row.problem:
-            yield Row(row.line, {}, row.problem)
-        elif len(row.values) == len(header):
-            yield Row(row.line, dict(zip(header, row.values, strict=True)))
-        else:
-            yield Row(row.line, {}, f"not CSV: {len(row.values)} values for {len(header)} columns")
+        yield Row(row.line, {} if row.problem else dict(zip(header, row.values, strict=True)), row.problem)
 
 
 def _infer_type(values: Sequence[Any]) -> pa.DataType:

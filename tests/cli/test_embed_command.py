@@ -33,7 +33,9 @@ def test_dash_reads_one_text_per_line_of_standard_input(stub_encoder: StubEncode
 
 
 def test_from_and_to_name_the_formats(stub_encoder: StubEncoder) -> None:
-    result = run_command("embed", "--file", "-", "--from", "csv", "--field", "t", "--to", "csv", input="i,t\n1,abc\n")
+    result = run_command(
+        "embed", "--file", "-", "--from", "csv", "--text-column", "t", "--to", "csv", input="i,t\n1,abc\n"
+    )
     assert result.stdout == 'text,e0,e1,e2,e3,e4\n"abc",3,97,98,99,32\n'
 
 
@@ -71,7 +73,10 @@ def test_truncation_is_reported_once_with_the_total(stub_encoder: StubEncoder, t
         (["--file", "none.txt"], "'none.txt' does not exist."),
         (["--file", "inn.txt"], "does not exist. Did you mean 'in.txt'?"),
         (["a", "--precision", "float23"], "Did you mean 'float32'?"),
-        (["--file", "in.log"], "not one of .txt, .jsonl, .ndjson, .csv; name the format with --from"),
+        (
+            ["--file", "in.log"],
+            ".csv, .tsv, .parquet, .pq; name the format with --from",
+        ),
         (["a", "--out", "x.bin"], "not one of .npy, .npz, .parquet, .jsonl, .csv; name the format with --to"),
         (["a", "--to", "npy"], "npy cannot be written to standard output"),
         (["--file", "in.txt", "--out", "in.txt", "--to", "csv"], "would overwrite the texts"),

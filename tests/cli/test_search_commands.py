@@ -64,7 +64,7 @@ def test_saved_index_is_reused_and_only_new_texts_are_embedded(embedded: Callabl
 def test_csv_corpus_and_index_folder_can_be_chosen(embedded: Callable[[], int], tmp_path: Path) -> None:
     corpus, index = tmp_path / "t.csv", tmp_path / "deep" / "index"
     corpus.write_text('id,review\n1,"two\nlines"\n2,one\n')
-    result = run("search", "one", "--corpus", corpus, "--field", "review", "--index", index, "-k", 1)
+    result = run("search", "one", "--corpus", corpus, "--text-column", "review", "--index", index, "-k", 1)
     assert result.stdout.splitlines()[1].split() == ["1.000", "2", "one"]
     assert index.is_dir()
     assert os.listdir(tmp_path) in (["t.csv", "deep"], ["deep", "t.csv"])
@@ -125,11 +125,28 @@ def test_duplicates_prints_pairs_above_the_threshold(embedded: Callable[[], int]
     assert [(pair["rows"], pair["texts"]) for pair in pairs] == [([6, 7], ["The cat sits outside."] * 2)]
 
 
+def test_duplicates_finds_all_pairs_of_identical_lines(embedded: Callable[[], int], tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("the same line\n" * 150)
+    lines = run("duplicates", tmp_path / "t.txt").stdout.splitlines()
+    assert len(lines) == 1 + 2 * 50 + 2
+    assert lines[-1].endswith(": 11,175, of 150 texts. --most 11175 prints all pairs. Not shown: 11,125.")
+    pairs = json.loads(run("duplicates", tmp_path / "t.txt", "--json").stdout)
+    assert sorted(pair["rows"] for pair in pairs) == [[i, j] for i in range(1, 151) for j in range(i + 1, 151)]
+    limited = run("duplicates", tmp_path / "t.txt", "--json", "--most", 2)
+    assert [pair["rows"] for pair in json.loads(limited.stdout)] == [[1, 2], [1, 3]]
+    assert limited.stderr == "note: 11,173 more pairs were found; --most 11175 prints all pairs.\n"
+
+
+def test_top_k_may_be_larger_than_the_corpus(embedded: Callable[[], int], corpus: Path) -> None:
+    assert len(json.loads(run("search", "cat", "--corpus", corpus, "-k", 5_000, "--json").stdout)) == 6
+
+
 def test_file_without_texts_gives_empty_results(embedded: Callable[[], int], tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n \n")
     assert run("search", "a", "--corpus", tmp_path / "t.txt", "--json").stdout == "[]\n"
     assert run("search", "a", "--corpus", tmp_path / "t.txt").stdout == "score  row  text\n"
     assert run("cluster", tmp_path / "t.txt").stdout.endswith("Clusters: 0, with 0 of 0 texts.\n")
+    assert run("duplicates", tmp_path / "t.txt", "--json").stdout == "[]\n"
     assert run("duplicates", tmp_path / "t.txt").stdout.endswith(": 0, of 0 texts.\n")
 
 

@@ -1,10 +1,14 @@
 """Texts from lines, JSON lines and CSV: parsing, errors that name the line, laziness and chunks."""
 
+import datetime
+import gzip
 import io
 import itertools
 import json
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from minilm_jax.config import TextFormat
@@ -40,6 +44,60 @@ def test_csv_texts_come_from_the_named_column():
     assert texts(b'id,text\n1,"a, ""b""\nc"\n\n2,\r\n', "csv") == ['a, "b"\nc', ""]
     assert texts(b"text,id\n" + b"x" * 200_000 + b",1\n", "csv") == ["x" * 200_000]
     assert texts(b"", "csv") == []
+    assert texts(b"id,,,text\n1,,,a\n", "csv") == ["a"]
+    assert texts(b"id\ttext\n1\ta,b\n", "tsv") == ["a,b"]
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \n", b"\t\n\n", b",\n", b'""\n', b"\xef\xbb\xbf\n"])
+def test_csv_may_begin_with_blank_lines(blank):
+    assert texts(blank + b"id,text\n1,a\n", "csv") == ["a"]
+
+
+def parquet(column: pa.Array) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"id": range(len(column)), "text": column}), file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "é"]),
+        pa.array(["a", "é"], pa.large_string()),
+        pa.array(["a", "é"], pa.string_view()),
+        pa.array([b"a", "é".encode()]),
+        pa.array(["a", "é"]).dictionary_encode(),
+    ],
+)
+def test_parquet_column_may_have_any_type_of_string(column):
+    assert texts(parquet(column), "parquet") == ["a", "é"]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([1, 2]), "<stdin>, column 'text' does not hold strings."),
+        (pa.array([["a"], ["b"]]), "<stdin>, column 'text' does not hold strings."),
+        (pa.array([{"text": "a"}]), "<stdin>, column 'text' does not hold strings."),
+        (pa.array([True]), "<stdin>, column 'text' does not hold strings."),
+        (pa.array([datetime.date(2000, 1, 1)]), "<stdin>, column 'text' does not hold strings."),
+        (pa.array([1, 2]).dictionary_encode(), "<stdin>, column 'text' does not hold strings."),
+        (pa.array(["a", None]), "<stdin>, row 2: 'text' is null, not a string."),
+        (pa.array([b"a", b"\xff"]), "<stdin>, row 2: 'text' is not valid Unicode"),
+    ],
+)
+def test_parquet_errors_name_the_column_or_the_row(column, message):
+    with pytest.raises(InputError) as caught:
+        texts(parquet(column), "parquet")
+    assert str(caught.value).startswith(message)
+
+
+def test_parquet_needs_a_file_and_a_column_of_one_name(tmp_path):
+    with pytest.raises(InputError, match="no column 'body'; available: 'id', 'text'"):
+        texts(parquet(pa.array(["a"])), "parquet", "body")
+    pq.write_table(pa.table([["a"], ["b"]], ["text", "text"]), tmp_path / "t.parquet")
+    with (tmp_path / "t.parquet").open("rb") as file, pytest.raises(InputError, match="2 columns are named 'text'"):
+        list(read_texts(file, "parquet"))
 
 
 @pytest.mark.parametrize(
@@ -57,14 +115,29 @@ def test_csv_texts_come_from_the_named_column():
         (b'{"text": true}', "jsonl", "line 1: 'text' is a boolean"),
         (b'{"text": "\\ud83d"}', "jsonl", "half a surrogate pair"),
         (b"id,Text\n", "csv", "line 1: no column 'text'; available: 'id', 'Text'. Did you mean 'Text'?"),
-        (b"id,text\n1,a\n2\n", "csv", "line 3: 1 of 2 columns; 'text' is missing."),
+        (b"id,text\n1,a\n2\n", "csv", "line 3: not CSV: 1 values for 2 columns."),
+        (b"id,text\n1,a, b\n", "csv", "line 2: not CSV: 3 values for 2 columns; enclose values that contain ','"),
+        (b"text,id\n1,2,3\n", "csv", "line 2: not CSV: 3 values for 2 columns"),
+        (b"text,id,text\n", "csv", "line 1: 2 columns are named 'text'; rename all but one."),
+        (b'{"text": "a", "text": "b"}', "jsonl", "line 1: cannot be parsed as JSON: the key 'text' occurs twice"),
+        (b'{"\\ud800": 1, "text": "b"}', "jsonl", "line 1: the key '\\ud800' is not valid Unicode"),
+        (b"\n\nid;text\n", "csv", "line 3: the header is one column, 'id;text'; pass --delimiter ';'."),
+        (b"id,text\n", "tsv", "line 1: the header is one column, 'id,text'; pass --delimiter ','."),
+        ("text\na\n".encode("utf-16"), "csv", "line 1: the file is UTF-16, not UTF-8; convert it with iconv"),
+        ("text\na\n".encode("utf-16-le"), "csv", "--from-code utf-16le"),
+        ("a\n".encode("utf-16-be"), "txt", "--from-code utf-16be"),
+        ('{"text": "a"}'.encode("utf-32"), "jsonl", "line 1: the file is UTF-32"),
+        (gzip.compress(b"text\na\n"), "csv", "line 1: the file is compressed with gzip; decompress it first"),
+        (b"PK\x03\x04", "csv", "line 1: the file is a zip archive or a spreadsheet"),
+        (b"PAR1", "txt", "line 1: the file is Parquet; name its format with --from parquet"),
+        (b"text", "parquet", "the file cannot be read: "),
         (b'id,text\n1,"open\n', "csv", "line 2: not CSV"),
     ],
 )
 def test_error_names_the_line_and_the_problem(data, format, message):
     with pytest.raises(InputError) as caught:
         texts(data, format)
-    assert str(caught.value).startswith("<stdin>, line ")
+    assert str(caught.value).startswith("<stdin>, " if format == "parquet" else "<stdin>, line ")
     assert message in str(caught.value)
 
 
