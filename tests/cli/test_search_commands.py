@@ -89,12 +89,11 @@ def test_index_of_another_model_is_rebuilt(
 
 
 def test_search_works_if_the_index_cannot_be_saved(embedded: Callable[[], int], corpus: Path) -> None:
-    (corpus.parent / "texts.txt.index").mkdir()
-    (corpus.parent / "texts.txt.index" / "thesis.txt").touch()
+    (corpus.parent / "texts.txt.index").write_text("a thesis")
     result = run("search", "cat", "--corpus", corpus, "-k", 1)
     assert "The cat sits outside." in result.stdout
     assert "note: the index is not saved; choose another folder with --index" in result.stderr
-    assert (corpus.parent / "texts.txt.index" / "thesis.txt").exists()
+    assert (corpus.parent / "texts.txt.index").read_text() == "a thesis"
 
 
 def test_cluster_prints_groups_of_similar_texts(embedded: Callable[[], int], corpus: Path) -> None:
