@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from minilm_jax.scale.plain_types import plain_type
 from minilm_jax.scale.readers import Contents
-from minilm_jax.scale.store import display_url
 
 # The types of JSON lines are guesses from the values, and CSV has no types.
 _FORMATS_BY_TRUST = (("parquet", "arrow"), ("jsonl",), ("csv",))
@@ -40,7 +39,7 @@ def types_in_files(name: str, files: Sequence[Contents]) -> list[str]:
     for contents in files:
         if name in contents.schema.names:
             type = plain_type(contents.schema.field(name).type)
-            examples.setdefault(str(type), display_url(contents.file.url))
+            examples.setdefault(str(type), str(contents.file))
     return [f"{type} in {url}" for type, url in examples.items() if type != "null"]
 
 

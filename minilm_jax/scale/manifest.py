@@ -20,7 +20,6 @@ from minilm_jax.scale.column_types import kept_field, types_in_files
 from minilm_jax.scale.inputs import InputFile, find_inputs
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.readers import Contents, UnreadableInput, inspect, with_late_columns
-from minilm_jax.scale.store import display_url
 
 # This many files are inspected concurrently, because remote filesystems have a high latency.
 _THREADS = 16
@@ -53,9 +52,10 @@ class Part:
     @property
     def name(self) -> str:
         """Prefix of the names of its shards: the file name, a hash of the URL, and the number of the part."""
-        stem = PurePosixPath(self.file.url).name.partition(".")[0]
+        stem = PurePosixPath(self.file.found_at).name.partition(".")[0]
         plain = re.sub("[^A-Za-z0-9-]+", "-", stem)[:_MAX_STEM_CHARACTERS].strip("-") or "part"
-        return f"{plain}-{hashlib.sha256(self.file.url.encode()).hexdigest()[:10]}-p{self.number:05d}"
+        digest = hashlib.sha256(self.file.url.encode(errors="surrogateescape")).hexdigest()
+        return f"{plain}-{digest[:10]}-p{self.number:05d}"
 
     def shard_name(self, number: int) -> str:
         """Return the name of one shard of this part, without the suffix."""
@@ -154,8 +154,8 @@ def _check_presence(name: str, files: Sequence[Contents]) -> None:
     if len(lacking) == len(files):
         check_column(name, _all_names(files))
     # Objects in JSON lines may omit keys.
-    if urls := [display_url(file.url) for file in lacking if file.format != "jsonl"]:
-        _log.warning("%s: no column %r; its values become null.", _listed(urls), name)
+    if names := [str(file) for file in lacking if file.format != "jsonl"]:
+        _log.warning("%s: no column %r; its values become null.", _listed(names), name)
 
 
 def _split(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:

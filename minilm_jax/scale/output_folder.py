@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from minilm_jax.errors import InputError
 from minilm_jax.scale.column_types import describe_changes
+from minilm_jax.scale.inputs import resolve_url
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.model import Model
@@ -155,16 +156,20 @@ def _locked(store: Store) -> Iterator[None]:
 
 def _remove_outdated(store: Store, job: Job, parts: Sequence[Part], *, prune: bool) -> Iterator[str]:
     """Remove the shards of inputs that changed or are no longer given, so that no row occurs twice."""
-    files = {part.file.url: part.file for part in parts}
+    parts_of_file = {part.file.url: part for part in parts}
     changed, missing = collections.defaultdict(list), collections.defaultdict(list)
     for name, sidecar in store.read_all_json(SIDECARS).items():
         source = sidecar.get("from") if isinstance(sidecar, dict) else None
         if not source:
             changed["a damaged sidecar"].append(name)
-        elif (file := files.get(source["url"])) is None:
+            continue
+        # A link that led to this file may lead to another one now.
+        found_at = sidecar.get("found_at", source["url"])
+        part = parts_of_file.get(source["url"]) or parts_of_file.get(resolve_url(found_at))
+        if part is None:
             missing[source["url"]].append(name)
-        elif source["size"] != file.size or not source["version"].startswith(file.version):
-            changed[source["url"]].append(name)
+        elif not part.file.problem and not _belongs_to(part, name, source):
+            changed[part.file.found_at].append(name)
     if missing and not prune:
         raise InputError(
             f"{display_url(store.url)} contains shards of {len(missing)} inputs that are not given now, such as"
@@ -180,6 +185,15 @@ def _remove_outdated(store: Store, job: Job, parts: Sequence[Part], *, prune: bo
             yield f"{display_url(url)} {reason}: {len(names)} removed."
     current = {f"{part.name}.json" for part in parts}
     store.remove(*(f"{FAILED}/{name}" for name in store.list_names(FAILED) if name not in current))
+
+
+def _belongs_to(part: Part, shard: str, source: Mapping[str, Any]) -> bool:
+    """Return whether a shard was written from the file of a part, in its present version and under its present name."""
+    file, prefix = part.file, part.name.rpartition("-p")[0]
+    return (
+        (source["url"], source["size"], shard.rpartition("-p")[0]) == (file.url, file.size, prefix)
+        and source["version"].startswith(file.version)
+    )  # fmt: skip
 
 
 def _remove_incomplete(store: Store) -> Iterator[str]:

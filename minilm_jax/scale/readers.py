@@ -18,7 +18,7 @@ from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.inputs import InputFile
 from minilm_jax.scale.partitions import partition_fields, partition_values
 from minilm_jax.scale.problems import cast_column, problem_column
-from minilm_jax.scale.store import display_url, filesystem
+from minilm_jax.scale.store import filesystem
 
 # This many rows of a Parquet file are decoded together, and this many bytes of a column are read at a time, so that
 # memory does not depend on the size of the row groups.
@@ -75,15 +75,17 @@ def open_input(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     Raises:
         UnreadableInput: The file cannot be opened, or the block raised an error while it read the file.
     """
+    if file.problem:
+        raise UnreadableInput(f"{file} {file.problem}.")
     try:
         fs, path = filesystem(file.url)
         with fs.open(path, "rb") as raw:
             yield raw, io.BufferedReader(pa.CompressedInputStream(raw, file.compression)) if file.compression else raw
     except InputError as error:
-        raise UnreadableInput(f"{display_url(file.url)}: {error}") from error
+        raise UnreadableInput(f"{file}: {error}") from error
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
         raise UnreadableInput(
-            f"{display_url(file.url)} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
+            f"{file} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
         ) from error
 
 
@@ -107,7 +109,7 @@ def inspect(file: InputFile, text_column: str, kept: Sequence[str] | None) -> Co
             contents = Contents(file, text_columns.infer_schema(stream, file.format, text_column), None)
         if contents.schema.names or file.format in ("parquet", "arrow"):  # Other files are empty.
             check_columns(contents.schema, text_column, kept)
-            more = [field for field in partition_fields(file.url) if field.name not in contents.schema.names]
+            more = [field for field in partition_fields(file.found_at) if field.name not in contents.schema.names]
             contents = contents._replace(schema=pa.schema([*contents.schema, *more]))
         return contents
 
@@ -135,7 +137,7 @@ def read(
         return
     names = list(dict.fromkeys([text_column, *kept.names]))
     batches = _parquet_batches if file.format == "parquet" else _arrow_batches
-    constants, text_field = partition_values(file.url, kept), pa.field(text_column, pa.large_string())
+    constants, text_field = partition_values(file.found_at, kept), pa.field(text_column, pa.large_string())
     with open_input(file) as (_, stream):
         for batch in batches(stream, groups, names):
             problems: dict[int, str] = {}
@@ -193,7 +195,7 @@ def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema, keeps_al
     schema = inspect(file, text_column, kept.names).schema
     if not schema.names:  # The file is empty.
         return
-    constants = partition_values(file.url, kept)
+    constants = partition_values(file.found_at, kept)
     with open_input(file) as (_, stream):
         known = {*schema.names, *kept.names} if keeps_all else None
         for columns in text_columns.read_columns(stream, file.format, text_column, kept, constants, known):

@@ -110,7 +110,8 @@ def new_shard(
             writer.flush()
         shard.size, shard.sha256 = hashed.size, hashed.sha256.hexdigest()
         _write_rejects(store, f"{REJECTS}/{shard.name}.jsonl", rejects)
-    store.write_json(f"{SIDECARS}/{shard.name}.json", {**dataclasses.asdict(shard), "from": part.source, **settings})
+    source = {"from": part.source, "found_at": part.file.found_at}
+    store.write_json(f"{SIDECARS}/{shard.name}.json", {**dataclasses.asdict(shard), **source, **settings})
 
 
 def check_shard(store: Store, part: Part, number: int, settings: Mapping[str, Any]) -> Shard | str | None:

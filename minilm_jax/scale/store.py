@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from minilm_jax.errors import InputError
+from minilm_jax.scale.local_files import resolve
 
 TEMPORARY = "_minilm_jax_temporary"
 
@@ -28,6 +30,12 @@ def filesystem(url: str) -> tuple[Any, str]:
         InputError: No installed package supports the protocol, or the path alone does not identify the file: the URL
             names a host, or a file inside another one.
     """
+    if not url:
+        raise InputError('a path is ""; pass the name of a file or folder.')
+    if os.path.lexists(url):  # The name of an existing file may look like a URL.
+        return LocalFileSystem(), Path(url).absolute().as_posix()
+    if url.startswith("file://") or "://" not in url:  # The path may contain "::", which separates URLs.
+        return LocalFileSystem(), str(LocalFileSystem._strip_protocol(url))
     try:
         fs, path = fsspec.core.url_to_fs(url)
         from_path, _ = fsspec.core.url_to_fs(fs.unstrip_protocol(path))
@@ -41,8 +49,14 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def display_url(url: str) -> str:
-    """Return a URL as shown in messages; local files are shown by their path."""
-    return url.removeprefix("file://")
+    """Return a URL as shown in messages: local files by their path, and unprintable characters and bytes escaped."""
+    return "".join(map(_printable, url.removeprefix("file://")))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 class Store:
@@ -58,7 +72,9 @@ class Store:
         Args:
             url: Local path, or URL with a protocol that fsspec supports.
         """
-        self._fs, self._path = filesystem(url)
+        self._fs, path = filesystem(url)
+        # Links could lead to another folder during the run, and two names of one folder must not look different.
+        self._path = resolve(path) if isinstance(self._fs, LocalFileSystem) else path
         self.url = self._fs.unstrip_protocol(self._path).rstrip("/")
 
     @property
@@ -113,7 +129,8 @@ class Store:
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file."""
         with self.new_file(name) as file:
-            file.write(json.dumps(value, ensure_ascii=False, indent=1).encode())
+            # File names may contain bytes that are not UTF-8. They become \\u escapes, as JSON spells them.
+            file.write(json.dumps(value, ensure_ascii=False, indent=1).encode(errors="backslashreplace"))
 
     def open(self, name: str) -> Any:
         """Open a file for reading in binary mode."""

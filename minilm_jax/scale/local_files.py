@@ -1,0 +1,109 @@
+"""Files on the local filesystem: their identity, and folders and globs that follow symbolic links."""
+
+import fnmatch
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# Folders that contain this file were written by `embed-corpus`.
+OUTPUT_MARKER = "_job.json"
+
+
+def resolve(path: str) -> str:
+    """Return the path of a file without symbolic links and `..`, which identifies it; the file need not exist."""
+    return Path(os.path.realpath(path)).as_posix()
+
+
+def absolute(path: str) -> str:
+    """Return an absolute path that keeps symbolic links, and has no `..` unless that would be another file."""
+    short = os.path.abspath(path)
+    return Path(short if resolve(short) == resolve(path) else Path(path).absolute()).as_posix()
+
+
+def find_files(path: str, out: str) -> list[str]:
+    """Return the files that a path or glob names, and the visible ones in the folders that it names.
+
+    Args:
+        path: File, folder or glob.
+        out: Folder that is skipped.
+
+    Returns:
+        Paths. A folder that cannot be listed is in the list itself; a path that does not exist gives an empty list.
+    """
+    if os.path.lexists(path):
+        found = [path]
+    else:
+        found = _expand(path) if glob.has_magic(path) else []
+    return [file for name in found for file in (_walk(name, out) if os.path.isdir(name) else [name])]
+
+
+def problem_of(path: str) -> dict[str, str]:
+    """Return why a path that was found is not a file that can be read, as `problem`; empty if it can."""
+    if os.path.isfile(path):
+        return {}
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            os.listdir(path)
+    except OSError as error:
+        link = f"is a symbolic link to {os.readlink(path)}" if os.path.islink(path) else "cannot be read"
+        # Without a suffix, it may be a folder of inputs, or a link to one, so it must not be skipped.
+        format = {} if os.path.splitext(path)[1] else {"format": "csv"}
+        return {"problem": f"{link}: {error.strerror}", **format}
+    return {"problem": "is not a regular file; write its data to a file"}
+
+
+def _walk(root: str, out: str) -> Iterator[str]:
+    """Yield the files below a folder; a folder that links lead to several times is entered once."""
+    entered, pending = {out}, [root]
+    while pending:
+        folder = pending.pop()
+        if (identity := resolve(folder)) in entered:
+            continue
+        entered.add(identity)
+        names = _list(folder)
+        if names is None:
+            yield folder
+        elif OUTPUT_MARKER not in names or folder == root:
+            paths = [os.path.join(folder, name) for name in names if not name.startswith(("_", "."))]
+            pending += reversed([path for path in paths if os.path.isdir(path)])
+            yield from (path for path in paths if not os.path.isdir(path))
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """Yield the files and folders that match a glob, in which `**` matches any number of folders."""
+    anchor, *pieces = Path(pattern).absolute().parts
+    return _match(anchor, pieces, frozenset())
+
+
+def _match(folder: str, pieces: Sequence[str], parents: frozenset[str]) -> Iterator[str]:
+    if not pieces:
+        yield folder
+        return
+    piece, rest = pieces[0], pieces[1:]
+    if piece == "**":
+        yield from _match(folder, rest, parents)
+    elif not glob.has_magic(piece):
+        path = os.path.join(folder, piece)
+        yield from _match(path, rest, parents) if os.path.lexists(path) else ()
+        return
+    # A link to one of its parents would be followed forever.
+    parents |= {resolve(folder)}
+    for name in (_list(folder) or ()) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if os.path.exists(os.path.join(path, OUTPUT_MARKER)):
+            continue
+        if piece == "**":
+            if not name.startswith((".", "_")) and os.path.isdir(path) and resolve(path) not in parents:
+                yield from _match(path, pieces, parents)
+        elif fnmatch.fnmatchcase(name, piece) and name.startswith(".") <= piece.startswith("."):
+            yield from _match(path, rest, parents)
+
+
+def _list(folder: str) -> list[str] | None:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return None
