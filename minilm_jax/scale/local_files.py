@@ -35,7 +35,8 @@ def find_files(path: str, out: str) -> list[str]:
     if os.path.lexists(path):
         found = [path]
     else:
-        found = _expand(path) if glob.has_magic(path) else []
+        anchor, *pieces = Path(path).parts
+        found = _match(anchor, pieces) if glob.has_magic(path) else []
     return [file for name in found for file in (_walk(name, out) if os.path.isdir(name) else [name])]
 
 
@@ -56,50 +57,47 @@ def problem_of(path: str) -> dict[str, str]:
 
 
 def _walk(root: str, out: str) -> Iterator[str]:
-    """Yield the files below a folder; a folder that links lead to several times is entered once."""
-    entered, pending = {out}, [root]
+    for folder, names in _folders(root, out):
+        paths = [os.path.join(folder, name) for name in _visible(names)]
+        yield from [folder] if names is None else [path for path in paths if not os.path.isdir(path)]
+
+
+def _folders(root: str, *skipped: str) -> Iterator[tuple[str, list[str] | None]]:
+    """Yield a folder and those below it, with the names in them or None; links may form cycles, so each occurs once."""
+    entered, pending = {*skipped}, [root]
     while pending:
         folder = pending.pop()
         if (identity := resolve(folder)) in entered:
             continue
         entered.add(identity)
         names = _list(folder)
-        if names is None:
-            yield folder
-        elif OUTPUT_MARKER not in names or folder == root:
-            paths = [os.path.join(folder, name) for name in names if not name.startswith(("_", "."))]
-            pending += reversed([path for path in paths if os.path.isdir(path)])
-            yield from (path for path in paths if not os.path.isdir(path))
+        if folder != root and OUTPUT_MARKER in (names or ()):
+            continue
+        yield folder, names
+        paths = [os.path.join(folder, name) for name in _visible(names)]
+        pending += reversed([path for path in paths if os.path.isdir(path)])
 
 
-def _expand(pattern: str) -> Iterator[str]:
-    """Yield the files and folders that match a glob, in which `**` matches any number of folders."""
-    anchor, *pieces = Path(pattern).absolute().parts
-    return _match(anchor, pieces, frozenset())
-
-
-def _match(folder: str, pieces: Sequence[str], parents: frozenset[str]) -> Iterator[str]:
+def _match(folder: str, pieces: Sequence[str]) -> Iterator[str]:
+    """Yield the files and folders that match the pieces of a glob; `**` matches any number of folders."""
     if not pieces:
         yield folder
         return
     piece, rest = pieces[0], pieces[1:]
     if piece == "**":
-        yield from _match(folder, rest, parents)
+        for inner, names in _folders(folder) if rest else [(folder, None)]:
+            yield from _match(inner, rest) if names is not None else [inner]
     elif not glob.has_magic(piece):
         path = os.path.join(folder, piece)
-        yield from _match(path, rest, parents) if os.path.lexists(path) else ()
-        return
-    # A link to one of its parents would be followed forever.
-    parents |= {resolve(folder)}
-    for name in (_list(folder) or ()) if os.path.isdir(folder) else ():
-        path = os.path.join(folder, name)
-        if os.path.exists(os.path.join(path, OUTPUT_MARKER)):
-            continue
-        if piece == "**":
-            if not name.startswith((".", "_")) and os.path.isdir(path) and resolve(path) not in parents:
-                yield from _match(path, pieces, parents)
-        elif fnmatch.fnmatchcase(name, piece) and name.startswith(".") <= piece.startswith("."):
-            yield from _match(path, rest, parents)
+        yield from _match(path, rest) if os.path.lexists(path) else ()
+    elif os.path.isdir(folder):
+        names = _list(folder)
+        for name in fnmatch.filter(names or (), piece):
+            path = os.path.join(folder, name)
+            is_hidden = name.startswith(".") and not piece.startswith(".")
+            if not is_hidden and not os.path.exists(os.path.join(path, OUTPUT_MARKER)):
+                yield from _match(path, rest)
+        yield from [folder] if names is None else []
 
 
 def _list(folder: str) -> list[str] | None:
@@ -107,3 +105,7 @@ def _list(folder: str) -> list[str] | None:
         return sorted(os.listdir(folder))
     except OSError:
         return None
+
+
+def _visible(names: list[str] | None) -> list[str]:
+    return [name for name in names or () if not name.startswith(("_", "."))]

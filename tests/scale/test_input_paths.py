@@ -219,7 +219,7 @@ def make_tree(root: Path, entries: Sequence[tuple[str, str, bool]]) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if is_link:
-                path.symlink_to(os.path.relpath(root / "corpus" / target, path.parent) if target else "..")
+                path.symlink_to(root / "corpus" / target)
             elif not path.suffix:
                 path.mkdir()
             elif not path.exists():
@@ -228,17 +228,14 @@ def make_tree(root: Path, entries: Sequence[tuple[str, str, bool]]) -> None:
             continue
 
 
-def reachable(folder: Path, parents: frozenset[str] = frozenset()) -> set[str]:
-    """Return the regular files below a folder, by a plain recursion over all names that lead to them."""
-    parents |= {os.path.realpath(folder)}
-    files = set()
-    for path in folder.iterdir():
-        if path.name.startswith("_"):
-            continue
-        if path.is_dir():
-            files |= reachable(path, parents) if os.path.realpath(path) not in parents else set()
-        elif path.is_file() and (path.suffix or path.resolve().suffix):
-            files.add(os.path.realpath(path))
+def reachable(folder: Path) -> set[str]:
+    """Return the regular files that visible names below a folder lead to."""
+    folders, files, pending = set(), set(), [folder]
+    while pending:
+        paths = [path for path in pending.pop().iterdir() if not path.name.startswith("_")]
+        new = {path.resolve() for path in paths if path.is_dir()} - folders
+        folders, pending = folders | new, [*pending, *new]
+        files |= {str(path.resolve()) for path in paths if path.is_file() and (path.suffix or path.resolve().suffix)}
     return files
 
 
