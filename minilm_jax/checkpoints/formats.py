@@ -18,6 +18,7 @@ from minilm_jax.checkpoints.unsupported_files import remedy_for
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.converter import import_converter
 from minilm_jax.errors import ModelFileError
+from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import check, flatten, unflatten
 
 # A file that this project wrote contains its config under this name.
@@ -101,6 +102,7 @@ def write_safetensors(
 
 def write_msgpack(leaves: Mapping[str, NDArray[Any]], path: Path, config: EncoderConfig | None = None) -> None:
     """Write a msgpack file as flax does; the config is an entry with a JSON string."""
+    import_completely("flax.serialization")
     from flax.serialization import msgpack_serialize
 
     stated = {} if config is None else {_CONFIG: json.dumps(config.to_dict())}
@@ -145,6 +147,7 @@ def _read_shards(path: Path) -> Weights:
 
 
 def _read_msgpack(path: Path) -> Weights:
+    import_completely("flax.serialization")
     from flax.serialization import msgpack_restore
 
     restored: Any = msgpack_restore(path.read_bytes())

@@ -10,8 +10,8 @@ import dataclasses
 import functools
 import json
 import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import jax
 import jax.numpy as jnp
@@ -98,12 +98,17 @@ def _in_blocks(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.ascontiguousarray(blocks).reshape(kernel.shape)
 
 
-@contextlib.contextmanager
-def without_cache_warning() -> Iterator[None]:
-    """Suppress jax's warning that a program with blocked kernels cannot be written to the compilation cache."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry for 'jit_blocked")
-        yield
+def without_disk_cache() -> AbstractContextManager[object]:
+    """Compile in this thread without writing to jax's compilation cache, which cannot store blocked kernels.
+
+    Otherwise JAX would warn for each program, and a filter for the warning would affect the whole process.
+    """
+    try:
+        # The public settings also belong to the whole process.
+        from jax._src.config import persistent_cache_min_compile_time_secs as minimum
+    except ImportError:
+        return contextlib.nullcontext()
+    return minimum(math.inf)
 
 
 def _is_tested() -> bool:
@@ -133,11 +138,11 @@ def products_are_exact(rows: int, kernels: frozenset[tuple[tuple[int, ...], np.d
         blocked = BlockedKernel(jnp.asarray(_in_blocks(kernel.astype(dtype))))
         operands.append((jnp.asarray(x, jnp.uint8 if is_integer else dtype), blocked))
     # The error type without oneDNN depends on the jaxlib version.
-    with contextlib.suppress(Exception), without_cache_warning():
+    with contextlib.suppress(Exception), without_disk_cache():
         return all(map(np.array_equal, jax.jit(blocked_products)(operands), expected))
     return False
 
 
 def blocked_products(operands: Sequence[tuple[Array, BlockedKernel]]) -> list[Array]:
-    """Multiply several pairs with `dot_blocked`; `without_cache_warning` matches the name of this function."""
+    """Multiply several pairs with `dot_blocked`."""
     return [dot_blocked(x, kernel) for x, kernel in operands]

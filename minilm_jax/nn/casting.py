@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import InputError
+from minilm_jax.imports import import_completely
 from minilm_jax.nn.encoder_params import EncoderParams, config_of
 from minilm_jax.nn.params import flatten, unflatten
 from minilm_jax.tokens.batching import Batch
@@ -104,6 +105,7 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
 
 def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
     """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
+    import_completely("minilm_jax.nn.encoder")
     from minilm_jax.nn.encoder import Attention, encode  # Only int8 needs this module and flax.
 
     mask = jnp.asarray(batch.attention_mask).astype(bool)

@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array
 
 from minilm_jax.config import EncoderConfig
-from minilm_jax.nn.blocked_kernels import without_cache_warning
+from minilm_jax.imports import import_completely
+from minilm_jax.nn.blocked_kernels import without_disk_cache
 from minilm_jax.nn.cpu_params import blocked_kernels_work, prepare_for_cpu, with_blocked_kernels
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.runtime import program_store
@@ -24,6 +25,8 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 
 # LLVM uses only half of each AVX-512 register by default; int8 is 7 % faster with the full width.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
+
+_BLOCKED = "blocked_embed"
 
 
 class Compiler:
@@ -102,7 +105,7 @@ class Compiler:
             params = self._blocked_params
             if params is None or not blocked_kernels_work(params, np.size(batch.input_ids)):
                 return None
-        return functools.partial(self._compile("blocked_embed", params, batch, self._config), params)
+        return functools.partial(self._compile(_BLOCKED, params, batch, self._config), params)
 
     @functools.cached_property
     def _blocked_params(self) -> Params | None:
@@ -111,6 +114,7 @@ class Compiler:
 
     def _compile(self, name: str, params: Params, batch: AnyBatch, config: EncoderConfig) -> Any:
         # These modules are imported here, because a program from disk needs neither flax nor the encoder.
+        import_completely("minilm_jax.nn.embedding")
         from minilm_jax.nn.embedding import embed
 
         halves = not self.devices.on_cpu and self.computed_in != "float32"
@@ -121,7 +125,7 @@ class Compiler:
 
         named.__name__ = name
         lowered = jax.jit(named).lower(params, batch)
-        with without_cache_warning():
+        with without_disk_cache() if name == _BLOCKED else contextlib.nullcontext():
             program = _compile_with(lowered, _CPU_OPTIONS if self.devices.on_cpu else {})
         _free_compiler_memory()
         return program

@@ -11,6 +11,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
+from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import Params
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
@@ -203,6 +204,7 @@ class Engine:
 @jax.jit
 def _last_hidden_state(params: Params, batch: AnyBatch, config: EncoderConfig) -> Array:
     # This module is imported here, because sentence vectors from stored programs need neither flax nor the encoder.
+    import_completely("minilm_jax.nn.encoder")
     from minilm_jax.nn.encoder import encode
 
     return encode(params, batch, config).last_hidden_state

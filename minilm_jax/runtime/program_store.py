@@ -27,6 +27,7 @@ SOURCES = (
     "config/choices.py",
     "config/encoder_config.py",
     "errors.py",
+    "imports.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",
     "nn/cpu_params.py",

@@ -86,19 +86,7 @@ class Programs:
         arrays = [None if x is None else self._integers(x) for x in batch]
         placed: Any = self._devices.split(type(batch)(*arrays))
         key = ProgramKey.of(placed)
-        with self._lock:
-            is_new = key not in self._made
-            program = self._made.setdefault(key, Future())
-            self.compilations = len(self._made)
-            if is_new and key.kind is Batch:
-                self.shapes |= {key.shape}
-            self._calls[key] += 1
-            pays = self._calls[key] == _CALLS_THAT_PAY
-        if is_new:
-            self._compile(program, key, placed)
-        elif pays and self._compiler.can_upgrade(placed):
-            threading.Thread(target=self._upgrade, args=(key, placed), name="minilm-jax-upgrade").start()
-        return np.asarray(program.result()(placed))[:rows]
+        return np.asarray(self._program(key, placed)(placed))[:rows]
 
     @property
     def params(self) -> Params:
@@ -116,15 +104,33 @@ class Programs:
         fits = self._narrow and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
         return np.asarray(array, np.uint16 if fits else np.int32)
 
-    def _compile(self, program: Future[Program], key: ProgramKey, batch: AnyBatch) -> None:
+    def _program(self, key: ProgramKey, batch: AnyBatch) -> Program:
+        """Return the program for a key; the first thread that needs it compiles it, and others wait."""
+        program: Future[Program] = Future()
         try:
-            program.set_result(self._compiler.compile(batch))
-        except BaseException as error:
             with self._lock:
-                del self._made[key]
-                self.compilations = len(self._made)
-                self.shapes = frozenset(made.shape for made in self._made if made.kind is Batch)
-            program.set_exception(error)
+                found = self._made.setdefault(key, program)
+                if found is program:
+                    self._count()
+                self._calls[key] += 1
+                pays = self._calls[key] == _CALLS_THAT_PAY
+            if found is program:
+                program.set_result(self._compiler.compile(batch))
+        except BaseException as error:  # An interrupt may arrive at any time, and other threads must not wait forever.
+            if not program.done():
+                program.set_exception(error)
+                with self._lock:
+                    if self._made.get(key) is program:
+                        del self._made[key]
+                    self._count()
+            raise
+        if pays and self._compiler.can_upgrade(batch):
+            threading.Thread(target=self._upgrade, args=(key, batch), name="minilm-jax-upgrade").start()
+        return found.result()
+
+    def _count(self) -> None:
+        self.compilations = len(self._made)
+        self.shapes = frozenset(made.shape for made in self._made if made.kind is Batch)
 
     def _upgrade(self, key: ProgramKey, batch: AnyBatch) -> None:
         if (faster := self._compiler.upgrade(batch)) is not None:

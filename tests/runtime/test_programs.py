@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,6 +47,18 @@ def blockable_params() -> Params:
 
 def fail_if_called(*_: object) -> None:
     raise AssertionError("compiled again")
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def fail_outside_the_main_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(*args: Any, **keywords: Any) -> Any:
+        assert threading.current_thread() is threading.main_thread()
+        return function(*args, **keywords)
+
+    return checked
 
 
 def record_compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -145,10 +159,23 @@ def test_failed_compilation_raises_error_and_is_retried(tiny_params: Params, mon
     assert program(BATCH).shape == (2, TINY.hidden_size)
 
 
+def test_interrupted_compilation_is_retried(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Programs(tiny_params, TINY)
+    for interrupted in ("compile", "_is_stored"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Compiler, interrupted, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                program(BATCH)
+        assert not program.shapes
+    assert program(BATCH).shape == (2, TINY.hidden_size)
+    assert program.compilations == 1
+
+
 def test_frequent_shape_is_recompiled_with_blocked_kernels(
     cache: Path, blockable_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
+    monkeypatch.setattr(warnings, "catch_warnings", fail_outside_the_main_thread(warnings.catch_warnings))
     made = record_compilations(monkeypatch)
     program = Programs(blockable_params, BLOCKABLE)
     vectors = [np.asarray(program(BATCH)) for _ in range(5)]
