@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.errors import InputError
+from minilm_jax.files.columns import column_problem
 from minilm_jax.scale.plain_types import plain_type
 
 _TEXT_TYPES = (
@@ -17,18 +18,9 @@ _TEXT_TYPES = (
 
 
 def check_column(name: str, available: Sequence[str]) -> None:
-    """Raise InputError if no available column has this name."""
-    if name not in available:
-        names = ", ".join(map(repr, available)) or "none"
-        raise InputError(f"no column {name!r}; available: {names}.{did_you_mean(name, available)}")
-
-
-def _check_text_column(name: str, schema: pa.Schema) -> None:
-    """Raise InputError if a schema has no column of this name, or the column does not hold strings."""
-    check_column(name, schema.names)
-    type = plain_type(schema.field(name).type)
-    if not any(is_text(type) for is_text in _TEXT_TYPES):
-        raise InputError(f"column {name!r} holds {type}, not strings.")
+    """Raise InputError unless exactly one available column has this name."""
+    if problem := column_problem(name, available):
+        raise InputError(problem)
 
 
 def check_columns(schema: pa.Schema, text_column: str, kept: Sequence[str] | None) -> None:
@@ -39,9 +31,9 @@ def check_columns(schema: pa.Schema, text_column: str, kept: Sequence[str] | Non
         text_column: Name of the column of texts, which must exist and hold strings.
         kept: Names of columns, each of which may occur at most once, or None for all columns.
     """
-    _check_text_column(text_column, schema)
-    for name in (text_column, *(schema.names if kept is None else kept)):
-        if schema.names.count(name) > 1:
-            raise InputError(
-                f"{schema.names.count(name)} columns are named {name!r}; rename them, or do not --keep it."
-            )
+    check_column(text_column, schema.names)
+    type = plain_type(schema.field(text_column).type)
+    if not any(is_text(type) for is_text in _TEXT_TYPES):
+        raise InputError(f"column {text_column!r} holds {type}, not strings.")
+    for name in schema.names if kept is None else {*kept} & {*schema.names}:
+        check_column(name, schema.names)

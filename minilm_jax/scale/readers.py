@@ -5,7 +5,9 @@ import dataclasses
 import hashlib
 import io
 import itertools
+import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -27,6 +29,8 @@ _BUFFER = 4 << 20
 # With this many rows, the read-ahead of the decompressor hardly affects the estimate.
 _ROWS_TO_ESTIMATE_FROM = 16_384
 _ARROW_MAGIC = b"ARROW1"
+# The message of zstd for a window of more than 128 MiB.
+_WINDOW_TOO_LARGE = "Frame requires too much memory for decoding"
 
 
 class UnreadableInput(InputError):
@@ -82,11 +86,17 @@ def open_input(file: InputFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         with fs.open(path, "rb") as raw:
             yield raw, io.BufferedReader(pa.CompressedInputStream(raw, file.compression)) if file.compression else raw
     except InputError as error:
-        raise UnreadableInput(f"{file}: {error}") from error
+        raise UnreadableInput(f"{file}: {error!s:.1000}") from error
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
-        raise UnreadableInput(
-            f"{file} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]:.300}"
-        ) from error
+        raise UnreadableInput(f"{file} cannot be read: {_reason(file, error)}") from error
+
+
+def _reason(file: InputFile, error: Exception) -> str:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if file.compression == "zstd" and _WINDOW_TOO_LARGE in reason:
+        name = shlex.quote(PurePosixPath(str(file)).name)
+        return f"it was compressed with zstd --long; recompress it: zstd -dc --long=31 {name} | zstd -o new.zst"
+    return f"{reason:.300}"
 
 
 def inspect(file: InputFile, text_column: str, kept: Sequence[str] | None) -> Contents:

@@ -56,7 +56,8 @@ def embed_corpus(
     parts = parts[process::processes]
     with _prepared(job, all_parts, prune, process, processes), _progress_bar(all_parts, parts) as advance:
         try:
-            reports = [_log_report(report) for report in _process_parts(job, parts, engine, workers, advance)]
+            failures = set[str]()
+            reports = [_log_report(each, failures) for each in _process_parts(job, parts, engine, workers, advance)]
         except (KeyboardInterrupt, SystemExit, OSError):
             _log.warning("stopped; finished shards are kept, and the same command continues from there.")
             raise
@@ -114,10 +115,12 @@ def _process_parts(
         yield report
 
 
-def _log_report(report: PartReport) -> PartReport:
+def _log_report(report: PartReport, failures: set[str]) -> PartReport:
+    """Log the notes of a report, and its failure unless another part of the file had the same."""
     for note in report.notes:
         _log.info(note)
-    if report.failure:
+    if report.failure and report.failure not in failures:
+        failures.add(report.failure)
         end = "" if report.failure.endswith((".", "?")) else "."
         _log.warning("%s%s The other files are processed.", report.failure, end)
     return report

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
-from minilm_jax.files.lines import read_lines
+from minilm_jax.files.lines import is_unicode, read_lines
 from minilm_jax.files.rows import Row, csv_rows, json_rows
 from minilm_jax.scale.casts import CONVERSION_ERRORS, cast_exactly, is_text
 from minilm_jax.scale.column_checks import check_column
@@ -158,9 +158,13 @@ def _open_csv(file: BinaryIO) -> Iterator[Row[list[str]]]:
 
 def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:
     header = next(rows, None)
-    if header is not None and header.problem:
+    if header is None:
+        return []
+    if header.problem:
         raise InputError(f"line {header.line}: {header.problem}.")
-    return header.values if header else []
+    if wrong := next((name for name in header.values if not is_unicode(name)), None):
+        raise InputError(f"line {header.line}: the column name {wrong!r} is not UTF-8; convert the file with iconv.")
+    return header.values
 
 
 def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[dict[str, Any]]]:
