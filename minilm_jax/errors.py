@@ -11,6 +11,10 @@ class InputError(MinilmJaxError, ValueError):
     """An invalid text, token id, argument or option, or an input file that cannot be read."""
 
 
+class MissingPackageError(InputError, ImportError):
+    """A package that is not installed; the message names the extra that installs it."""
+
+
 class ModelFileError(MinilmJaxError):
     """A model file that is missing, damaged, or not of a BERT encoder."""
 

@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.checkpoints.weights import save_params
 from minilm_jax.config import EncoderConfig, Platform, WeightsPlace
-from minilm_jax.errors import InputError, ModelFileError, did_you_mean
+from minilm_jax.errors import InputError, MissingPackageError, ModelFileError, did_you_mean
 from minilm_jax.fingerprint import fingerprint
 from minilm_jax.nn.embedding import embed
 from minilm_jax.nn.params import flatten, unflatten
@@ -157,7 +157,7 @@ def load_exported(path: str | Path) -> ExportedModel:
 def _check_flatbuffers() -> None:
     # jax.export needs flatbuffers to write files, but jax does not depend on it.
     if importlib.util.find_spec("flatbuffers") is None:
-        raise InputError("program files need flatbuffers: pip install 'minilm-jax[export]'")
+        raise MissingPackageError("program files need flatbuffers: pip install 'minilm-jax[export]'")
 
 
 def _lowered(

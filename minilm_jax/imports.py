@@ -1,8 +1,21 @@
-"""Imports that an interrupt cannot break."""
+"""Imports of packages that are optional, or large."""
 
+import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+from minilm_jax.errors import MissingPackageError
+
+
+@contextlib.contextmanager
+def from_extra(name: str) -> Iterator[None]:
+    """Let imports in the block raise MissingPackageError, which names the extra to install."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingPackageError(f"{error}; pip install 'minilm-jax[{name}]'") from None
 
 
 def import_completely(name: str) -> None:

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
-from chromadb.utils.embedding_functions import register_embedding_function
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_texts
+
+with from_extra("chroma"):
+    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
+    from chromadb.utils.embedding_functions import register_embedding_function
 
 
 @register_embedding_function

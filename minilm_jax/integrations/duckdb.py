@@ -1,13 +1,16 @@
 """DuckDB: a SQL function that embeds texts."""
 
-import duckdb
 import numpy as np
-import pyarrow as pa
-from duckdb.func import PythonUDFType
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_texts, embedding_size
+
+with from_extra("duckdb"):
+    import duckdb
+    import pyarrow as pa
+    from duckdb.func import PythonUDFType
 
 
 def register(

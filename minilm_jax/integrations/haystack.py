@@ -3,12 +3,14 @@
 import dataclasses
 from typing import Any
 
-from haystack import Document, component
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_query, embed_texts, shared_encoder
+
+with from_extra("haystack"):
+    from haystack import Document, component
 
 
 class _Embedder:

@@ -2,11 +2,13 @@
 
 import dataclasses
 
-from langchain_core.embeddings import Embeddings
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_query, embed_texts
+
+with from_extra("langchain"):
+    from langchain_core.embeddings import Embeddings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import asyncio
 
-from llama_index.core.embeddings import BaseEmbedding
-from pydantic import Field
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_query, embed_texts
+
+with from_extra("llama-index"):
+    from llama_index.core.embeddings import BaseEmbedding
+    from pydantic import Field
 
 
 class MinilmJaxEmbedding(BaseEmbedding):

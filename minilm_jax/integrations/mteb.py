@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mteb.models import ModelMeta
-from mteb.models.abs_encoder import AbsEncoder
-from mteb.models.model_meta import ScoringFunction
 from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.fingerprint import fingerprint
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_texts, shared_encoder
+
+with from_extra("mteb"):
+    from mteb.models import ModelMeta
+    from mteb.models.abs_encoder import AbsEncoder
+    from mteb.models.model_meta import ScoringFunction
 
 
 class MinilmJaxEncoder(AbsEncoder):

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
+from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_texts, embedding_size
+
+with from_extra("sklearn"):
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 
 class MinilmJaxVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minilm_jax.config import ProjectionMethod
-from minilm_jax.errors import InputError
+from minilm_jax.errors import InputError, MissingPackageError
 from minilm_jax.plot import style
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _project(vectors: NDArray[np.float32], method: ProjectionMethod) -> tuple[ND
             reducer = UMAP(n_neighbors=min(15, others), metric="cosine", random_state=0, n_jobs=1)
     except ImportError:
         package = {"tsne": "scikit-learn", "umap": "umap-learn"}[method]
-        raise InputError(f"method {method!r} needs {package}: pip install {package}") from None
+        raise MissingPackageError(f"method {method!r} needs {package}: pip install {package}") from None
     name = {"tsne": "t-SNE", "umap": "UMAP"}[method]
     return np.asarray(reducer.fit_transform(vectors), np.float32), (f"{name} 1", f"{name} 2")
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from minilm_jax.errors import InputError
+from minilm_jax.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +35,12 @@ def axes(ax: "Axes | None", width: float, height: float) -> "Axes":
         height: Height of a new figure, in inches.
 
     Raises:
-        InputError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise InputError("plots need matplotlib: pip install 'minilm-jax[plot]'") from None
+        raise MissingPackageError("plots need matplotlib: pip install 'minilm-jax[plot]'") from None
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
 
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.errors import InputError, SearchIndexError
+from minilm_jax.errors import MissingPackageError, SearchIndexError
 from minilm_jax.search.exact import Hit
 
 
@@ -20,7 +20,7 @@ class UsearchGraph:
             dimensions: Size of a vector, D.
 
         Raises:
-            InputError: usearch is not installed.
+            MissingPackageError: usearch is not installed.
         """
         self._index = _usearch()(ndim=dimensions, metric="ip", dtype="f32")
 
@@ -55,7 +55,7 @@ class UsearchGraph:
             The graph.
 
         Raises:
-            InputError: usearch is not installed.
+            MissingPackageError: usearch is not installed.
             SearchIndexError: The file is damaged, or its vectors have another number or size.
         """
         graph = cls(dimensions)
@@ -72,7 +72,7 @@ def _usearch() -> Any:
     try:
         from usearch.index import Index  # pyright: ignore[reportMissingImports] an extra
     except ImportError:
-        raise InputError(
+        raise MissingPackageError(
             "backend 'usearch' needs usearch: pip install 'minilm-jax[search]', or use backend 'exact'."
         ) from None
     return Index
