@@ -12,7 +12,7 @@ from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.parameter_types import Choice, Share
 from minilm_jax.cli.terminal import render_size
-from minilm_jax.cli.text_input import text_column_names
+from minilm_jax.cli.text_input import delimiter_option, text_column_names
 from minilm_jax.config import CorpusEngine, CorpusFormat, Precision, VectorType
 from minilm_jax.errors import InputError
 from minilm_jax.scale.job import SHARD_ROWS, Job
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(*text_column_names, required=True, metavar="C", help="Column that holds the texts.")
+@delimiter_option
 @click.option("--out", required=True, metavar="DIR", help="Folder for the shards, a path or a URL.")
 @click.option("--keep", multiple=True, metavar="C", help="Input column to keep; may be repeated.  [default: all]")
 @click.option(
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 def embed_corpus(
     inputs: Sequence[str],
     text_column: str,
+    delimiter: str | None,
     out: str,
     keep: Sequence[str],
     vector_column: str,
@@ -111,6 +113,7 @@ def embed_corpus(
         max_seq_length=max_seq_length,
         shard_rows=shard_rows,
         input_format=input_format,
+        delimiter=delimiter,
     )
     model_command.start_compilation_cache()
     with model_command.hide_warnings(), _log_on_stderr():

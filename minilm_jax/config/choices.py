@@ -19,7 +19,7 @@ ParamsFormat = Literal["safetensors", "msgpack", "orbax"]
 OnnxPrecision = Literal["float32", "float16", "int8"]
 TextFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet"]
 VectorFormat = Literal["npy", "npz", "parquet", "jsonl", "csv"]
-CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv"]
+CorpusFormat = Literal["parquet", "arrow", "jsonl", "csv", "tsv"]
 VectorType = Literal["float32", "float16", "int8", "binary"]
 
 # These are the options of exported programs.

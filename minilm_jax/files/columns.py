@@ -4,6 +4,18 @@ from collections.abc import Sequence
 
 from minilm_jax.errors import did_you_mean
 
+_DELIMITERS = ",;\t|"
+
+
+def header_problem(name: str, header: Sequence[str], delimiter: str) -> str | None:
+    """Return why a column of a CSV file cannot be read, or None; see `column_problem`."""
+    others = [other for other in _DELIMITERS if other != delimiter and other in header[0]] if len(header) == 1 else []
+    if name in header or not others:
+        return column_problem(name, header)
+    other = max(others, key=header[0].count)
+    shown = "tab" if other == "\t" else repr(other)
+    return f"the header is one column, {header[0]!r}; pass --delimiter {shown}."
+
 
 def column_problem(name: str, names: Sequence[str], kind: str = "column") -> str | None:
     """Return why a column cannot be read, or None.

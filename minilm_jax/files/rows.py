@@ -6,14 +6,12 @@ line. pyarrow's own readers stop at the first such row, and at a row that is lon
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from minilm_jax.files.lines import is_unicode
 
 _Values = TypeVar("_Values")
-
-_DELIMITERS = ",;\t|"
 
 # The csv module's limit is one per process, and its default rejects a field of 131,073 characters. Every reader sets
 # the same value, so that readers on several threads do not affect each other.
@@ -77,6 +75,8 @@ def csv_rows(
     header = next((row for row in rows if row.problem or any(map(str.strip, row.values))), None)
     if header is None:
         return
+    if name := next((name for name in header.values if not is_unicode(name)), None):
+        header = Row(header.line, [], f"the column name {name!r} is not valid Unicode")
     yield header
     columns = len(header.values)
     if max_field_characters is not None:
@@ -86,12 +86,6 @@ def csv_rows(
             yield row
         else:
             yield Row(row.line, [], _width_problem(len(row.values), columns, delimiter))
-
-
-def other_delimiter(header: Sequence[str], delimiter: str) -> str | None:
-    """Return the delimiter that a header of one column seems to have, or None."""
-    others = [other for other in _DELIMITERS if other != delimiter and other in header[0]] if len(header) == 1 else []
-    return max(others, key=header[0].count, default=None)
 
 
 def _csv_records(counted: "_CountedLines", delimiter: str) -> Iterator[Row[list[str]]]:
@@ -111,8 +105,9 @@ def _csv_records(counted: "_CountedLines", delimiter: str) -> Iterator[Row[list[
 
 
 def _width_problem(values: int, columns: int, delimiter: str) -> str:
-    remedy = f"; enclose values that contain {delimiter!r} in double quotes" if values > columns else ""
-    return f"not CSV: {values} values for {columns} columns{remedy}"
+    if values < columns:
+        return f"not CSV: {values} values for {columns} columns"
+    return f"not CSV: {values} values for {columns} columns; enclose values that contain {delimiter!r} in double quotes"
 
 
 def _json_row(number: int, line: str) -> Row[dict[str, Any]]:

@@ -1,14 +1,14 @@
 """Texts from files of any size: plain lines, JSON lines, or a column of CSV or Parquet. Every error names its line."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 from minilm_jax.config import TextFormat
 from minilm_jax.errors import InputError
-from minilm_jax.files.columns import column_problem
+from minilm_jax.files.columns import column_problem, header_problem
 from minilm_jax.files.lines import is_unicode, read_lines
 from minilm_jax.files.parquet import read_column
-from minilm_jax.files.rows import JSON_TYPE_NAMES, Row, csv_rows, json_rows, other_delimiter
+from minilm_jax.files.rows import JSON_TYPE_NAMES, Row, csv_rows, json_rows
 
 FORMATS: Mapping[str, TextFormat] = {
     ".txt": "txt",
@@ -110,7 +110,7 @@ def _csv_texts(rows: Iterator[Row[list[str]]], field: str, delimiter: str) -> It
     header = next(rows, None)
     if header is None:
         return
-    if problem := _header_problem(header.values, field, delimiter):
+    if problem := header_problem(field, header.values, delimiter):
         raise InputError(f"line {header.line}: {problem}")
     column = header.values.index(field)
     yield from (row.values[column] for row in rows)
@@ -119,14 +119,6 @@ def _csv_texts(rows: Iterator[Row[list[str]]], field: str, delimiter: str) -> It
 def _column_texts(file: BinaryIO, column: str) -> Iterator[str]:
     for number, value in enumerate(read_column(file, column), 1):
         yield _checked_text(value, column, f"row {number}")
-
-
-def _header_problem(header: Sequence[str], field: str, delimiter: str) -> str | None:
-    other = other_delimiter(header, delimiter)
-    if other is None or field in header:
-        return column_problem(field, header)
-    shown = "tab" if other == "\t" else repr(other)
-    return f"the header is one column, {header[0]!r}; pass --delimiter {shown}."
 
 
 def _checked_text(value: Any, field: str, place: str) -> str:

@@ -25,7 +25,9 @@ _FORMATS: Mapping[str, CorpusFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
+    ".tsv": "tsv",
 }
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Filesystems report a hash of the content or the time of the last change under these keys, most reliable first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
@@ -45,6 +47,7 @@ class InputFile:
         format: File format.
         compression: Compression of the whole file, or None.
         problem: Why the file cannot be opened, or None.
+        delimiter: Character between the fields of a CSV file; None for other formats.
     """
 
     url: str
@@ -54,6 +57,7 @@ class InputFile:
     format: CorpusFormat
     compression: str | None
     problem: str | None = None
+    delimiter: str | None = None
 
     def __str__(self) -> str:
         """Return the name of the file for messages."""
@@ -78,7 +82,15 @@ def find_inputs(job: Job) -> list[InputFile]:
             # The name without links is preferred, so that the choice does not depend on the order of the inputs.
             names = file, found.get(file.url, file)
             found[file.url] = min(names, key=lambda file: (file.found_at != file.url, file.found_at))
-    return [found[url] for url in sorted(found) if not _is_in(out, url)]
+    return [_with_delimiter(found[url], job.delimiter) for url in sorted(found) if not _is_in(out, url)]
+
+
+def _with_delimiter(file: InputFile, delimiter: str | None) -> InputFile:
+    default = _DELIMITERS.get(file.format)
+    if default is None or delimiter in (None, default):
+        return dataclasses.replace(file, delimiter=default)
+    # Another delimiter gives other texts, so it belongs to the version.
+    return dataclasses.replace(file, delimiter=delimiter, version=f"{file.version} delimiter {delimiter!r}")
 
 
 def resolve_url(url: str) -> str:

@@ -26,6 +26,7 @@ class Job:
         shard_rows: Maximum rows per shard.
         input_format: Format of all inputs, or None to choose it by their suffixes.
         revision: Branch, tag or commit of a model on the Hugging Face hub.
+        delimiter: Character between the fields of CSV files, or None for "," and, in .tsv files, a tab.
     """
 
     inputs: tuple[str, ...]
@@ -40,3 +41,4 @@ class Job:
     shard_rows: int = SHARD_ROWS
     input_format: CorpusFormat | None = None
     revision: str | None = None
+    delimiter: str | None = None

@@ -116,7 +116,7 @@ def inspect(file: InputFile, text_column: str, kept: Sequence[str] | None) -> Co
         elif file.format == "arrow":
             contents = _inspect_arrow(file, stream)
         else:
-            contents = Contents(file, text_columns.infer_schema(stream, file.format, text_column), None)
+            contents = Contents(file, text_columns.infer_schema(stream, file.delimiter, text_column), None)
         if contents.schema.names or file.format in ("parquet", "arrow"):  # Other files are empty.
             check_columns(contents.schema, text_column, kept)
             more = [field for field in partition_fields(file.found_at) if field.name not in contents.schema.names]
@@ -142,7 +142,7 @@ def read(
     Raises:
         UnreadableInput: The file cannot be read, or has no such column of texts.
     """
-    if file.format in ("jsonl", "csv"):
+    if file.format in ("jsonl", "csv", "tsv"):
         yield from _read_text_file(file, text_column, kept, keeps_all)
         return
     names = list(dict.fromkeys([text_column, *kept.names]))
@@ -196,7 +196,7 @@ def rows_per_byte(file: InputFile) -> float:
             with _arrow_stream(stream) as reader:
                 rows = next((batch.num_rows for batch in reader), 0)
         else:
-            sample = itertools.islice(text_columns.read_rows(stream, file.format), _ROWS_TO_ESTIMATE_FROM)
+            sample = itertools.islice(text_columns.read_rows(stream, file.delimiter), _ROWS_TO_ESTIMATE_FROM)
             rows = sum(1 for _ in sample)
         return rows / max(raw.tell(), 1)
 
@@ -208,7 +208,7 @@ def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema, keeps_al
     constants = partition_values(file.found_at, kept)
     with open_input(file) as (_, stream):
         known = {*schema.names, *kept.names} if keeps_all else None
-        for columns in text_columns.read_columns(stream, file.format, text_column, kept, constants, known):
+        for columns in text_columns.read_columns(stream, file.delimiter, text_column, kept, constants, known):
             yield Rows(pa.RecordBatch.from_arrays(columns.kept, schema=kept), columns.texts, columns.problems)
 
 

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from minilm_jax.config import CorpusFormat
 from minilm_jax.errors import InputError
+from minilm_jax.files.columns import header_problem
 from minilm_jax.files.lines import is_unicode, read_lines
 from minilm_jax.files.rows import Row, csv_rows, json_rows
 from minilm_jax.scale.casts import CONVERSION_ERRORS, cast_exactly, is_text
@@ -43,12 +43,12 @@ class Columns(NamedTuple):
     problems: pa.Array
 
 
-def read_rows(file: BinaryIO, format: CorpusFormat) -> Iterator[Row[dict[str, Any]]]:
+def read_rows(file: BinaryIO, delimiter: str | None) -> Iterator[Row[dict[str, Any]]]:
     """Read the rows of a text file with their values by column name; blank lines are skipped.
 
     Args:
         file: File opened for reading in binary mode; UTF-8, with or without a byte order mark.
-        format: "jsonl" or "csv".
+        delimiter: Character between the fields of a CSV file, or None for JSON lines.
 
     Yields:
         The rows, in order.
@@ -56,15 +56,15 @@ def read_rows(file: BinaryIO, format: CorpusFormat) -> Iterator[Row[dict[str, An
     Raises:
         InputError: The header of a CSV file cannot be parsed.
     """
-    return _named_csv_rows(_open_csv(file)) if format == "csv" else json_rows(read_lines(file))
+    return _named_csv_rows(_open_csv(file, delimiter)) if delimiter else json_rows(read_lines(file))
 
 
-def infer_schema(file: BinaryIO, format: CorpusFormat, text_column: str) -> pa.Schema:
+def infer_schema(file: BinaryIO, delimiter: str | None, text_column: str) -> pa.Schema:
     """Infer the columns of a text file from its first thousand rows.
 
     Args:
         file: As for `read_rows`.
-        format: As for `read_rows`.
+        delimiter: As for `read_rows`.
         text_column: Name of the column that holds the texts. If the first rows do not have it, it is searched for in
             all rows, because objects may omit keys.
 
@@ -76,9 +76,12 @@ def infer_schema(file: BinaryIO, format: CorpusFormat, text_column: str) -> pa.S
         InputError: The header of a CSV file or the first thousand lines of a JSON file cannot be parsed, or no object
             has the column of texts.
     """
-    if format == "csv":
-        return pa.schema([(name, pa.string()) for name in _read_header(_open_csv(file))])
-    rows = read_rows(file, format)
+    if delimiter:
+        names = _read_header(_open_csv(file, delimiter))
+        if names and (problem := header_problem(text_column, names, delimiter)):
+            raise InputError(problem)
+        return pa.schema([(name, pa.string()) for name in names])
+    rows = read_rows(file, delimiter)
     first_rows = list(itertools.islice(rows, _ROWS_TO_INFER_FROM))
     if first_rows and all(row.problem for row in first_rows):
         raise InputError(f"line {first_rows[0].line}: {first_rows[0].problem}.")
@@ -114,7 +117,7 @@ def infer_columns(file: BinaryIO, names: Sequence[str]) -> list[pa.Field]:
 
 def read_columns(
     file: BinaryIO,
-    format: CorpusFormat,
+    delimiter: str | None,
     text_column: str,
     kept: pa.Schema,
     constants: Mapping[str, str | None],
@@ -124,7 +127,7 @@ def read_columns(
 
     Args:
         file: As for `read_rows`.
-        format: As for `read_rows`.
+        delimiter: As for `read_rows`.
         text_column: Name of the column that holds the texts.
         kept: Names and types of the columns to keep.
         constants: Values of columns that a row does not have.
@@ -137,13 +140,13 @@ def read_columns(
     Raises:
         InputError: The header of a CSV file cannot be parsed.
     """
-    source = read_rows(file, format)
+    source = read_rows(file, delimiter)
     while rows := list(itertools.islice(source, _ROWS)):
         problems = {i: row.problem for i, row in enumerate(rows) if row.problem}
         arrays = []
         for field in kept:
             values = [row.values.get(field.name, constants.get(field.name)) for row in rows]
-            if format == "csv" and not is_text(field.type):
+            if delimiter and not is_text(field.type):
                 values = [None if value == "" else value for value in values]
             arrays.append(_convert_column(values, field, problems))
         texts = _convert_texts([row.values.get(text_column) for row in rows], text_column, problems)
@@ -152,8 +155,8 @@ def read_columns(
         yield Columns(arrays, texts, problem_column(problems, len(rows)))
 
 
-def _open_csv(file: BinaryIO) -> Iterator[Row[list[str]]]:
-    return csv_rows(read_lines(file, universal_newlines=False), _MAX_CSV_FIELD_CHARACTERS)
+def _open_csv(file: BinaryIO, delimiter: str) -> Iterator[Row[list[str]]]:
+    return csv_rows(read_lines(file, universal_newlines=False), _MAX_CSV_FIELD_CHARACTERS, delimiter)
 
 
 def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:

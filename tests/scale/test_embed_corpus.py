@@ -53,6 +53,39 @@ def test_suffixes_are_case_insensitive(job: Job, name: str) -> None:
     assert_complete(job, 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "delimiter", "used"), [("in.csv", ";", ";"), ("in.tsv", None, "\t"), ("in.TSV", "|", "|")]
+)
+def test_delimiter_is_given_or_follows_from_the_suffix(job: Job, name: str, delimiter: str | None, used: str) -> None:
+    (Path(job.inputs[0]) / name).write_text("id,text\n0,0\n1,1\n".replace(",", used))
+    embed_corpus(dataclasses.replace(job, delimiter=delimiter))
+    assert [row["text"] for row in read_rows(Path(job.out))] == ["0", "1"]
+
+
+def test_file_is_embedded_again_with_another_delimiter(job: Job) -> None:
+    (Path(job.inputs[0]) / "in.csv").write_text("text;id,text\n0;1,2\n")
+    reports = [embed_corpus(dataclasses.replace(job, keep=("text",), delimiter=delimiter)) for delimiter in ";,,"]
+    assert [[len(report.written) for report in run] for run in reports] == [[1], [1], [0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id;text\n1;a\n", "the header is one column, 'id;text'; pass --delimiter ';'."),
+        ("id,text\n1,a\n".encode("utf-16"), "line 1: the file is UTF-16, not UTF-8"),
+        (b"id,text,\xff\n1,a,b\n", "line 1: the column name '\\udcff' is not valid Unicode"),
+    ],
+)
+def test_csv_file_that_cannot_be_read_is_named_and_the_others_are_finished(
+    job: Job, caplog: pytest.LogCaptureFixture, content: bytes, message: str
+) -> None:
+    (Path(job.inputs[0]) / "bad.csv").write_bytes(content)
+    (Path(job.inputs[0]) / "good.csv").write_bytes(b"  \nid,text\n0,0\n")
+    reports = embed_corpus(job)
+    assert [row["text"] for row in read_rows(Path(job.out))] == ["0"]
+    assert any(f"bad.csv: {message}" in (report.failure or "") for report in reports)
+
+
 def test_kept_columns_have_their_types_and_the_order_of_keep(job: Job) -> None:
     table = pa.table({
         "at": pa.array(range(5), pa.timestamp("ms", "UTC")),
@@ -122,7 +155,8 @@ def test_blank_text_has_a_null_vector_and_is_not_rejected(job: Job) -> None:
 BAD_LINES = {
     "in.jsonl": (
         b'{"id": 0, "text": "0"}\n{"id": 1, "text": 5}\n\n{"id": 2, "text": "\\ud83d"}\n{"id": 3, "text": "\xff"}\n'
-        b'{"id": "x", "text": "4"}\n[5]\n{"id": 6\n{"id": 7, "text": "7"}',
+        b'{"id": "x", "text": "4"}\n[5]\n{"id": 6\n{"id": 7, "text": "7"}\n{"id": 8, "text": "8", "id": 8}\n'
+        b'{"id": 9, "text": "9", "\xff": 9}\n',
         {
             1: "not of type string: 5",
             2: "not valid Unicode",
@@ -130,6 +164,8 @@ BAD_LINES = {
             4: "'id' is not of type int32",
             5: "an array, not an object",
             6: "not JSON",
+            8: "the key 'id' occurs twice",
+            9: "the key '\\udcff' is not valid Unicode",
         },
     ),
     "in.csv": (
@@ -151,8 +187,8 @@ def test_unreadable_row_is_rejected_with_its_reason(job: Job, name: str) -> None
     assert all(reasons[line["row"]] in line["reason"] and line["url"].endswith(name) for line in lines)
     assert report.written[0].rejected == len(reasons)
     # Row 4 has a wrong value in another column, so its text still has a vector.
-    assert [i for i, row in enumerate(rows) if row["embedding"] is None] == [i for i in reasons if i != 4 and i < 7]
-    assert len(rows) == 8 - 2 * (name == "in.csv")
+    assert [i for i, row in enumerate(rows) if row["embedding"] is None] == [i for i in reasons if i != 4]
+    assert len(rows) == 10 - 4 * (name == "in.csv")
 
 
 def test_text_that_is_not_utf8_in_a_binary_column_is_rejected(job: Job) -> None:
