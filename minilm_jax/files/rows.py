@@ -76,7 +76,7 @@ def csv_rows(
     if header is None:
         return
     if name := next((name for name in header.values if not is_unicode(name)), None):
-        header = Row(header.line, [], f"the column name {name!r} is not valid Unicode")
+        header = Row(header.line, [], f"the column name {name!r} is not UTF-8; convert the file with iconv")
     yield header
     columns = len(header.values)
     if max_field_characters is not None:

@@ -44,7 +44,7 @@ class InputFile:
         found_at: Absolute URL under which the file was found; it may contain symbolic links.
         size: Size in bytes.
         version: ETag or time of the last change; `inspect` adds the sha256 of the footer of Parquet files.
-        format: File format.
+        format: File format; "csv" also for "tsv".
         compression: Compression of the whole file, or None.
         problem: Why the file cannot be opened, or None.
         delimiter: Character between the fields of a CSV file; None for other formats.
@@ -87,10 +87,12 @@ def find_inputs(job: Job) -> list[InputFile]:
 
 def _with_delimiter(file: InputFile, delimiter: str | None) -> InputFile:
     default = _DELIMITERS.get(file.format)
-    if default is None or delimiter in (None, default):
-        return dataclasses.replace(file, delimiter=default)
+    if default is None:
+        return file
+    used = delimiter or default
     # Another delimiter gives other texts, so it belongs to the version.
-    return dataclasses.replace(file, delimiter=delimiter, version=f"{file.version} delimiter {delimiter!r}")
+    version = file.version if used == default else f"{file.version} delimiter {used!r}"
+    return dataclasses.replace(file, format="csv", delimiter=used, version=version)
 
 
 def resolve_url(url: str) -> str:

@@ -142,7 +142,7 @@ def read(
     Raises:
         UnreadableInput: The file cannot be read, or has no such column of texts.
     """
-    if file.format in ("jsonl", "csv", "tsv"):
+    if file.format in ("jsonl", "csv"):
         yield from _read_text_file(file, text_column, kept, keeps_all)
         return
     names = list(dict.fromkeys([text_column, *kept.names]))

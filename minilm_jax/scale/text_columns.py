@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from minilm_jax.errors import InputError
 from minilm_jax.files.columns import header_problem
-from minilm_jax.files.lines import is_unicode, read_lines
+from minilm_jax.files.lines import read_lines
 from minilm_jax.files.rows import Row, csv_rows, json_rows
 from minilm_jax.scale.casts import CONVERSION_ERRORS, cast_exactly, is_text
 from minilm_jax.scale.column_checks import check_column
@@ -108,7 +108,7 @@ def infer_columns(file: BinaryIO, names: Sequence[str]) -> list[pa.Field]:
         The columns that exist.
     """
     values_of: dict[str, list[Any]] = {}
-    for row in read_rows(file, "jsonl"):
+    for row in read_rows(file, None):
         for name in row.values.keys() & names:
             if len(values := values_of.setdefault(name, [])) < _ROWS_TO_INFER_FROM:
                 values.append(row.values[name])
@@ -161,13 +161,9 @@ def _open_csv(file: BinaryIO, delimiter: str) -> Iterator[Row[list[str]]]:
 
 def _read_header(rows: Iterator[Row[list[str]]]) -> list[str]:
     header = next(rows, None)
-    if header is None:
-        return []
-    if header.problem:
+    if header is not None and header.problem:
         raise InputError(f"line {header.line}: {header.problem}.")
-    if wrong := next((name for name in header.values if not is_unicode(name)), None):
-        raise InputError(f"line {header.line}: the column name {wrong!r} is not UTF-8; convert the file with iconv.")
-    return header.values
+    return header.values if header else []
 
 
 def _named_csv_rows(rows: Iterator[Row[list[str]]]) -> Iterator[Row[dict[str, Any]]]:

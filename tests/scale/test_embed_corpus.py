@@ -73,7 +73,7 @@ def test_file_is_embedded_again_with_another_delimiter(job: Job) -> None:
     [
         (b"id;text\n1;a\n", "the header is one column, 'id;text'; pass --delimiter ';'."),
         ("id,text\n1,a\n".encode("utf-16"), "line 1: the file is UTF-16, not UTF-8"),
-        (b"id,text,\xff\n1,a,b\n", "line 1: the column name '\\udcff' is not valid Unicode"),
+        (b"id,text,\xff\n1,a,b\n", "line 1: the column name '\\udcff' is not UTF-8"),
     ],
 )
 def test_csv_file_that_cannot_be_read_is_named_and_the_others_are_finished(
