@@ -1,4 +1,4 @@
-"""Progress bars, shown on a terminal only, and not if warnings are turned off as with `--quiet`."""
+"""Progress bars, shown on a terminal only, and not if warnings are turned off as with `--quiet`, and their units."""
 
 import contextlib
 import logging
@@ -17,6 +17,17 @@ _log = logging.getLogger("minilm_jax")
 def silenced() -> bool:
     """Return whether only errors are logged."""
     return not _log.isEnabledFor(logging.WARNING)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun, such as "1 file" or "2,000 files"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the units that matter, such as "2 h 5 min", "5 min" or "5 s"."""
+    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
 @contextlib.contextmanager

@@ -121,15 +121,11 @@ def embed_corpus(
             _show_estimate(estimate.estimate(job, share))
             return
         reports = run.embed_corpus(job, engine=engine, workers=workers, prune=prune, share=share)
-    if failed := {report.url for report in reports if report.failure}:
+    if failed := len({report.url for report in reports if report.failure}):
         raise InputError(
-            f"{_files(len(failed))} could not be read completely; all others are finished. Fix the input and run the"
-            " same command again."
+            f"{progress.count_of(failed, 'file')} could not be read completely; all others are finished. Fix the input"
+            " and run the same command again."
         )
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _show_estimate(estimate: "Estimate") -> None:
@@ -137,7 +133,7 @@ def _show_estimate(estimate: "Estimate") -> None:
     for failure in estimate.failures:
         click.echo(failure, err=True)
     if estimate.failures:
-        raise InputError(f"{_files(len(estimate.failures))} cannot be embedded; all others can.")
+        raise InputError(f"{progress.count_of(len(estimate.failures), 'file')} cannot be embedded; all others can.")
 
 
 @contextlib.contextmanager
@@ -170,11 +166,6 @@ def _render(estimate: "Estimate") -> str:
             f"{about}{estimate.shards:,} shards, {render_size(estimate.rows_to_do * estimate.vector_bytes)} of vectors",
         ),
         ("rate", f"{estimate.rows_per_second:,.0f} rows/s, measured on a sample on this machine"),
-        ("time", f"about {_duration(estimate.seconds)}"),
+        ("time", f"about {progress.duration(estimate.seconds)}"),
     )
     return "\n".join(f"{name:<10}{value}" for name, value in lines)
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"

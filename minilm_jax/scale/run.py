@@ -2,21 +2,18 @@
 
 import contextlib
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 from jax.experimental.multihost_utils import sync_global_devices
-from tqdm import tqdm
 
-from minilm_jax import progress
 from minilm_jax.config import CorpusEngine
 from minilm_jax.errors import InputError
-from minilm_jax.scale.estimate import expected_rows
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, parts_of_share, plan
 from minilm_jax.scale.output_folder import job_of_share, prepare_folder
+from minilm_jax.scale.run_progress import Progress, show_progress
 from minilm_jax.scale.shards import REJECTS
 from minilm_jax.scale.worker import PartReport, ShardWorker
 
@@ -54,10 +51,10 @@ def embed_corpus(
     job, parts = job_of_share(job, *share), parts_of_share(all_parts, *share)
     process, processes = (jax.process_index(), jax.process_count()) if engine == "local" else (0, 1)
     parts = parts[process::processes]
-    with _prepared(job, all_parts, prune, process, processes), _progress_bar(all_parts, parts) as advance:
+    with _prepared(job, all_parts, prune, process, processes), show_progress(all_parts, parts) as progress:
         try:
             failures = set[str]()
-            reports = [_log_report(each, failures) for each in _process_parts(job, parts, engine, workers, advance)]
+            reports = [_log_report(each, failures) for each in _process_parts(job, parts, engine, workers, progress)]
         except (KeyboardInterrupt, SystemExit, OSError):
             _log.warning("stopped; finished shards are kept, and the same command continues from there.")
             raise
@@ -100,18 +97,20 @@ def _wait_for_all(name: str, processes: int) -> None:
 
 
 def _process_parts(
-    job: Job, parts: Sequence[Part], engine: CorpusEngine, workers: int, advance: Callable[[int, bool], object]
+    job: Job, parts: Sequence[Part], engine: CorpusEngine, workers: int, progress: Progress
 ) -> Iterator[PartReport]:
     if engine == "local":
-        yield from map(ShardWorker(job, advance), parts)
+        yield from map(ShardWorker(job, progress), parts)
         return
     try:
         from minilm_jax.scale.ray import run
     except ImportError as error:
         raise InputError(f"{error}; pip install 'minilm-jax[ray]'") from None
     for report in run(job, parts, workers):
-        for shards, skipped in ((report.written, False), (report.skipped, True)):
-            advance(sum(shard.rows for shard in shards), skipped)
+        if report.written:
+            progress.add(sum(shard.rows for shard in report.written))
+            progress.finish_shard()
+        progress.add(sum(shard.rows for shard in report.skipped), skipped=True)
         yield report
 
 
@@ -124,20 +123,3 @@ def _log_report(report: PartReport, failures: set[str]) -> PartReport:
         end = "" if report.failure.endswith((".", "?")) else "."
         _log.warning("%s%s The other files are processed.", report.failure, end)
     return report
-
-
-@contextlib.contextmanager
-def _progress_bar(all_parts: Sequence[Part], parts: Sequence[Part]) -> Iterator[Callable[[int, bool], object]]:
-    """Show on a terminal the number of rows, their rate and the time left; skipped rows do not affect the rate."""
-    # With disable=None, tqdm shows the bar on a terminal only. Its rate excludes the rows in `initial`.
-    disable = progress.silenced() or None
-    expected = {} if disable or not sys.stderr.isatty() else expected_rows(all_parts)
-    total = sum(expected[part.name] for part in parts) if expected else None
-    with tqdm(total=total, unit=" rows", unit_scale=True, smoothing=0, disable=disable) as bar:
-
-        def advance(rows: int, skipped: bool) -> None:
-            if skipped and not bar.disable:
-                bar.initial += rows
-            bar.update(rows)
-
-        yield advance

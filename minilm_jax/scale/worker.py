@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.model import Model
 from minilm_jax.scale.output_folder import FAILED, check_settings, common_settings
 from minilm_jax.scale.readers import UnreadableInput, read
+from minilm_jax.scale.run_progress import Progress
 from minilm_jax.scale.shards import Shard, ShardWriter, check_shard, new_shard
 from minilm_jax.scale.store import Store
 from minilm_jax.scale.vectors import Vectors, vector_column
@@ -50,18 +51,18 @@ class ShardWorker:
     Any number of workers may write to one folder. Processing a part again skips its finished shards.
     """
 
-    def __init__(self, job: Job, progress: Callable[[int, bool], object] = lambda rows, skipped: None) -> None:
+    def __init__(self, job: Job, progress: Progress | None = None) -> None:
         """Load the model.
 
         Args:
             job: Settings of the run; `prepare_folder` was called once for all workers.
-            progress: Called with the number of rows since the last call, and whether they were skipped.
+            progress: Counter of rows.
 
         Raises:
             InputError: The shards in the folder are from another model.
             ModelFileError: The model cannot be loaded.
         """
-        self._job, self._store, self._progress = job, Store(job.out), progress
+        self._job, self._store, self._progress = job, Store(job.out), progress or Progress()
         self._model = Model(job)
         check_settings(self._store, self._model.settings)
 
@@ -93,7 +94,7 @@ class ShardWorker:
         finished, outdated = self._check_shards(part, settings)
         report.skipped += finished.values()
         if _is_complete(finished, part, self._job.shard_rows):
-            self._progress(sum(shard.rows for shard in finished.values()), True)
+            self._progress.add(sum(shard.rows for shard in finished.values()), skipped=True)
             return
         keeps_all = self._job.keep is None
         rows = read(part.file, part.groups, self._job.text_column, part.columns, keeps_all=keeps_all)
@@ -102,11 +103,12 @@ class ShardWorker:
             for number, chunks_of_shard in itertools.groupby(chunks, key=lambda chunk: chunk.shard):
                 if number in finished:
                     for chunk in chunks_of_shard:
-                        self._progress(len(chunk.texts), True)
+                        self._progress.add(len(chunk.texts), skipped=True)
                     continue
                 if number in outdated:
                     report.notes.append(f"{outdated[number]}; it is rebuilt.")
                 report.written.append(self._write(part, number, chunks_of_shard, settings))
+                self._progress.finish_shard()
 
     def _check_shards(self, part: Part, settings: dict[str, object]) -> tuple[dict[int, Shard], dict[int, str]]:
         """Return the finished shards, and the reasons why others must be rebuilt, by shard number."""
@@ -131,7 +133,7 @@ class ShardWorker:
                 if written:
                     written.result()
                 written = pool.submit(self._append, writer, schema, chunk, vectors)
-                self._progress(len(chunk.texts), False)
+                self._progress.add(len(chunk.texts))
             if written:
                 written.result()
             shard.truncated = self._model.truncated - truncated_before

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -244,7 +245,10 @@ def test_file_url_is_equivalent_to_its_path(job: Job) -> None:
     assert len(report.skipped) == 1
 
 
-def test_rows_are_read_only_shortly_before_they_are_embedded(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
+def test_rows_are_read_only_shortly_before_they_are_embedded(
+    monkeypatch: pytest.MonkeyPatch, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "minilm_jax")  # The progress reads some rows to estimate their number.
     add_input(job, "in.jsonl.gz", number_table(range(20_000)))
     counts = {"read": 0, "embedded": 0, "ahead": 0}
     read_rows, embed = text_columns.read_rows, Model.embed
