@@ -85,6 +85,8 @@ def _cast(array: pa.Array, type: pa.DataType) -> tuple[pa.Array, NDArray[np.bool
 def _convert(array: pa.Array, type: pa.DataType) -> pa.Array:
     if is_text(type) and not _has_text_form(array.type):
         return pa.array(map(_to_text, array.to_pylist()), type)
+    if is_text(type) and _kind(array.type) == "instant":
+        array = array.cast(pa.timestamp(array.type.unit, "UTC"))  # Text has no seconds in the offsets of zones.
     if pa.types.is_decimal(type) and _is_number(array.type) and not pa.types.is_decimal(array.type):
         array = array.cast(pa.string())  # The direct cast needs room for all numbers of the other type.
     if pa.types.is_time(type) and is_text(array.type):
