@@ -141,16 +141,18 @@ def _is_spelling(texts: pa.Array, numbers: pa.Array) -> NDArray[np.bool_]:
     """Return which texts have no other digits than the numbers; "007" is not a spelling of 7, but "1.50" of 1.5."""
     same = _equal(texts, numbers.cast(texts.type))
     if not pa.types.is_integer(numbers.type):
-        for row in np.flatnonzero(~same & numbers.is_valid().to_numpy(False)).tolist():
-            same[row] = _spells(texts[row].as_py(), numbers[row])
+        rows = np.flatnonzero(~same & numbers.is_valid().to_numpy(False))
+        values = numbers.take(pa.array(rows)).to_pylist()
+        if pa.types.is_floating(numbers.type):
+            values = map(numbers.type.to_pandas_dtype(), values)  # The shortest spelling depends on the precision.
+        same[rows] = [*map(_spells, texts.take(pa.array(rows)).to_pylist(), map(str, values))]
     return same
 
 
-def _spells(text: str, number: pa.Scalar) -> bool:
-    value = number.as_py()
-    if pa.types.is_floating(number.type):
-        value = number.type.to_pandas_dtype()(value)  # The shortest spelling depends on the precision.
-    given, stored = decimal.Decimal(text), decimal.Decimal(str(value))
+def _spells(text: str, number: str) -> bool:
+    if text == number:
+        return True
+    given, stored = decimal.Decimal(text), decimal.Decimal(number)
     return not _CODE.match(text) and (given == stored or (given.is_nan() and stored.is_nan()))
 
 

@@ -3,6 +3,7 @@
 A row that cannot be parsed becomes a row of nulls with the reason, so that it does not affect any other row.
 """
 
+import collections
 import decimal
 import itertools
 import json
@@ -145,7 +146,8 @@ def read_columns(
         problems = {i: row.problem for i, row in enumerate(rows) if row.problem}
         arrays = []
         for field in kept:
-            values = [row.values.get(field.name, constants.get(field.name)) for row in rows]
+            name, constant = field.name, constants.get(field.name)
+            values = [row.values.get(name, constant) for row in rows]
             if delimiter and not is_text(field.type):
                 values = [None if value == "" else value for value in values]
             arrays.append(_convert_column(values, field, problems))
@@ -182,7 +184,7 @@ def _infer_type(values: Sequence[Any]) -> pa.DataType:
 
 def _convert_texts(values: list[Any], name: str, problems: dict[int, str]) -> pa.Array:
     field = pa.field(name, pa.large_string())
-    for row, value in enumerate(values):
+    for row, value in enumerate(values if _types(values) - {str} else ()):
         if value is not None and not isinstance(value, str):
             add_problem(problems, row, describe(field, value))
             values[row] = None
@@ -191,18 +193,31 @@ def _convert_texts(values: list[Any], name: str, problems: dict[int, str]) -> pa
 
 def _convert_column(values: list[Any], field: pa.Field, problems: dict[int, str]) -> pa.Array:
     """Convert values to a column; values that do not fit become null and are described in `problems`."""
-    if is_text(field.type):
-        values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    # pyarrow cannot convert a mixture of types, and rounds integers among floats.
-    rows_of: dict[type, list[int]] = {}
-    for row, value in enumerate(values):
-        rows_of.setdefault(type(value), []).append(row)
-    arrays = [_convert_values([values[row] for row in rows], field.type) for rows in rows_of.values()]
-    column = pa.concat_arrays(arrays).take(pa.array(np.argsort(np.concatenate([*rows_of.values()]))))
-    for row in np.flatnonzero(column.is_null().to_numpy(False)).tolist():
-        if values[row] is not None:
-            add_problem(problems, row, describe(field, values[row]))
+    types = _types(values)
+    if is_text(field.type) and types - {str}:
+        values, types = (
+            [value if value is None or isinstance(value, str) else json.dumps(value) for value in values],
+            {str},
+        )
+    column = (_convert_values if len(types) < 2 else _convert_mixture)(values, field.type)
+    if column.null_count > values.count(None):
+        for row in np.flatnonzero(column.is_null().to_numpy(False)).tolist():
+            if values[row] is not None:
+                add_problem(problems, row, describe(field, values[row]))
     return column
+
+
+def _types(values: Sequence[Any]) -> set[type]:
+    return {*map(type, values)} - {type(None)}
+
+
+def _convert_mixture(values: list[Any], type: pa.DataType) -> pa.Array:
+    """Convert the values of each type separately: pyarrow rejects most mixtures, and rounds integers among floats."""
+    rows_of = collections.defaultdict(list)
+    for row, value in enumerate(values):
+        rows_of[value.__class__].append(row)
+    arrays = [_convert_values([values[row] for row in rows], type) for rows in rows_of.values()]
+    return pa.concat_arrays(arrays).take(pa.array(np.argsort(np.concatenate([*rows_of.values()]))))
 
 
 def _convert_values(values: Sequence[Any], type: pa.DataType) -> pa.Array:
@@ -219,12 +234,12 @@ def _infer_array(values: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except OverflowError:  # pyarrow infers decimals for integers of more than 64 bits only if Python does.
-        return pa.array([decimal.Decimal(value) for value in values])
+        return pa.array([decimal.Decimal(value) if type(value) is int else value for value in values])
 
 
 def _report_late_columns(rows: Sequence[Row[dict[str, Any]]], known: Set[str], problems: dict[int, str]) -> None:
     for i, row in enumerate(rows):
-        for name in row.values.keys() - known:
+        for name in () if row.values.keys() <= known else row.values.keys() - known:
             if row.values[name] is not None:
                 reason = (
                     f"is not kept, because the first {_ROWS_TO_INFER_FROM:,} rows do not have it; pass it with --keep"

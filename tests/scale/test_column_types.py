@@ -292,3 +292,11 @@ def test_plan_states_no_type_that_depends_on_the_order_of_files(job: Job) -> Non
             add_values(job, f"{number}.parquet", pa.nulls(1, type))
         found.add(plan(job)[0].columns.field("x").type)
     assert found == {pa.decimal128(20, 0)}
+
+
+def test_json_values_of_mixed_types_are_cast_one_by_one(job: Job) -> None:
+    add_values(job, "a.parquet", pa.array([0.5]))
+    values = [1, 1.5, 2**53 + 1, "2.5", True, [1], 2**70, {"k": 2**70}, None]
+    Path(job.inputs[0], "b.jsonl").write_text("\n".join(json.dumps({"text": "1", "x": value}) for value in values))
+    assert embed(job) == [0.5, 1.0, 1.5, None, 2.5, 1.0, None, None, None, None]
+    assert [line["row"] for line in rejected(job)] == [2, 5, 6, 7]

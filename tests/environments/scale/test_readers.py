@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 import minilm_jax as mj
@@ -75,6 +76,31 @@ def test_polars_reads_the_shards(out: Path, job: Job) -> None:
 def test_pandas_reads_the_shards(out: Path, job: Job) -> None:
     frame = pd.read_parquet(out)
     assert_readable(frame["id"].tolist(), frame["embedding"].tolist(), out, job)
+
+
+@pytest.mark.parametrize("source", ["polars.arrow", "pandas.parquet"])
+def test_categorical_columns_are_readable_by_all(job: Job, tmp_path: Path, source: str) -> None:
+    words = [f"{i:03}" for i in range(300)]
+    path = tmp_path / source
+    if source == "polars.arrow":
+        frame = pl.DataFrame({"text": words}).with_columns(
+            category=pl.col("text").cast(pl.Categorical), enum=pl.col("text").cast(pl.Enum(words))
+        )
+        frame.with_columns(many=pl.concat_list("category")).write_ipc(path)
+    else:
+        parts = [pd.DataFrame({"text": words[i : i + 100]}).astype({"text": "category"}) for i in (0, 100, 200)]
+        tables = [pa.Table.from_pandas(part.assign(category=part["text"])) for part in parts]
+        with pq.ParquetWriter(path, tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+    out = tmp_path / "out"
+    embed_corpus(dataclasses.replace(job, inputs=(str(path),), out=str(out), shard_rows=1_000))
+    (shard,) = out.glob("*.parquet")
+    assert pq.read_table(shard)["category"].to_pylist() == words
+    assert pl.read_parquet(shard)["category"].to_list() == words
+    assert pd.read_parquet(shard)["category"].tolist() == words
+    assert duckdb.execute(f"SELECT category FROM '{shard}'").fetchall() == [(word,) for word in words]
+    assert not list((out / "_rejects").iterdir())
 
 
 def test_lancedb_imports_the_shards(out: Path, job: Job, tmp_path: Path) -> None:
