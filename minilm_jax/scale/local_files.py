@@ -32,7 +32,7 @@ def find_files(path: str, out: str) -> list[str]:
     Returns:
         Paths. A folder that cannot be listed is in the list itself; a path that does not exist gives an empty list.
     """
-    if os.path.lexists(path):
+    if _may_exist(path):
         found = [path]
     else:
         anchor, *pieces = Path(path).parts
@@ -54,6 +54,16 @@ def problem_of(path: str) -> dict[str, str]:
         format = {} if os.path.splitext(path)[1] else {"format": "csv"}
         return {"problem": f"{link}: {error.strerror}", **format}
     return {"problem": "is not a regular file; write its data to a file"}
+
+
+def _may_exist(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:  # A folder of the path may not be searched, for example.
+        return True
+    return True
 
 
 def _walk(root: str, out: str) -> Iterator[str]:

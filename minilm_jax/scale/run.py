@@ -51,9 +51,11 @@ def embed_corpus(
     job, parts = job_of_share(job, *share), parts_of_share(all_parts, *share)
     process, processes = (jax.process_index(), jax.process_count()) if engine == "local" else (0, 1)
     parts = parts[process::processes]
+    failures = set[str]()
+    for part in parts:
+        _log_failure(part.failure, failures)
     with _prepared(job, all_parts, prune, process, processes), show_progress(all_parts, parts) as progress:
         try:
-            failures = set[str]()
             reports = [_log_report(each, failures) for each in _process_parts(job, parts, engine, workers, progress)]
         except (KeyboardInterrupt, SystemExit, OSError):
             _log.warning("stopped; finished shards are kept, and the same command continues from there.")
@@ -115,11 +117,15 @@ def _process_parts(
 
 
 def _log_report(report: PartReport, failures: set[str]) -> PartReport:
-    """Log the notes of a report, and its failure unless another part of the file had the same."""
     for note in report.notes:
         _log.info(note)
-    if report.failure and report.failure not in failures:
-        failures.add(report.failure)
-        end = "" if report.failure.endswith((".", "?")) else "."
-        _log.warning("%s%s The other files are processed.", report.failure, end)
+    _log_failure(report.failure, failures)
     return report
+
+
+def _log_failure(failure: str | None, logged: set[str]) -> None:
+    """Log a failure, unless it was logged before the run or for another part of the file."""
+    if failure and failure not in logged:
+        logged.add(failure)
+        end = "" if failure.endswith((".", "?")) else "."
+        _log.warning("%s%s The other files are processed.", failure, end)

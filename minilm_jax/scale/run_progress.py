@@ -107,5 +107,5 @@ class _Lines(Progress):
         if self._embedded:
             rate = self._embedded / max(self._seconds, 1e-9)
             left = progress.duration((total - self._done) / rate)
-            line += f", {rate:,.0f} rows/s, {left} left"
+            line += f", {rate:,.{0 if rate >= 10 else 1}f} rows/s, {left} left"
         _log.info("%s.", line)

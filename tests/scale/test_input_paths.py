@@ -4,8 +4,9 @@ import dataclasses
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -165,6 +166,24 @@ def test_folder_that_cannot_be_listed_is_reported(job: Job, monkeypatch: pytest.
     monkeypatch.setattr(os, "listdir", refuse)
     failures = [report.failure for report in embed_corpus(job) if report.failure]
     assert failures == [f"{locked} cannot be read: Permission denied."]
+
+
+def test_file_in_a_folder_that_cannot_be_searched_is_reported(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_input(job, "a.csv", number_table([0]))
+    path = Path(job.inputs[0]) / "locked" / "b.csv"
+
+    def refuse(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(name: Any, **options: Any) -> Any:
+            if name == str(path):
+                raise PermissionError(13, "Permission denied")
+            return function(name, **options)
+
+        return call
+
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+    failures = [report.failure for report in embed_corpus(dataclasses.replace(job, inputs=(*job.inputs, str(path))))]
+    assert failures == [None, f"{path} cannot be read: Permission denied."]
 
 
 def test_folders_of_other_runs_are_not_inputs(job: Job) -> None:

@@ -21,7 +21,7 @@ from minilm_jax.scale.run_progress import show_progress
 from tests.helpers.command_line import command
 from tests.helpers.numbered_corpus import add_input, number_table
 
-LINE = re.compile(r"([\d,]+) of (about )?([\d,]+) rows, ([\d,]+) rows/s, .* left\.")
+LINE = re.compile(r"([\d,]+) of (about )?([\d,]+) rows, ([\d,.]+) rows/s, .* left\.")
 
 
 def embed_command(job: Job, *options: str) -> list[str]:

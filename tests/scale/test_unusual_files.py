@@ -124,6 +124,17 @@ def test_messages_of_the_command_escape_bytes_and_control_characters(job: Job, t
     assert json.loads(record.read_bytes())["from"]["url"].endswith(f"{LATIN_1}\n\x1b[31m.csv")
 
 
+def test_unreadable_file_is_named_before_an_error_that_it_causes(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    add_input(job, "a.csv", number_table([0]))
+    path = Path(job.inputs[0], "b.csv")
+    path.write_text("id,text,extra\n1,1,1\n")
+    embed_corpus(job)
+    path.write_text("id,text,extra\n1,1,1\n", "utf-16")
+    with pytest.raises(InputError, match="'extra' is missing"):
+        embed_corpus(job)
+    assert f"{path}: line 1: the file is UTF-16" in caplog.text
+
+
 def test_json_with_bytes_that_are_not_utf8_is_read_back(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     value = {"url": LATIN_1, "ü": '"\\'}
