@@ -55,7 +55,7 @@ def test_signal_leaves_no_partial_file(
 def wait_for_bytes(folder: Path) -> None:
     """Wait until the command has written part of its output to a temporary file."""
     for _ in range(1_200):
-        if any(path.stat().st_size for path in folder.glob(".out*/out*")):
+        if any(path.stat().st_size for path in folder.glob(".*/out*")):
             return
         time.sleep(0.1)
     pytest.fail("nothing was written in two minutes")
