@@ -1,10 +1,14 @@
 """`SentenceEncoder`: embeds texts, with the methods and keywords of sentence-transformers."""
 
+import copy
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, overload
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -133,7 +137,8 @@ class SentenceEncoder:
         self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
         self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
         self.truncate_dim = model.settings.truncate_dim if truncate_dim is None else truncate_dim
-        self._engine = Engine(self._params, self.config, group)
+        self._devices = group
+        _ = self._engine  # Devices and params that do not work raise an error now.
 
     @classmethod
     def from_pretrained(
@@ -190,6 +195,33 @@ class SentenceEncoder:
             f" layers={self.config.num_hidden_layers}, max_seq_length={self.max_seq_length})"
         )
 
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        """The engine; an encoder from a pickle creates it when it is first used."""
+        check_not_forked()
+        self._params = jax.tree.map(jnp.asarray, self._params)
+        return Engine(self._params, self.config, self._devices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content of a pickle: numpy arrays, which load without JAX, and no compiled programs."""
+        kept = {name: value for name, value in vars(self).items() if name != "_engine"}
+        return {**kept, "_params": jax.tree.map(np.asarray, self._params)}
+
+    def __copy__(self) -> Self:
+        """Return an encoder that shares everything but its settings and counts."""
+        return self._copy(lambda value: value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy that shares the params, the tokenizer and the compiled programs, which never change."""
+        return self._copy(lambda value: copy.deepcopy(value, memo))
+
+    def _copy(self, copied: Callable[[Any], Any]) -> Self:
+        shared = {"_params", "_engine", "tokenizer"}
+        other = object.__new__(type(self))
+        values = {name: value if name in shared else copied(value) for name, value in vars(self).items()}
+        vars(other).update(values, _engine=copy.copy(self._engine))
+        return other
+
     def save_pretrained(self, path: str | Path) -> None:
         """Write the model to a folder that sentence-transformers, transformers and this class load.
 
@@ -207,6 +239,7 @@ class SentenceEncoder:
     @property
     def params(self) -> Params:
         """The parameter tree."""
+        _ = self._engine  # It puts params from a pickle on the device.
         return self._params
 
     @property

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -83,16 +83,11 @@ class Engine:
             devices: The devices that compute; jax's default device if None.
         """
         check_not_forked()
-        self.devices = devices or describe_devices()
-        self._params, self._config = params, config
+        self.devices, self._config = devices or describe_devices(), config
         self._programs = Programs(params, config, self.devices)
         self.stats = Stats(computed_in=self._programs.computed_in)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without compiled programs, which belong to one process."""
-        return Engine, (self._params, self._config, self.devices)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Engine":
+    def __copy__(self) -> "Engine":
         """Return an engine with its own counts that shares the compiled programs, which never change."""
         other = object.__new__(Engine)
         other.__dict__ |= self.__dict__

@@ -52,6 +52,9 @@ process.start()
 for _ in actions:
     print(queue.get())
 process.join()
+# A pool never returns a result if the task cannot be unpickled in its process.
+with context.Pool(1) as pool:
+    print(call(lambda: pool.apply(encoder.encode, (["1"],))))
 """
 
 
@@ -111,7 +114,7 @@ def test_forked_process_raises_an_error_at_once(numbers_model: Path) -> None:
     command = [sys.executable, "-c", FORK, str(numbers_model)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
     messages = result.stdout.splitlines()
-    assert len(messages) == 6
+    assert len(messages) == 7
     assert all("this process was forked from process" in message for message in messages)
 
 
