@@ -20,6 +20,7 @@ from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch, bucket_length
+from minilm_jax.tokens.texts import check_text
 from minilm_jax.tokens.tokenizer import Piece
 
 # With 32 steps of numerical integration, the contributions add up to within 1e-3; more steps do not change a plot.
@@ -94,6 +95,7 @@ def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[
     """
     if "input_scale" in encoder.params["encoder"]["layer"]["0"]["intermediate"]:
         raise InputError("an int8 encoder has no gradients; load it in float32 or bfloat16.")
+    check_text(other, 1)
     pieces = encoder.tokenizer.pieces(text, encoder.max_seq_length)
     ids = np.full(bucket_length(len(pieces)), _padding_id(encoder.config), np.int32)
     ids[: len(pieces)] = [piece.id for piece in pieces]

@@ -15,6 +15,7 @@ from minilm_jax.cli.terminal import render_size
 from minilm_jax.cli.text_input import delimiter_option, text_column_names
 from minilm_jax.config import CorpusEngine, CorpusFormat, Precision, VectorType
 from minilm_jax.errors import InputError
+from minilm_jax.imports import from_extra
 from minilm_jax.scale.job import SHARD_ROWS, Job
 
 if TYPE_CHECKING:
@@ -96,10 +97,8 @@ def embed_corpus(
     """
     if workers > 1 and engine == "local":
         raise click.UsageError("--workers needs --engine ray; a single process already uses all cores.")
-    try:
+    with from_extra("scale"):
         from minilm_jax.scale import estimate, run
-    except ImportError as error:
-        raise InputError(f"{error}; pip install 'minilm-jax[scale]'") from None
     job = Job(
         inputs=tuple(inputs),
         text_column=text_column,

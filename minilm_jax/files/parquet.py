@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from minilm_jax.errors import InputError
+from minilm_jax.errors import InputError, MissingPackageError
 from minilm_jax.files.columns import column_problem
 
 # This many rows are decoded together, and this many bytes of a column are read at a time, so that memory does not
@@ -29,7 +29,7 @@ def read_column(file: BinaryIO, column: str) -> Iterator[str | None]:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise InputError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
+        raise MissingPackageError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
     if not file.seekable():
         raise InputError("a Parquet file cannot be read from a pipe; name it with --file.")
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.atomic_files import atomic_write
 from minilm_jax.config import VectorFormat
-from minilm_jax.errors import InputError
+from minilm_jax.errors import InputError, MissingPackageError
 
 FORMATS: Mapping[str, VectorFormat] = {f".{name}": name for name in ("npy", "npz", "parquet", "jsonl", "csv")}
 STREAM_FORMATS: Sequence[VectorFormat] = ("jsonl", "csv")
@@ -98,7 +98,7 @@ def _parquet(file: BinaryIO) -> Iterator[Write]:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
     except ImportError:
-        raise InputError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
+        raise MissingPackageError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
 
     with contextlib.ExitStack() as stack:
         writer: Any = None

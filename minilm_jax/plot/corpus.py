@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from minilm_jax.config import ProjectionMethod
 from minilm_jax.errors import InputError, MissingPackageError
 from minilm_jax.plot import style
+from minilm_jax.tokens.texts import as_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +56,7 @@ def corpus_map(
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2 or len(vectors) < 3:
         raise InputError(f"the vectors have shape {vectors.shape}; pass [n, D] with at least three vectors.")
+    texts = None if texts is None else as_texts(texts)
     for name, values in (("texts", texts), ("groups", groups)):
         if values is not None and len(values) != len(vectors):
             raise InputError(f"there are {len(vectors)} vectors and {len(values)} {name}; each needs one.")

@@ -7,6 +7,7 @@ import numpy as np
 
 from minilm_jax.errors import InputError
 from minilm_jax.plot import style
+from minilm_jax.tokens.texts import as_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,8 @@ def similarity_heatmap(
         InputError: The shape of the matrix does not match the texts, or matplotlib is not installed.
     """
     matrix = np.asarray(matrix, np.float32)
-    columns = texts if column_texts is None else column_texts
+    texts = as_texts(texts)
+    columns = texts if column_texts is None else as_texts(column_texts, "column_texts")
     if matrix.shape != (len(texts), len(columns)) or not matrix.size:
         raise InputError(
             f"the matrix has shape {matrix.shape}, but there are {len(texts)} texts for rows and {len(columns)} for"

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
+from minilm_jax.imports import from_extra
 from minilm_jax.scale.nulls import embed_or_null
 from minilm_jax.sentence_encoder import SentenceEncoder
+
+with from_extra("beam"):
+    from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 
 class MinilmJaxModelHandler(ModelHandler[str | None, PredictionResult, SentenceEncoder]):

@@ -17,14 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
-import ray.data
-
 from minilm_jax.errors import MinilmJaxError
+from minilm_jax.imports import from_extra
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part
 from minilm_jax.scale.store import Store
 from minilm_jax.scale.worker import PartReport, ShardWorker
+
+with from_extra("ray"):
+    import ray
+    import ray.data
 
 _RESTARTED = "a worker died and was restarted; its unfinished shards are rebuilt."
 

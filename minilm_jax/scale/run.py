@@ -9,7 +9,6 @@ import jax
 from jax.experimental.multihost_utils import sync_global_devices
 
 from minilm_jax.config import CorpusEngine
-from minilm_jax.errors import InputError
 from minilm_jax.scale.job import Job
 from minilm_jax.scale.manifest import Part, parts_of_share, plan
 from minilm_jax.scale.output_folder import job_of_share, prepare_folder
@@ -104,10 +103,8 @@ def _process_parts(
     if engine == "local":
         yield from map(ShardWorker(job, progress), parts)
         return
-    try:
-        from minilm_jax.scale.ray import run
-    except ImportError as error:
-        raise InputError(f"{error}; pip install 'minilm-jax[ray]'") from None
+    from minilm_jax.scale.ray import run  # ray is an extra of its own.
+
     for report in run(job, parts, workers):
         if report.written:
             progress.add(sum(shard.rows for shard in report.written))

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
-import pyarrow as pa
-from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
-
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
 from minilm_jax.errors import InputError
+from minilm_jax.imports import from_extra
 from minilm_jax.scale.column_checks import check_columns
 from minilm_jax.scale.nulls import embed_or_null
 from minilm_jax.scale.problems import cast_column
+
+with from_extra("spark"):
+    import pyarrow as pa
+    from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 
 _VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
