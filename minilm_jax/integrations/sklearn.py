@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.config import Precision
-from minilm_jax.errors import InputError
 from minilm_jax.imports import from_extra
 from minilm_jax.shared_encoders import embed_texts, embedding_size
 
@@ -45,9 +44,6 @@ class MinilmJaxVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Raises:
             InputError: X has several columns, or an item is not a valid string.
         """
-        # Iterating over a data frame would embed the names of its columns.
-        if getattr(X, "ndim", 1) != 1:
-            raise InputError("X has several columns; pass a list or one column of texts.")
         return embed_texts(X, self.model, self.precision)
 
     def __sklearn_tags__(self) -> Any:

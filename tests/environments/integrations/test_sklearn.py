@@ -2,16 +2,20 @@
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 import minilm_jax as mj
@@ -74,3 +78,35 @@ def test_vectorizer_is_cloned_and_pickled_by_its_parameters() -> None:
     vectorizer = MinilmJaxVectorizer("a/folder", "int8")
     assert clone(vectorizer).get_params() == {"model": "a/folder", "precision": "int8"}
     assert pickle.loads(pickle.dumps(vectorizer)).get_params() == vectorizer.get_params()
+
+
+def test_encode_works_in_a_pipeline(encoder: mj.SentenceEncoder) -> None:
+    pipeline = make_pipeline(FunctionTransformer(encoder.encode), LogisticRegression())
+    before = encoder.stats.compilations
+    assert cross_val_score(pipeline, SENTENCES, TOPICS, cv=2, error_score="raise").shape == (2,)
+    assert encoder.stats.compilations - before <= 2  # The copies share compiled programs.
+    fitted = pickle.loads(pickle.dumps(pipeline.fit(SENTENCES, TOPICS)))
+    assert fitted.predict(SENTENCES).tolist() == TOPICS
+
+
+def test_encoder_is_copied_to_the_processes_of_joblib(encoder: mj.SentenceEncoder, tmp_path: Path) -> None:
+    expected = encoder.encode(TEXTS)
+    joblib.dump(encoder, tmp_path / "encoder")
+    copies = [joblib.load(tmp_path / "encoder"), cloudpickle.loads(cloudpickle.dumps(encoder))]
+    found = [copy.encode(TEXTS) for copy in copies] + joblib.Parallel(2)(
+        joblib.delayed(encoder.encode)([t]) for t in TEXTS
+    )
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], expected)
+    np.testing.assert_allclose(np.concatenate(found[2:]), expected, atol=UNIT_VECTORS)
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame({"body": TEXTS}), pd.DataFrame({"body": TEXTS}).groupby("body")])
+def test_tables_are_not_texts(table: Any, encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="pass a list of strings, or one column of a table"):
+        encoder.encode(table)
+
+
+@pytest.mark.parametrize("column", [pd.Series, pd.Index, lambda x: pd.Series(x, dtype="category")])
+def test_columns_are_texts(column: Callable[[list[str]], Any], encoder: mj.SentenceEncoder) -> None:
+    np.testing.assert_array_equal(encoder.encode(column(TEXTS)), encoder.encode(TEXTS))
