@@ -26,7 +26,9 @@ from minilm_jax.config import EncoderConfig, Platform, WeightsPlace
 from minilm_jax.errors import InputError, MissingPackageError, ModelFileError, did_you_mean
 from minilm_jax.fingerprint import fingerprint
 from minilm_jax.nn.embedding import embed
+from minilm_jax.nn.inputs import token_ids
 from minilm_jax.nn.params import flatten, unflatten
+from minilm_jax.nn.settings import default_platform, device_use
 from minilm_jax.tokens.batching import Batch
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class ExportedModel:
     about: Mapping[str, Any]
     _program: Callable[[Array, Array], Array] = dataclasses.field(repr=False)
 
+    @device_use()
     def __call__(self, input_ids: ArrayLike | Batch, attention_mask: ArrayLike | None = None) -> Array:
         """Embed a batch; each new shape is compiled once.
 
@@ -62,7 +65,8 @@ class ExportedModel:
             float32[B, D]; under jit, NaN for rows with a token type other than 0.
 
         Raises:
-            InputError: The shapes are not [B, T], are not equal, or are outside the limits of the program.
+            InputError: The shapes are not [B, T], are not equal, or exceed the limits of the program, or ids are not
+            integers.
         """
         batch = input_ids if isinstance(input_ids, Batch) else Batch(input_ids, attention_mask)
         shape, longest = jnp.shape(batch.input_ids), self.about["longest"]
@@ -73,11 +77,13 @@ class ExportedModel:
         types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, Tracer)
         if types is not None and not is_traced and np.any(types):
             raise InputError("token_type_ids are not all 0; exported programs support no other values.")
-        vectors = self._program(*(jnp.asarray(x, jnp.int32) for x in batch[:2]))
+        ids, mask = token_ids("input_ids", batch.input_ids), jnp.asarray(batch.attention_mask) != 0
+        vectors = self._program(ids.astype(jnp.int32), mask.astype(jnp.int32))
         # Compiled code cannot raise an error.
         return jnp.where(jnp.any(jnp.asarray(types), axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
 
 
+@device_use()
 def save_exported(
     model: "SentenceEncoder",
     path: str | Path,
@@ -121,6 +127,7 @@ def save_exported(
         new.write_bytes(b"%b\n%b\n" % (program, json.dumps(about).encode()))
 
 
+@device_use()
 def load_exported(path: str | Path) -> ExportedModel:
     """Load a program that `minilm-jax export` wrote. It is code: load only files that you trust.
 
@@ -145,7 +152,7 @@ def load_exported(path: str | Path) -> ExportedModel:
         raise ModelFileError(
             f"{path} is missing, damaged or not an exported model ({reason:.200}); export it again."
         ) from error
-    here = jax.default_backend()
+    here = default_platform()
     if not {"gpu": {"cuda", "rocm"}}.get(here, {here}) & set(exported.platforms):
         raise ModelFileError(
             f"{path} is a program for {', '.join(exported.platforms)}, but jax computes on {here} here; export it with"

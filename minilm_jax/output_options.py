@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minilm_jax.arguments import integer
 from minilm_jax.config import OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.nn.settings import device_use
 from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.vectors.quantization import check_output_precision, quantize_embeddings
 
@@ -89,6 +90,7 @@ class OutputOptions:
             for row, token_vector, vector in zip(ids, token_vectors, self.sentences(vectors), strict=True)
         ]
 
+    @device_use()
     def converted(self, results: Any) -> Any:
         """Convert numpy arrays, or lists and dicts of them, to the requested type."""
         if self.convert_to_numpy and not self.convert_to_tensor:

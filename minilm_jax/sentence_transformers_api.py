@@ -5,9 +5,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import jax
-
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.nn.settings import default_platform
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -72,7 +71,7 @@ def check_device(device: Any) -> None:
         InputError: The device is of another kind, or a list of devices.
     """
     kind = str(device).partition(":")[0]
-    if _PLATFORMS.get(kind, kind) != (computing := jax.default_backend()):
+    if _PLATFORMS.get(kind, kind) != (computing := default_platform()):
         raise InputError(
             f"device is {device!r}, but jax computes on {computing} here. Leave device out; to choose another, set"
             " JAX_PLATFORMS, or use jax.default_device while loading the model."

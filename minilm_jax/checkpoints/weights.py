@@ -28,6 +28,7 @@ from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
 from minilm_jax.errors import ModelFileError
 from minilm_jax.nn.encoder_params import EncoderParams
 from minilm_jax.nn.params import check, flatten, unflatten
+from minilm_jax.nn.settings import device_use
 
 _Leaves = dict[str, NDArray[np.float32]]
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -40,6 +41,7 @@ def params_file(format: ParamsFormat) -> str:
     return f"params.{format}"
 
 
+@device_use()
 def load_params(
     source: str | Path = DEFAULT_MODEL,
     config: EncoderConfig | None = None,

@@ -54,13 +54,14 @@ def attention(
 
 def _batched(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
     rows, length, width = query.shape
+    size = width // num_heads
 
     # With the shape [B · N, T, H], each product is one batched matmul; an einsum over N is up to 50 % slower on CPU.
     def split(x: Array) -> Array:
-        return x.reshape(rows, length, num_heads, -1).swapaxes(1, 2).reshape(rows * num_heads, length, -1)
+        return x.reshape(rows, length, num_heads, size).swapaxes(1, 2).reshape(rows * num_heads, length, size)
 
     mixed = _mix(split(query), split(key), split(value), jnp.repeat(bias, num_heads, axis=0))
-    return mixed.reshape(rows, num_heads, length, -1).swapaxes(1, 2).reshape(rows, length, width)
+    return mixed.reshape(rows, num_heads, length, size).swapaxes(1, 2).reshape(rows, length, width)
 
 
 def _per_head(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
@@ -71,15 +72,15 @@ def _per_head(query: Array, key: Array, value: Array, bias: Array, *, num_heads:
 def _cudnn(
     query: Array, key: Array, value: Array, mask: Array, *, num_heads: int, library: AttentionImplementation = "cudnn"
 ) -> Array:
-    rows, length, _ = query.shape
-    heads = [x.reshape(rows, length, num_heads, -1) for x in (query, key, value)]
+    rows, length, width = query.shape
+    heads = [x.reshape(rows, length, num_heads, width // num_heads) for x in (query, key, value)]
     mask = jnp.broadcast_to(mask, (rows, length, length))[:, None]
     return jax.nn.dot_product_attention(*heads, mask=mask, implementation=library).reshape(query.shape)
 
 
 def _by_einsum(query: Array, key: Array, value: Array, bias: Array, *, num_heads: int) -> Array:
     # For heads of size 32, the TPU compiler moves fewer bytes with this form than with `_batched`.
-    q, k, v = (x.reshape(*x.shape[:2], num_heads, -1) for x in (query, key, value))
+    q, k, v = (x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads) for x in (query, key, value))
     return _mix(q, k, v, bias[:, None], ("btnh,bsnh->bnts", "bnts,bsnh->btnh")).reshape(query.shape)
 
 

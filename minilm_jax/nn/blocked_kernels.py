@@ -88,7 +88,7 @@ def dot_blocked(x: Array, kernel: BlockedKernel) -> Array:
     sums = jnp.int32 if kernel.dtype == jnp.int8 else jnp.float32
     result = jax.ShapeDtypeStruct((rows, features), sums)
     call = jax.ffi.ffi_call(_TARGET, result, custom_call_api_version=2, legacy_backend_config=_OPTIONS)
-    return call(x.reshape(rows, -1), kernel.values).reshape(*x.shape[:-1], features)
+    return call(x.reshape(rows, x.shape[-1]), kernel.values).reshape(*x.shape[:-1], features)
 
 
 def _in_blocks(kernel: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -14,6 +14,7 @@ from minilm_jax.errors import InputError
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.encoder_params import EncoderParams, config_of
 from minilm_jax.nn.params import flatten, unflatten
+from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.tokens.batching import Batch
 
 # int8 weights span [-127, 127].
@@ -27,6 +28,8 @@ _ATTENDED = tuple(f".self.{layer}.bias" for layer in ("query", "key", "value"))
 _SAMPLE = (16, 32)
 
 
+@device_use()
+@enable_jit
 def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig | None = None) -> EncoderParams:
     """Convert params to another precision; `embed` and `encode` accept all of them.
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from minilm_jax.errors import InputError
 from minilm_jax.nn.blocked_kernels import BlockedKernel, dot_blocked
 from minilm_jax.nn.integer_dot import dot_uint8_int8
 
@@ -47,12 +49,27 @@ def quantize(x: Array, *, lowest: float | None = None) -> Quantized:
     Returns:
         The quantized activations, for `dense` with int8 kernels.
     """
+    x = _without_gradient(x)
     low = jnp.minimum(x.min(axis=-1, keepdims=True), 0.0) if lowest is None else jnp.float32(lowest)
     high = jnp.maximum(x.max(axis=-1, keepdims=True), 0.0)
     scale = jnp.maximum((high - low) / _LEVELS, jnp.finfo(x.dtype).tiny)
     zero = jnp.round(-low / scale)
     values = jnp.clip(jnp.round(x / scale) + zero, 0.0, _LEVELS).astype(jnp.uint8)
     return Quantized(x, values, scale, zero)
+
+
+@jax.custom_jvp
+def _without_gradient(x: Array) -> Array:
+    return x
+
+
+@_without_gradient.defjvp
+def _refuse(*_: Any) -> Any:
+    # Rounding has a zero gradient, which would pass for a result.
+    raise InputError(
+        "int8 params have no gradients; take them with respect to the float32 params that load_params returns, and"
+        " convert the trained ones with mj.cast(params, 'int8')."
+    )
 
 
 def shared_input(params: Mapping[str, Any], x: Array) -> Array | Quantized:

@@ -10,10 +10,13 @@ from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.inputs import as_batch, spans
+from minilm_jax.nn.partitioning import partitioned
 from minilm_jax.nn.pooling import sentence_vectors
+from minilm_jax.nn.settings import device_use
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 
+@device_use()
 def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
     """Map token ids to sentence embeddings.
 
@@ -21,8 +24,9 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
 
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
-        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
-            cannot raise an error. Or packed rows, see `PackedBatch`; or a dict with the fields of a `Batch`.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary, negative ones included, gives NaN, as
+            compiled code cannot raise an error. Or packed rows, see `PackedBatch`; or a dict with the fields of a
+            `Batch`.
         config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
             plain dict with its sizes.
 
@@ -31,8 +35,8 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
         `config.normalize`.
 
     Raises:
-        InputError: The shapes of the batch do not fit each other or the position table, params do not fit the config,
-            or texts are passed instead of a batch.
+        InputError: The shapes of the batch do not fit each other or the position table, ids are not integers, params do
+            not fit the config, texts are passed instead of a batch, or a gradient is taken of int8 params.
 
     Examples:
         >>> import jax
@@ -45,7 +49,11 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
         >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
         ['1.00', '0.71', '-0.02']
     """
-    config, batch = config_of(params, config), as_batch(batch)
+    return _embed(params, as_batch(batch), config_of(params, config))
+
+
+@partitioned
+def _embed(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
     hidden_state = encode(params, batch, config).last_hidden_state
     mask = spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
     return sentence_vectors(params, hidden_state, mask, config)

@@ -3,20 +3,21 @@
 Modules are nested and named as in Hugging Face checkpoints, so a parameter's path is its name there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.attention import attention
 from minilm_jax.nn.dense import HALF_TYPES, Quantized, dense, quantize, shared_input
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.inputs import Inputs, as_batch, encoder_inputs
+from minilm_jax.nn.partitioning import partitioned
+from minilm_jax.nn.settings import device_use
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
 
 # `init_params` draws the real parameters. These initializers only declare shapes, and zeros are cheap to trace.
@@ -38,6 +39,7 @@ class EncoderOutput(NamedTuple):
     hidden_states: tuple[Array, ...] | None = None
 
 
+@device_use()
 def encode(
     params: Any,
     batch: AnyBatch | Mapping[str, Any],
@@ -49,8 +51,9 @@ def encode(
 
     Args:
         params: Nested dict of float32 arrays, see `minilm_jax.load_params`.
-        batch: Token ids int[B, T] with their mask; an id outside the vocabulary gives NaN, as compiled code
-            cannot raise an error. Or packed rows, whose texts are computed independently; they have no pooler_output.
+        batch: Token ids int[B, T] with their mask; an id outside the vocabulary, negative ones included, gives NaN, as
+            compiled code cannot raise an error. Or packed rows, whose texts are computed independently; they have no
+            pooler_output.
         config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
             plain dict with its sizes.
         output_hidden_states: Whether to return every layer's output as well (static under jit).
@@ -59,8 +62,8 @@ def encode(
         The token vectors, and the pooler's output if params have a pooler.
 
     Raises:
-        InputError: The shapes of the batch do not fit each other or the position table, or params do not fit the
-            config.
+        InputError: The shapes of the batch do not fit each other or the position table, ids are not integers, params do
+            not fit the config, or a gradient is taken of int8 params.
 
     Examples:
         >>> import jax
@@ -70,11 +73,16 @@ def encode(
         ((1, 8, 384), (1, 384))
     """
     config, batch = config_of(params, config), as_batch(batch)
-    inputs = encoder_inputs(batch, config)
-    states = _partitioned(_hidden_states, inputs.input_ids)(params, inputs, config)
+    output = _encode(params, batch, config)
+    return output if output_hidden_states else output._replace(hidden_states=None)
+
+
+@partitioned
+def _encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> EncoderOutput:
+    states = _hidden_states(params, encoder_inputs(batch, config), config)
     has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
     pooled = _apply(Pooler(config), params["pooler"], states[-1]) if has_pooler else None
-    return EncoderOutput(states[-1], pooled, states if output_hidden_states else None)
+    return EncoderOutput(states[-1], pooled, states)
 
 
 def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[Array, ...]:
@@ -83,14 +91,6 @@ def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[
         layer = params["encoder"]["layer"][str(index)]
         states.append(_apply(Layer(config), layer, states[-1], inputs.mask))
     return tuple(states)
-
-
-def _partitioned(function: Callable[..., Any], input_ids: Array) -> Callable[..., Any]:
-    """Let the compiler partition a function along the rows of its input, on meshes with explicit axes."""
-    sharding = jax.typeof(input_ids).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
-        return function
-    return auto_axes(function, out_sharding=NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:
@@ -123,7 +123,7 @@ class Dense(nn.Module):
 
 
 class Table(nn.Module):
-    """An embedding table; its rows are returned in float32 if it is stored in 16 bits."""
+    """An embedding table; ids without a row give NaN, and rows stored in 16 bits are returned in float32."""
 
     rows: int
     features: int
@@ -132,7 +132,7 @@ class Table(nn.Module):
     def __call__(self, ids: Array) -> Array:
         """Map int[...] to [..., features]."""
         table: Any = self.param("embedding", _INITIALIZER, (self.rows, self.features))
-        rows = jnp.take(table, ids, axis=0)
+        rows = jnp.asarray(table).at[ids].get(mode="fill", wrap_negative_indices=False)
         return rows.astype(jnp.float32) if rows.dtype in HALF_TYPES else rows
 
 

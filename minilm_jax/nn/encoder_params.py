@@ -12,6 +12,7 @@ from jax import export
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig
 from minilm_jax.errors import InputError
 from minilm_jax.nn.params import abstract, flatten, unflatten
+from minilm_jax.nn.settings import device_use
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -58,6 +59,7 @@ class EncoderParams(dict[str, Any]):
         return cls(dict(zip(keys, children, strict=True)), config)
 
 
+@device_use()
 def init_params(config: EncoderConfig, key: jax.Array, *, pooler: bool = True) -> EncoderParams:
     """Draw random parameters as BERT does: normal with standard deviation 0.02, biases 0, scales 1.
 

@@ -18,6 +18,8 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import batching, mlir
 
+from minilm_jax.nn.settings import enable_jit
+
 
 def dot_uint8_int8(x: Array, kernel: Array) -> Array:
     """Multiply uint8 by int8, exactly.
@@ -36,7 +38,7 @@ def _portable(x: Array, kernel: Array) -> Array:
     # Every compiler supports int8 · int8: x - 128 fits int8, and adding 128 times the kernel's sum corrects the result.
     shifted = (x.astype(jnp.int32) - 128).astype(jnp.int8)
     product = lax.dot_general(shifted, kernel, _dimensions(x), preferred_element_type=jnp.int32)
-    return product + 128 * kernel.astype(jnp.int32).sum(axis=0).reshape((1,) * (x.ndim - 1) + (-1,))
+    return product + 128 * kernel.astype(jnp.int32).sum(axis=0, dtype=jnp.int32).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _dimensions(x: Array) -> Any:
@@ -57,7 +59,12 @@ def _compiler_supports_it() -> bool:
 
 
 _primitive = extend_core.Primitive("dot_uint8_int8")
-_primitive.def_impl(lambda x, kernel: jax.jit(_primitive.bind)(x, kernel))
+
+
+@_primitive.def_impl
+@enable_jit  # Otherwise this function would call itself.
+def _run(x: Array, kernel: Array) -> Array:
+    return jax.jit(_primitive.bind)(x, kernel)
 
 
 @_primitive.def_abstract_eval

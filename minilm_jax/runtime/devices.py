@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from minilm_jax.errors import InputError
+from minilm_jax.nn.settings import default_platform
 from minilm_jax.tokens.batching import TOKEN_BUDGET
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] a class at run time
@@ -110,6 +111,7 @@ def choose_devices(mesh: Mesh | None, devices: Devices | None) -> DeviceGroup | 
     elif not isinstance(devices, str):
         found = list(devices)
     elif devices == "all":
+        default_platform()
         found = jax.local_devices()
     else:
         raise InputError(f"devices is {devices!r}; it must be 'all' or a list of jax devices.")
@@ -139,7 +141,7 @@ def _group_of(devices: Sequence[Device]) -> DeviceGroup:
 
 
 def _platform(mesh: Mesh | None) -> str:
-    return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    return default_platform() if mesh is None else mesh.devices.flat[0].platform
 
 
 def _cores() -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from minilm_jax.config import EncoderConfig
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import Params
+from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
 from minilm_jax.runtime.forks import check_not_forked
@@ -166,6 +167,8 @@ class Engine:
         used = work.texts != NO_TEXT
         return work.texts[used], self._programs(work.batch)[used]
 
+    @device_use()
+    @enable_jit
     def _encode(self, work: Work) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         used = work.texts != NO_TEXT
         batch = self.devices.split(work.batch)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import Params
+from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.devices import DeviceGroup, describe_devices
 from minilm_jax.runtime.program_choice import Program
-from minilm_jax.tokens.batching import Batch, Shape
-from minilm_jax.tokens.packed_rows import AnyBatch
+from minilm_jax.tokens.batching import Batch, Shape, as_int32
+from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch, check_lengths
 
 # After this many calls of one shape, compiling a program with blocked kernels pays off.
 _CALLS_THAT_PAY = 64
@@ -53,6 +54,7 @@ class Programs:
         compilations: Number of programs made.
     """
 
+    @device_use()
     def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
         """Create a collection without programs; each is compiled when its shape first occurs.
 
@@ -70,6 +72,8 @@ class Programs:
         self.shapes: frozenset[Shape] = frozenset()
         self.compilations = 0
 
+    @device_use()
+    @enable_jit
     def __call__(self, batch: AnyBatch) -> NDArray[np.floating]:
         """Embed a batch.
 
@@ -82,8 +86,10 @@ class Programs:
         Raises:
             InputError: The shapes of the batch do not fit each other or the position table.
         """
+        if isinstance(batch, PackedBatch):
+            check_lengths(batch)
         rows = len(batch.input_ids)
-        arrays = [None if x is None else self._integers(x) for x in batch]
+        arrays = [None if x is None else self._integers(name, x) for name, x in zip(batch._fields, batch, strict=True)]
         placed: Any = self._devices.split(type(batch)(*arrays))
         key = ProgramKey.of(placed)
         return np.asarray(self._program(key, placed)(placed))[:rows]
@@ -98,11 +104,11 @@ class Programs:
         """Dtype of the matrix products."""
         return self._compiler.computed_in
 
-    def _integers(self, x: Any) -> NDArray[np.integer]:
-        """Convert ids to int32, or on accelerators to uint16 if they fit, so that less is copied."""
-        array = np.asarray(x)
+    def _integers(self, name: str, x: Any) -> NDArray[Any]:
+        """Convert ids and masks to int32, or on accelerators to uint16 if they fit, so that less is copied."""
+        array = (np.asarray(x) != 0).astype(np.int32) if name == "attention_mask" else as_int32(x)
         fits = self._narrow and array.min(initial=0) >= 0 and array.max(initial=0) < _TWO_BYTES
-        return np.asarray(array, np.uint16 if fits else np.int32)
+        return array.astype(np.uint16) if fits and array.dtype == np.int32 else array
 
     def _program(self, key: ProgramKey, batch: AnyBatch) -> Program:
         """Return the program for a key; the first thread that needs it compiles it, and others wait."""
@@ -132,6 +138,8 @@ class Programs:
         self.compilations = len(self._made)
         self.shapes = frozenset(made.shape for made in self._made if made.kind is Batch)
 
+    @device_use()
+    @enable_jit
     def _upgrade(self, key: ProgramKey, batch: AnyBatch) -> None:
         if (faster := self._compiler.upgrade(batch)) is not None:
             self._made[key] = program = Future()

@@ -48,6 +48,21 @@ class Batch(NamedTuple):
     token_type_ids: Any = None
 
 
+def as_int32(ids: Any) -> NDArray[Any]:
+    """Return integers as int32, and other types unchanged; integers that do not fit become -1, outside every table.
+
+    Args:
+        ids: Integers of any dtype.
+
+    Returns:
+        An array of the same shape.
+    """
+    array = np.asarray(ids)
+    if array.dtype.kind not in "iu" or array.dtype == np.int32:
+        return array
+    return np.where((array >= 0) & (array <= np.iinfo(np.int32).max), array, -1).astype(np.int32)
+
+
 def split_rows(batch: Batch, budget: int = TOKEN_BUDGET) -> list[Batch]:
     """Split a batch that exceeds the token budget into equal parts, halving it while its number of rows is even.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import Batch, RaggedIds
 
 # The shortest row has this many tokens, the width of an accelerator's matrix units; longer texts get rows of 2, 4, …
@@ -36,6 +37,26 @@ class PackedBatch(NamedTuple):
 
 
 AnyBatch: TypeAlias = Batch | PackedBatch
+
+
+def check_shapes(batch: PackedBatch) -> None:
+    """Raise InputError if the arrays of packed rows, which may be traced, do not fit each other."""
+    shape, places_shape = np.shape(batch.input_ids), np.shape(batch.lengths)
+    if len(shape) != 2 or len(places_shape) != 2 or shape[0] != places_shape[0]:
+        raise InputError(f"input_ids has shape {shape}, lengths {places_shape}; they must be [B, T] and [B, S].")
+
+
+def check_lengths(batch: PackedBatch) -> None:
+    """Raise InputError if the texts do not fit their rows; compiled code would ignore the tokens outside."""
+    check_shapes(batch)
+    lengths, row_length = np.asarray(batch.lengths).astype(np.int64), np.shape(batch.input_ids)[1]
+    misfits = np.flatnonzero((lengths < 0).any(axis=1) | (lengths.sum(axis=1) > row_length))
+    if len(misfits):
+        found = lengths[misfits[0]].tolist()
+        raise InputError(
+            f"the lengths of row {misfits[0]} are {found!s:.100}; none may be negative, and their sum may not exceed"
+            f" the {row_length} tokens of the row."
+        )
 
 
 def pack(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[np.intp]]]:

@@ -1,14 +1,15 @@
 """Quantization of sentence vectors: 256 levels per dimension (int8, uint8) or one bit per dimension (binary)."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.config import OutputPrecision
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.user_warnings import warn_user
 
 # uint8 levels span [0, 255].
 _MAX_LEVEL = 255
@@ -28,7 +29,7 @@ def quantize_embeddings(
     value is positive, eight to a byte. "int8" and "binary" are the same minus 128.
 
     Args:
-        embeddings: float[n, D] or [D], or a list of arrays [T, D], which share their ranges.
+        embeddings: float[n, D] or [D], or a list of arrays [T, D], which share their ranges; also bfloat16.
         precision: "float32", "int8", "uint8", "binary" or "ubinary".
         ranges: [2, D], minimum and maximum of each dimension, for "int8" and "uint8".
         calibration_embeddings: [m, D], vectors to compute the ranges from if none are given; by default `embeddings`.
@@ -37,21 +38,20 @@ def quantize_embeddings(
         A numpy array, or a list of them: float32, int8 or uint8 [n, D]; for binary precisions [n, ⌈D / 8⌉].
 
     Raises:
-        InputError: The precision is unknown, the embeddings are already integers, or the ranges would have to be
-            computed from one vector.
+        InputError: The precision is unknown, the embeddings are integers or contain NaN, the ranges have another shape
+            or a minimum above its maximum, or they would have to be computed from one vector.
     """
     check_output_precision(precision)
-    if isinstance(embeddings, list) and embeddings and np.ndim(embeddings[0]) == 2:
+    if isinstance(embeddings, list | tuple) and embeddings and np.ndim(embeddings[0]) == 2:
         if ranges is None and precision in ("int8", "uint8"):
-            ranges = find_ranges(
-                np.concatenate(embeddings) if calibration_embeddings is None else calibration_embeddings
-            )
+            own = np.concatenate([*map(_floats, embeddings)])
+            ranges = find_ranges(own if calibration_embeddings is None else calibration_embeddings)
         return [quantize_embeddings(matrix, precision, ranges) for matrix in embeddings]
-    vectors = np.asarray(embeddings)
-    if not np.issubdtype(vectors.dtype, np.floating):
-        raise InputError(f"embeddings are {vectors.dtype}; only floating-point vectors can be quantized.")
+    vectors = _floats(embeddings)
     if precision == "float32":
         return vectors.astype(np.float32)
+    if np.isnan(vectors).any():
+        raise InputError("embeddings contain NaN, which cannot be rounded; token ids outside the vocabulary cause it.")
     if precision in ("binary", "ubinary"):
         bits = np.packbits(vectors > 0, axis=-1)
         return bits if precision == "ubinary" else _minus_128(bits)
@@ -59,7 +59,7 @@ def quantize_embeddings(
         return vectors.astype(precision)
     if ranges is None:
         ranges = find_ranges(vectors if calibration_embeddings is None else calibration_embeddings)
-    levels = _levels(vectors, np.asarray(ranges, np.float32))
+    levels = _levels(vectors, _checked_ranges(ranges, vectors.shape[-1]))
     return levels if precision == "uint8" else _minus_128(levels)
 
 
@@ -82,21 +82,43 @@ def find_ranges(embeddings: ArrayLike) -> NDArray[np.floating]:
         float[2, D].
 
     Raises:
-        InputError: There are fewer than two vectors.
+        InputError: There are fewer than two vectors, or they are integers.
     """
-    vectors = np.asarray(embeddings)
+    vectors = _floats(embeddings)
     if vectors.ndim != 2 or len(vectors) < 2:
         raise InputError(
             "int8 and uint8 output of one vector needs calibration; pass ranges, or calibration_embeddings of many"
             " texts."
         )
     if len(vectors) < _FEW_VECTORS:
-        warnings.warn(
+        warn_user(
             f"the quantization ranges come from only {len(vectors)} vectors; pass ranges, or calibration_embeddings of"
-            " hundreds of texts.",
-            stacklevel=3,
+            " hundreds of texts."
         )
     return np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+
+
+def _floats(embeddings: Any) -> NDArray[np.floating]:
+    """Return vectors as a numpy array; 16-bit types are widened, because numpy has no bfloat16."""
+    vectors = np.asarray(embeddings)
+    if not jnp.issubdtype(vectors.dtype, jnp.floating) or not vectors.ndim:
+        raise InputError(
+            f"embeddings are {vectors.dtype}{list(vectors.shape)}; only floating-point vectors [n, D] or [D] can be"
+            " quantized."
+        )
+    return vectors if vectors.dtype in (np.float32, np.float64) else vectors.astype(np.float32)
+
+
+def _checked_ranges(ranges: ArrayLike, size: int) -> NDArray[np.float32]:
+    checked = np.asarray(ranges, np.float32)
+    if checked.shape != (2, size):
+        raise InputError(
+            f"ranges have the shape {list(checked.shape)}; pass [2, {size}], the minimum and the maximum of each"
+            " dimension."
+        )
+    if not np.isfinite(checked).all() or (checked[0] > checked[1]).any():
+        raise InputError("ranges[0] must be finite minima, at most the maxima in ranges[1].")
+    return checked
 
 
 def _levels(vectors: NDArray[np.floating], ranges: NDArray[np.float32]) -> NDArray[np.uint8]:

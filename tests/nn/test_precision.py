@@ -141,6 +141,18 @@ def test_bfloat16_gradients_are_finite(tiny_params: Params) -> None:
     assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.parametrize("what", ["all", "tables"])
+def test_gradients_of_int8_params_raise_error(tiny_params: Params, what: str) -> None:
+    params, batch = mj.cast(tiny_params, "int8"), mj.Batch(np.array([[1, 2]]), np.ones((1, 2), int))
+
+    def score(part: Params) -> jax.Array:
+        return mj.embed(params | part, batch).sum()
+
+    part = params if what == "all" else {"embeddings": params["embeddings"]}
+    with pytest.raises(mj.InputError, match=r"int8 params have no gradients.*mj\.cast"):
+        jax.grad(score, allow_int=True)(part)
+
+
 def test_invalid_cast_raises_error(tiny_params: Params) -> None:
     with pytest.raises(mj.InputError, match="precision is 'int4'; it must be one of float32, bfloat16, float16, int8"):
         mj.cast(tiny_params, "int4")  # pyright: ignore[reportArgumentType]

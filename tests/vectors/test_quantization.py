@@ -54,6 +54,42 @@ def test_quantization_accepts_arrays_lists_and_empty_input(precision: Any) -> No
     assert quantize_embeddings(VECTORS[:0], precision).dtype == wanted.dtype
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])
+def test_bfloat16_vectors_are_quantized_as_their_float32_values(precision: Any) -> None:
+    rounded = jnp.asarray(VECTORS, jnp.bfloat16)
+    wanted = quantize_embeddings(np.asarray(rounded, np.float32), precision)
+    for vectors in (rounded, np.asarray(rounded), [*rounded]):
+        np.testing.assert_array_equal(quantize_embeddings(vectors, precision), wanted)
+    matrices = quantize_embeddings([rounded[:9], rounded[9:]], precision)
+    np.testing.assert_array_equal(np.concatenate(matrices), wanted)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        (np.ones(20), r"ranges have the shape \[20\]; pass \[2, 20\]"),
+        (np.ones((2, 19)), r"\[2, 19\]; pass \[2, 20\]"),
+        (np.ones((20, 2)), r"\[20, 2\]; pass \[2, 20\]"),
+        ([[1] * 20, [0] * 20], "finite minima, at most the maxima"),
+        ([[0] * 20, [np.nan] * 20], "finite minima, at most the maxima"),
+    ],
+)
+def test_invalid_ranges_raise_error(ranges: Any, message: str) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        quantize_embeddings(VECTORS, "int8", ranges)
+
+
+def test_calibration_vectors_of_another_size_raise_error() -> None:
+    with pytest.raises(mj.InputError, match=r"ranges have the shape \[2, 5\]"):
+        quantize_embeddings(VECTORS, "int8", calibration_embeddings=VECTORS[:, :5])
+
+
+@pytest.mark.parametrize("precision", ["int8", "ubinary"])
+def test_nan_is_not_quantized(precision: Any) -> None:
+    with pytest.raises(mj.InputError, match="embeddings contain NaN"):
+        quantize_embeddings(VECTORS * np.float32(np.nan), precision)
+
+
 def test_quantization_of_one_vector_needs_ranges() -> None:
     ranges = find_ranges(VECTORS)
     np.testing.assert_array_equal(
@@ -65,8 +101,10 @@ def test_quantization_of_one_vector_needs_ranges() -> None:
 
 
 def test_quantization_warns_if_ranges_come_from_few_vectors() -> None:
-    with pytest.warns(UserWarning, match="come from only 99 vectors"):
-        quantize_embeddings(VECTORS[:99], "uint8")
+    for vectors in (VECTORS[:99], [VECTORS[:50], VECTORS[50:99]]):
+        with pytest.warns(UserWarning, match="come from only 99 vectors") as warned:
+            quantize_embeddings(vectors, "uint8")
+        assert warned[0].filename == __file__
 
 
 def test_quantization_rejects_unknown_precisions_and_integers() -> None:
