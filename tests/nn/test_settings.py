@@ -1,5 +1,6 @@
 """JAX's settings: they do not change vectors, and a missing platform is a clear error."""
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -38,10 +39,10 @@ SETTINGS: dict[str, tuple[str, Any]] = {
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(params=SETTINGS)
-def setting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """One setting of JAX, for all threads."""
-    name, value = SETTINGS[request.param]
+@contextlib.contextmanager
+def setting(named: str) -> Iterator[None]:
+    """Change one setting of JAX, for all threads."""
+    name, value = SETTINGS[named]
     before = jax.config.values[name]
     jax.config.update(name, jax.devices()[value] if name == "jax_default_device" else value)
     try:
@@ -58,40 +59,53 @@ def host_params() -> Params:
     return mj.EncoderParams(unflatten(leaves), TINY)
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
-def vectors(request: pytest.FixtureRequest, host_params: Params) -> tuple[Precision, np.ndarray]:
-    """A precision, and the vectors in it without any setting."""
-    return request.param, np.asarray(mj.embed(mj.cast(host_params, request.param), TINY_BATCH))
+def vectors_of(params: Params, precision: Precision) -> list[Any]:
+    """Return the vectors that `embed` and an engine compute."""
+    cast = mj.cast(params, precision)
+    return [mj.embed(cast, TINY_BATCH), *Engine(cast, TINY).embed_batches([TINY_BATCH])]
 
 
+@pytest.fixture(scope="module")
+def wanted(host_params: Params) -> dict[Precision, list[Any]]:
+    """Vectors without any setting."""
+    return {"float32": vectors_of(host_params, "float32"), "int8": vectors_of(host_params, "int8")}
+
+
+@pytest.mark.parametrize(
+    ("precision", "name"),
+    [
+        *(("float32", name) for name in SETTINGS),
+        *(("int8", name) for name in ("disabled jit", "64 bits", "no transfers")),
+    ],
+)
 def test_vectors_do_not_depend_on_settings(
-    vectors: tuple[Precision, np.ndarray], setting: None, host_params: Params
+    wanted: dict[Precision, list[Any]], host_params: Params, precision: Precision, name: str
 ) -> None:
-    precision, wanted = vectors
-    params = mj.cast(host_params, precision)
-    engine = Engine(params, TINY)
-    for found in (mj.embed(params, TINY_BATCH), *engine.embed_batches([TINY_BATCH])):
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=UNIT_VECTORS)
-        assert found.dtype == np.float32
-    tokens = mj.encode(params, mj.PackedBatch(TINY_BATCH.input_ids, np.array([[2, 4], [6, 0]]))).last_hidden_state
-    assert np.isfinite(np.asarray(tokens)).all()
-    assert {leaf.dtype for leaf in jax.tree.leaves(mj.init_params(TINY, KEY))} == {np.dtype(np.float32)}
+    with setting(name):
+        for found, expected in zip(vectors_of(host_params, precision), wanted[precision], strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=UNIT_VECTORS)
+            assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["64 bits", "no transfers"])
+def test_packed_rows_and_random_params_do_not_depend_on_settings(host_params: Params, name: str) -> None:
+    batch = mj.PackedBatch(TINY_BATCH.input_ids, np.array([[2, 4], [6, 0]]))
+    expected = mj.embed(host_params, batch), mj.init_params(TINY, KEY)
+    with setting(name):
+        found = mj.embed(host_params, batch), mj.init_params(TINY, KEY)
+        assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=UNIT_VECTORS), found, expected)
 
 
 @pytest.mark.parametrize("name", ["64 bits", "no transfers", "disabled jit"])
 def test_exported_programs_do_not_depend_on_settings(name: str, encoder: mj.SentenceEncoder, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, vocab_size=encoder.tokenizer.vocab_size)
     params = mj.cast(mj.init_params(config, KEY), "int8")
-    wanted = np.asarray(mj.embed(params, TINY_BATCH))
-    setting, value = SETTINGS[name]
-    before = jax.config.values[setting]
-    jax.config.update(setting, value)
-    try:
+    expected = np.asarray(mj.embed(params, TINY_BATCH))
+    with setting(name):
         save_exported(mj.SentenceEncoder(params, config, encoder.tokenizer, 16), tmp_path / "a", platforms=["cpu"])
         found = np.asarray(mj.load_exported(tmp_path / "a")(TINY_BATCH))
-    finally:
-        jax.config.update(setting, before)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=UNIT_VECTORS)
 
 
 def test_platform_that_is_missing_is_named() -> None:
