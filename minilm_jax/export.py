@@ -77,7 +77,7 @@ class ExportedModel:
         types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, Tracer)
         if types is not None and not is_traced and np.any(types):
             raise InputError("token_type_ids are not all 0; exported programs support no other values.")
-        ids, mask = token_ids("input_ids", batch.input_ids), jnp.asarray(batch.attention_mask) != 0
+        ids, mask = token_ids("input_ids", batch.input_ids), jnp.asarray(batch.attention_mask).astype(bool)
         vectors = self._program(ids.astype(jnp.int32), mask.astype(jnp.int32))
         # Compiled code cannot raise an error.
         return jnp.where(jnp.any(jnp.asarray(types), axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
