@@ -87,7 +87,7 @@ def plan(job: Job) -> tuple[Part, ...]:
     failures = [error for error in inspected if isinstance(error, UnreadableInput)]
     readable = [contents for contents in inspected if isinstance(contents, Contents)]
     if not any(contents.schema.names for contents in readable):
-        reasons = _listed([str(failure) for failure in failures], "; ")
+        reasons = _listed([str(failure).removesuffix(".") for failure in failures], "; ")
         raise InputError(reasons or "all inputs are empty or in the output folder; pass other inputs.")
     columns = _kept_columns(job, readable)
     return tuple(
@@ -116,8 +116,7 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     """Return the columns to keep; the metadata of the schema states their types in the files."""
     files = _search_late_columns(job, [contents for contents in files if contents.schema.names])  # Others are empty.
     names = _all_names(files) if job.keep is None else job.keep
-    for name in names:
-        _check_presence(name, files)
+    _check_presence(names, files)
     if job.vector_column in names or len({*names}) < len(names):
         duplicate = job.vector_column if job.vector_column in names else max(names, key=list(names).count)
         raise InputError(
@@ -148,14 +147,18 @@ def _all_names(files: Sequence[Contents]) -> list[str]:
     return list(dict.fromkeys(name for contents in files for name in contents.schema.names))
 
 
-def _check_presence(name: str, files: Sequence[Contents]) -> None:
-    """Raise an error if no file has a column, and log a warning if only some have it."""
-    lacking = [contents.file for contents in files if name not in contents.schema.names]
-    if len(lacking) == len(files):
-        check_column(name, _all_names(files))
-    # Objects in JSON lines may omit keys.
-    if names := [str(file) for file in lacking if file.format != "jsonl"]:
-        _log.warning("%s: no column %r; its values become null.", _listed(names), name)
+def _check_presence(names: Sequence[str], files: Sequence[Contents]) -> None:
+    """Raise an error if no file has one of the columns, and log a warning for files that lack some."""
+    lacking: dict[str, list[str]] = {}
+    for name in names:
+        without = [contents.file for contents in files if name not in contents.schema.names]
+        if len(without) == len(files):
+            check_column(name, _all_names(files))
+        # Objects in JSON lines may omit keys.
+        if listed := _listed([str(file) for file in without if file.format != "jsonl"]):
+            lacking.setdefault(listed, []).append(repr(name))
+    for listed, missing in lacking.items():
+        _log.warning("%s: no column %s; its values become null.", listed, " or ".join(missing))
 
 
 def _split(file: InputFile, contents: Contents | UnreadableInput, job: Job, columns: pa.Schema) -> Iterator[Part]:

@@ -95,6 +95,8 @@ def prepare_folder(job: Job, parts: Sequence[Part], *, prune: bool = False) -> I
         OSError: The folder cannot be written to.
     """
     store = Store(job.out)
+    if store.local_path is not None and store.local_path.is_file():
+        raise InputError(f"{display_url(store.url)} is a file; choose a folder with --out.")
     if _JOB not in (names := store.list_names()) and not {*names} <= {_LOCK, TEMPORARY}:
         raise InputError(f"{display_url(store.url)} contains other files; choose an empty folder with --out.")
     store.create()

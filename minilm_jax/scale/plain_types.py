@@ -22,7 +22,7 @@ def is_list(type: pa.DataType) -> bool:
 
 
 def plain_type(type: pa.DataType) -> pa.DataType:
-    """Return the type without dictionaries, runs and views, at any depth.
+    """Return the type without dictionaries, runs and views, at any depth, whose fields are nullable.
 
     Args:
         type: Any type.
@@ -35,7 +35,8 @@ def plain_type(type: pa.DataType) -> pa.DataType:
     if isinstance(type, pa.StructType):
         return pa.struct([_plain_field(field) for field in type])
     if isinstance(type, pa.MapType):
-        return pa.map_(_plain_field(type.key_field), _plain_field(type.item_field), type.keys_sorted)
+        keys = type.key_field.with_type(plain_type(type.key_type))
+        return pa.map_(keys, _plain_field(type.item_field), type.keys_sorted)
     if is_list(type):
         return _list_type(type, _plain_field(type.value_field))
     return _PLAIN.get(type, type)
@@ -60,7 +61,7 @@ def to_plain(array: pa.Array) -> pa.Array:
         return to_plain(array.values).take(pa.array(np.searchsorted(array.run_ends.to_numpy(), rows, side="right")))
     if isinstance(array, pa.StructArray):
         children = [to_plain(child) for child in array.flatten()]
-        fields = [field.with_type(child.type) for field, child in zip(type, children, strict=True)]
+        fields = [_nullable(field, child.type) for field, child in zip(type, children, strict=True)]
         return pa.StructArray.from_arrays(children, fields=fields, mask=array.is_null())
     if isinstance(array, pa.MapArray):
         return _plain_map(array)
@@ -68,7 +69,11 @@ def to_plain(array: pa.Array) -> pa.Array:
 
 
 def _plain_field(field: pa.Field) -> pa.Field:
-    return field.with_type(plain_type(field.type))
+    return _nullable(field, plain_type(field.type))
+
+
+def _nullable(field: pa.Field, type: pa.DataType) -> pa.Field:
+    return field.with_type(type).with_nullable(True)  # Values that cannot be read become null.
 
 
 def _list_type(type: pa.DataType, values: pa.Field) -> pa.DataType:
@@ -79,7 +84,7 @@ def _list_type(type: pa.DataType, values: pa.Field) -> pa.DataType:
 
 def _plain_lists(array: pa.Array) -> pa.Array:
     values = to_plain(array.flatten())
-    field = array.type.value_field.with_type(values.type)
+    field = _nullable(array.type.value_field, values.type)
     lists = pa.LargeListArray.from_arrays(_offsets(array, pa.int64()), values, type=pa.large_list(field))
     return lists.cast(_list_type(array.type, field))
 
@@ -87,9 +92,8 @@ def _plain_lists(array: pa.Array) -> pa.Array:
 def _plain_map(array: pa.MapArray) -> pa.MapArray:
     entries = array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
     keys, items = map(to_plain, entries.flatten().flatten())
-    type = pa.map_(
-        array.type.key_field.with_type(keys.type), array.type.item_field.with_type(items.type), array.type.keys_sorted
-    )
+    key_field, item_field = array.type.key_field.with_type(keys.type), _nullable(array.type.item_field, items.type)
+    type = pa.map_(key_field, item_field, array.type.keys_sorted)
     return pa.MapArray.from_arrays(_offsets(entries, pa.int32()), keys, items, type)
 
 

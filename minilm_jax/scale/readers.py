@@ -213,6 +213,10 @@ def _read_text_file(file: InputFile, text_column: str, kept: pa.Schema, keeps_al
 
 
 def _inspect_parquet(file: InputFile, stream: BinaryIO) -> Contents:
+    if file.compression:
+        raise InputError(
+            f"Parquet is read from its end, so it must not be compressed with {file.compression}; decompress it first."
+        )
     parquet = pq.ParquetFile(stream)
     groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
     # The last eight bytes are the length of the footer and the magic number.

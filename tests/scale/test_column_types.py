@@ -211,6 +211,31 @@ def test_dictionaries_runs_and_views_are_decoded_at_any_depth(array: pa.Array) -
         assert plain.to_pylist() == [value.as_py() for value in array]
 
 
+REQUIRED = pa.field("v", pa.int64(), nullable=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "type"),
+    [
+        ({"v": 1}, pa.struct([REQUIRED])),
+        ([1], pa.list_(REQUIRED)),
+        ([1, 2], pa.list_(REQUIRED, 2)),
+        ([("k", 1)], pa.map_(pa.string(), REQUIRED)),
+        ([{"v": 1}], pa.list_(pa.field("s", pa.struct([REQUIRED]), nullable=False))),
+    ],
+    ids=str,
+)
+def test_required_fields_become_nullable_as_rejected_values_are_null(job: Job, value: Any, type: pa.DataType) -> None:
+    column = pa.array([value], type)
+    assert to_plain(column).type == plain_type(type) == plain_type(plain_type(type))
+    add_input(job, "a.parquet", pa.table({"text": ["0"], "x": column}))
+    Path(job.inputs[0], "b.jsonl").write_text('{"text": "1", "x": "other"}\n{"text": "2"}\n{"text": "3", "x": {}}\n')
+    embed_corpus(job)
+    rows = read_rows(Path(job.out))
+    assert [row["text"] for row in rows] == list("0123")
+    assert [row["x"] for row in rows[:3]] == [value, None, None]
+
+
 def write_batches(path: Path, batches: list[pa.RecordBatch], **options: Any) -> None:
     open_writer = ipc.new_stream if path.suffix == ".arrows" else ipc.new_file
     with open_writer(path, batches[0].schema, options=ipc.IpcWriteOptions(**options)) as writer:

@@ -50,11 +50,20 @@ def test_kept_column_that_a_file_lacks_becomes_null(job: Job, name: str, caplog:
     assert (f"c{name}: no column 'id'; its values become null." in caplog.text) == ("jsonl" not in name)
 
 
+def test_missing_columns_of_a_file_are_in_one_line(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    add_input(job, "a.parquet", number_table(range(3)).add_column(2, "x", pa.array([1, 2, 3])))
+    add_input(job, "b.parquet", number_table([4]).select(["text"]))
+    embed_corpus(job)
+    assert "b.parquet: no column 'id' or 'x'; its values become null." in caplog.text
+
+
 def test_column_that_no_file_has_is_an_error(job: Job) -> None:
     for i in range(5):
         add_input(job, f"{i}.csv", number_table([i]))
     with pytest.raises(InputError, match=r"0\.csv: no column 'txt'; .*2\.csv: no column .* and 2 more files"):
         embed_corpus(dataclasses.replace(job, text_column="txt"))
+    with pytest.raises(InputError, match=r"Did you mean 'text'\?; .*1\.csv"):
+        embed_corpus(dataclasses.replace(job, text_column="tex"))
     with pytest.raises(InputError, match=r"no column 'idd'; available: 'id', 'text'\. Did you mean 'id'\?"):
         embed_corpus(dataclasses.replace(job, keep=("idd",)))
     assert not Path(job.out).exists()

@@ -39,6 +39,14 @@ def test_rerun_skips_finished_shards_and_embeds_added_files(job: Job, caplog: py
     assert_complete(job, 900)
 
 
+def test_output_that_is_a_file_stays_unchanged(job: Job) -> None:
+    add_input(job, "in.csv", number_table(range(3)))
+    Path(job.out).write_text("other")
+    with pytest.raises(InputError, match="is a file; choose a folder with --out"):
+        embed_corpus(job)
+    assert Path(job.out).read_text() == "other"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -49,6 +49,7 @@ CONTENTS = {
     "empty.parquet": (b"", "cannot be read: Parquet file size is 0 bytes"),
     "empty.arrow": (b"", "cannot be read: "),
     "text.parquet": (b"id,text\n" * 10, "cannot be read: Parquet magic bytes not found"),
+    "whole.parquet.gz": (b"PAR1", "it must not be compressed with gzip; decompress it first."),
     "text.csv.gz": (b"id,text\n1,1\n", "cannot be read: zlib inflate failed"),
     "text.csv.zst": (b"id,text\n1,1\n", "cannot be read: ZSTD decompress failed"),
     # A frame with a window of 2 GiB and one block of eight bytes.
