@@ -74,9 +74,14 @@ def _files(folder: Path, names: Collection[str] | None = None) -> dict[str, Path
     return {path.relative_to(folder).as_posix(): path for path in paths if not path.is_dir()}
 
 
+def _are_equal(new: Path, old: Path) -> bool:
+    # A link whose target is missing does not exist.
+    return old.exists() and filecmp.cmp(new, old, shallow=False)
+
+
 def _replace_files(folder: Path, new: dict[str, Path], old: dict[str, Path], backup: Path, key: str) -> None:
     """Move the files of a folder to a backup and new ones into the folder; on an error, move all of them back."""
-    equal = {name for name in new.keys() & old.keys() if filecmp.cmp(new[name], old[name], shallow=False)}
+    equal = {name for name in new.keys() & old.keys() if _are_equal(new[name], old[name])}
     incoming = sorted(new.keys() - equal, key=lambda name: (name == key, name))
     outgoing = sorted(old.keys() - equal, key=lambda name: (name != key, name))
     if incoming == outgoing == [key]:

@@ -22,6 +22,7 @@ from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.params import Params
 from minilm_jax.output_options import OutputOptions
@@ -29,7 +30,6 @@ from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, Devices, choose_devices
 from minilm_jax.runtime.engine import Engine, Stats
-from minilm_jax.runtime.forks import check_not_forked
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
 from minilm_jax.tokens.batching import RaggedIds
@@ -229,8 +229,8 @@ class SentenceEncoder:
             path: The folder; an earlier model in it is replaced, and other files stay.
 
         Raises:
-            InputError: The model's precision is not float32, or the folder contains a file that would be loaded instead
-                of the model.
+            InputError: The model's precision is not float32, the path is a file, or the folder contains a file that
+                would be loaded instead of the model.
             OSError: The folder cannot be written.
         """
         settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)

@@ -47,11 +47,14 @@ def write_model_folder(
         settings: Prompts and other defaults of `encode`.
 
     Raises:
-        InputError: params are not float32, or the folder contains a file that would be loaded instead of the model.
+        InputError: params are not float32, the path is a file, or the folder contains a file that would be loaded
+            instead of the model.
         OSError: The folder cannot be written.
     """
     if any(leaf.dtype != np.float32 for leaf in flatten(params).values()):
         raise InputError("only float32 params are saved; load the model with precision='float32'.")
+    if path.is_file():
+        raise InputError(f"{path} is a file; choose a folder for the model.")
     files = _json_files(config, tokenizer, max_seq_length, settings)
     own = {HUB_FILE, TOKENIZER_FILE, *_OUTDATED, *(name.partition("/")[0] for name in files)}
     if other := next((name for name in _LOADED_INSTEAD if (path / name).exists()), None):

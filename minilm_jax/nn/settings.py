@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 
 from minilm_jax.errors import InputError
+from minilm_jax.forks import check_not_forked
 
 # A decorator: compiled programs run even if `jax_disable_jit` is set.
 enable_jit = jax.disable_jit(False)
@@ -18,7 +19,9 @@ def device_use() -> Iterator[None]:
 
     Raises:
         InputError: JAX cannot use the platform that JAX_PLATFORMS names.
+        MinilmJaxError: This process was forked after JAX was used.
     """
+    check_not_forked()
     default_platform()
     with jax.transfer_guard("allow"):
         yield

@@ -11,12 +11,12 @@ from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
+from minilm_jax.forks import check_not_forked
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import Params
 from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
-from minilm_jax.runtime.forks import check_not_forked
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
 from minilm_jax.tokens.batching import Batch, RaggedIds, plan, split_rows

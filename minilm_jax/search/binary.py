@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
+from minilm_jax.forks import check_not_forked
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
 from minilm_jax.vectors.quantization import quantize_embeddings
 
@@ -21,6 +22,7 @@ def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
     Returns:
         float32[n, m], the negative number of bits that differ.
     """
+    check_not_forked()
     different = jnp.bitwise_xor(jnp.asarray(a)[:, None], jnp.asarray(b)[None])
     return -jnp.sum(lax.population_count(different), axis=-1, dtype=jnp.int32).astype(jnp.float32)
 

@@ -1,5 +1,7 @@
 """`community_detection`: groups of vectors that are all near one center."""
 
+from typing import Any, SupportsFloat
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,16 +42,22 @@ def community_detection(
         Lists of row indices, the largest first; each starts with the center, then by descending similarity.
 
     Raises:
-        InputError: A size is not positive, or a vector is not finite.
+        InputError: A size is not positive, the threshold is not from -1 to 1, or a vector is not finite.
     """
     min_community_size = integer("min_community_size", min_community_size)
     batch_size = integer("batch_size", batch_size)
-    rows, threshold = as_rows(embeddings), threshold - COSINE_ROUNDING
+    rows, threshold = as_rows(embeddings), _checked_threshold(threshold) - COSINE_ROUNDING
     counts = _neighbor_counts(rows, threshold, batch_size, show_progress_bar)
     centers = np.argsort(-counts, kind="stable")
     centers = centers[counts[centers] >= min_community_size]
     groups = _form_groups(rows, centers, threshold, min_community_size)
     return sorted(groups, key=len, reverse=True)
+
+
+def _checked_threshold(threshold: Any) -> float:
+    if not (isinstance(threshold, SupportsFloat) and -1 <= float(threshold) <= 1):
+        raise InputError(f"threshold is {threshold!r}; it must be a cosine, from -1 to 1.")
+    return float(threshold)
 
 
 def _neighbor_counts(

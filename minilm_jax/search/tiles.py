@@ -10,7 +10,7 @@ from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
-from minilm_jax.runtime.forks import check_not_forked
+from minilm_jax.forks import check_not_forked
 
 Rows: TypeAlias = NDArray | Array
 

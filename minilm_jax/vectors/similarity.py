@@ -19,8 +19,8 @@ from jax import Array, lax
 from numpy.typing import ArrayLike
 
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.pooling import l2_normalize
-from minilm_jax.runtime.forks import check_not_forked
 
 HOW_TO_COMPARE_BITS = "Compare packed bits with semantic_search_binary or hamming_sim of minilm_jax.search"
 

@@ -55,6 +55,13 @@ def test_save_replaces_an_earlier_model_but_no_other_files(tiny: mj.SentenceEnco
     assert sorted(os.listdir(tmp_path / "model")) == before
 
 
+def test_save_to_a_file_is_rejected(tiny: mj.SentenceEncoder, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(mj.InputError, match="is a file; choose a folder for the model"):
+        tiny.save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_save_to_the_working_directory(
     tiny: mj.SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ def call(action):
 
 encoder = mj.SentenceEncoder(sys.argv[1])
 vectors = encoder.encode(["1", "2"])
+bits = mj.search.quantize_embeddings(vectors, "ubinary")
+batch = mj.Batch(**encoder.tokenize(["1", "2"]))
 actions = [
     lambda: encoder.encode("1"),
     lambda: next(encoder.encode_stream(["1"])),
@@ -39,6 +41,11 @@ actions = [
     lambda: encoder.similarity(vectors, vectors),
     lambda: mj.search.semantic_search(vectors, vectors),
     lambda: mj.SentenceEncoder(sys.argv[1]),
+    lambda: mj.embed(encoder.params, batch),
+    lambda: mj.encode(encoder.params, batch),
+    lambda: mj.cast(encoder.params, "int8"),
+    lambda: mj.load_params(sys.argv[1]),
+    lambda: mj.search.hamming_sim(bits, bits),
 ]
 
 def child(queue):
@@ -114,7 +121,7 @@ def test_forked_process_raises_an_error_at_once(numbers_model: Path) -> None:
     command = [sys.executable, "-c", FORK, str(numbers_model)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
     messages = result.stdout.splitlines()
-    assert len(messages) == 7
+    assert len(messages) == 12
     assert all("this process was forked from process" in message for message in messages)
 
 

@@ -86,6 +86,14 @@ def test_link_to_a_folder_stays(folder: Path) -> None:
     assert read(folder) == NEW
 
 
+def test_link_without_a_target_is_replaced(folder: Path) -> None:
+    (folder / "config").unlink()
+    (folder / "config").symlink_to("missing")
+    replace(folder, NEW)
+    assert read(folder) == NEW
+    assert not (folder / "config").is_symlink()
+
+
 def test_only_own_files_are_replaced(folder: Path) -> None:
     write(folder, {"notes/a": "mine", "b": "mine"})
     replace(folder, NEW, {"key", "config", "sub", "sub2", "same"})

@@ -9,7 +9,7 @@ from tests.helpers.paths import ROOT
 # A package covers all its modules, except those that are listed themselves.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("minilm_jax", "minilm_jax.errors", "minilm_jax.config", "minilm_jax.progress", "minilm_jax.atomic_files"),
-    ("minilm_jax.arguments", "minilm_jax.imports", "minilm_jax.user_warnings"),
+    ("minilm_jax.arguments", "minilm_jax.forks", "minilm_jax.imports", "minilm_jax.user_warnings"),
     ("minilm_jax.converter", "minilm_jax.files", "minilm_jax.tokens"),
     ("minilm_jax.nn",),
     ("minilm_jax.checkpoints",),

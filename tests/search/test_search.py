@@ -240,6 +240,12 @@ def test_community_detection_rejects_vectors_that_are_not_finite_and_sizes_below
         search.community_detection(vectors(9), min_community_size=0)
 
 
+@pytest.mark.parametrize("threshold", [80, -1.5, np.nan, None, "0.8"])
+def test_community_detection_rejects_thresholds_that_are_not_cosines(threshold):
+    with pytest.raises(InputError, match="it must be a cosine, from -1 to 1"):
+        search.community_detection(vectors(9), threshold)
+
+
 # semantic_search_binary
 
 
