@@ -16,14 +16,23 @@ def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Hamming distance between every row of `a` and every row of `b`.
 
     Args:
-        a: uint8[n, B], eight bits per byte.
-        b: uint8[m, B].
+        a: uint8[n, B], eight bits per byte, or one vector [B]; or int8 from "binary".
+        b: [m, B], of the same type.
 
     Returns:
         float32[n, m], the negative number of bits that differ.
+
+    Raises:
+        InputError: The vectors are not packed bits of one precision and size.
     """
     check_not_forked()
-    different = jnp.bitwise_xor(jnp.asarray(a)[:, None], jnp.asarray(b)[None])
+    a, b = jnp.atleast_2d(jnp.asarray(a)), jnp.atleast_2d(jnp.asarray(b))
+    if a.dtype != b.dtype or a.dtype not in (jnp.uint8, jnp.int8) or a.shape[-1] != b.shape[-1]:
+        raise InputError(
+            f"vectors {a.dtype}{list(a.shape)} and {b.dtype}{list(b.shape)} cannot be compared; pass packed bits of one"
+            " precision, 'binary' or 'ubinary', and one size."
+        )
+    different = jnp.bitwise_xor(a[:, None], b[None])
     return -jnp.sum(lax.population_count(different), axis=-1, dtype=jnp.int32).astype(jnp.float32)
 
 

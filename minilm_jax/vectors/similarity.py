@@ -116,7 +116,6 @@ def _row_by_row(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
 
 def _floating(x: ArrayLike) -> Array:
     check_not_forked()
-    check_vectors(x)
     try:
         if not hasattr(x, "dtype") and any(isinstance(leaf, str) for leaf in jax.tree.leaves(x)):
             raise TypeError  # JAX would take a string for the name of a dtype.
@@ -125,6 +124,7 @@ def _floating(x: ArrayLike) -> Array:
         raise InputError(
             f"{type(x).__name__} is not an array of vectors; pass numbers [n, D], such as `encode` returns."
         ) from None
+    check_vectors(array)
     return array if array.dtype == jnp.float64 else array.astype(jnp.float32)
 
 

@@ -249,6 +249,16 @@ def test_community_detection_rejects_thresholds_that_are_not_cosines(threshold):
 # semantic_search_binary
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [(np.uint8, np.int8), (np.int8, np.uint8), (np.float32, np.float32), (np.int32, np.int32)]
+)
+def test_hamming_distance_of_vectors_that_are_not_the_same_kind_of_bits_is_rejected(a, b):
+    with pytest.raises(InputError, match="pass packed bits of one precision"):
+        search.hamming_sim(np.zeros((2, 4), a), np.zeros((3, 4), b))
+    with pytest.raises(InputError, match="pass packed bits of one precision"):
+        search.hamming_sim(np.zeros((2, 4), np.uint8), np.zeros((3, 8), np.uint8))
+
+
 def test_binary_search_rescores_the_candidates_with_the_float_query():
     queries, corpus = vectors(3, 1), vectors(60)
     bits = corpus > 0

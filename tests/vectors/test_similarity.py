@@ -85,3 +85,10 @@ def test_similarity_rejects_shapes_that_do_not_match(name, a):
         getattr(search, name)(a, a[:, :23])
     with pytest.raises(InputError, match=r"\(5, 24\) and \(4, 24\) are not pairs"):
         getattr(search, f"pairwise_{name}")(a, a[:4])
+
+
+@pytest.mark.parametrize("similarity", [search.cos_sim, search.pairwise_cos_sim])
+def test_lists_of_packed_bits_are_rejected(similarity):
+    bits = [*search.quantize_embeddings(np.eye(16, dtype=np.float32), "ubinary")]
+    with pytest.raises(InputError, match="Compare packed bits with semantic_search_binary or hamming_sim"):
+        similarity(bits, bits)
