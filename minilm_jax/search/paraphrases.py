@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.arguments import integer
+from minilm_jax.errors import InputError
 from minilm_jax.progress import progress_bar
 from minilm_jax.search.exact import QUERIES_PER_TILE, Nearest, nearest
 from minilm_jax.search.tiles import as_rows
@@ -48,8 +49,11 @@ def paraphrase_mining(
         [score, i, j] for each pair, where i < j are positions of texts; best first.
 
     Raises:
-        InputError: A text is not a string, a size is not positive, or a score is not finite.
+        InputError: A text is not a string, a size is not positive, a score is not finite, or packed bits would be
+            compared by cosine.
     """
+    if encode_options.get("precision") == "binary" and score_function is cos_sim:
+        raise InputError("precision 'binary' gives packed bits, which have no cosine; pass score_function=hamming_sim.")
     embeddings = model.encode(
         as_texts(sentences, "sentences"), batch_size=batch_size, show_progress_bar=show_progress_bar, **encode_options
     )

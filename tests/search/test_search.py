@@ -182,6 +182,11 @@ def test_paraphrase_mining_rejects_sizes_below_1(arguments):
         search.paraphrase_mining_embeddings(vectors(2), **arguments)
 
 
+def test_paraphrase_mining_does_not_compare_packed_bits_by_cosine():
+    with pytest.raises(InputError, match="pass score_function=hamming_sim"):
+        search.paraphrase_mining(None, ["a", "b"], precision="binary")
+
+
 # community_detection
 
 
