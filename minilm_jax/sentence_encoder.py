@@ -25,6 +25,7 @@ from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.params import Params
+from minilm_jax.nn.settings import device_use
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
@@ -196,6 +197,7 @@ class SentenceEncoder:
         )
 
     @functools.cached_property
+    @device_use()
     def _engine(self) -> Engine:
         """The engine; an encoder from a pickle creates it when it is first used."""
         check_not_forked()
