@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from minilm_jax.arguments import integer
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import InputError
 from minilm_jax.nn.dense import dense, shared_input
@@ -61,6 +62,7 @@ def attention_weights(params: Any, batch: Batch, config: EncoderConfig | None = 
         InputError: The layer does not exist, or the shapes of the batch do not match.
     """
     config = config_of(params, config)
+    layer = integer("layer", layer, minimum=None)
     if not -config.num_hidden_layers <= layer < config.num_hidden_layers:
         raise InputError(f"layer is {layer}; the model has {config.num_hidden_layers}, counted from 0.")
     index = layer % config.num_hidden_layers

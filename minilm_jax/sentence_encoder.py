@@ -137,6 +137,10 @@ class SentenceEncoder:
         self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
         self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
         self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
+        similarity_functions(self.similarity_fn_name)
+        for prompt in self.prompts.values():
+            self._prompt(prompt, None)
+        self._prompt(None, self.default_prompt_name)
         self.truncate_dim = model.settings.truncate_dim if truncate_dim is None else truncate_dim
         self._devices = group
         _ = self._engine  # Devices and params that do not work raise an error now.
@@ -548,6 +552,9 @@ class SentenceEncoder:
                 raise InputError(f"the vectors are packed bits (precision 'binary'). {HOW_TO_COMPARE_BITS}.")
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        for value in (prompt, prompt_name):
+            if not isinstance(value, str | None):
+                raise InputError(f"the prompt or its name is {type(value).__name__}, not str: {value!r:.60}")
         name = prompt_name or self.default_prompt_name
         if prompt is not None or name is None:
             return prompt or ""

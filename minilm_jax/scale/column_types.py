@@ -28,7 +28,9 @@ def kept_field(name: str, files: Sequence[Contents]) -> pa.Field:
         types = {plain_type(field.type) for field in fields if not pa.types.is_null(field.type)}
         if types:
             type = functools.reduce(common_type, sorted(types, key=str))
-            return fields[0].with_type(type).with_nullable(True)  # Values that cannot be read become null.
+            # The metadata of a field may state a meaning that other types do not have, such as a period of pandas.
+            metadata = fields[0].metadata if len(types) == 1 else None
+            return pa.field(name, type, metadata=metadata)  # Values that cannot be read become null.
     is_typed = any(contents.file.format in _FORMATS_BY_TRUST[0] for contents in having)
     return pa.field(name, pa.null() if is_typed else pa.string())
 

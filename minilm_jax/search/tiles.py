@@ -44,12 +44,19 @@ def as_rows(vectors: ArrayLike) -> Rows:
     """
     check_not_forked()
     if not isinstance(vectors, Array) or all(device.platform == "cpu" for device in vectors.devices()):
-        vectors = np.asarray(vectors)
+        vectors = _as_array(vectors)
     if vectors.size == 0:
         return np.empty((0, vectors.shape[-1]), np.float32)
     if vectors.ndim not in (1, 2) or not jnp.issubdtype(vectors.dtype, jnp.number):
         raise InputError(f"{vectors.dtype}{list(vectors.shape)} is not an array of vectors; pass numbers [n, D].")
     return vectors if vectors.ndim == 2 else vectors[None]
+
+
+def _as_array(vectors: ArrayLike) -> NDArray:
+    try:
+        return np.asarray(vectors)
+    except ValueError:
+        raise InputError("the vectors have different sizes; pass numbers [n, D].") from None
 
 
 def tiles(vectors: Rows, size: int) -> Iterator[Tile]:

@@ -1,12 +1,12 @@
 """Checks of the texts that users pass: one rule for every function that takes texts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minilm_jax.errors import InputError
 
-# Tables have `ndim` or one of these attributes, in pandas, Polars, pyarrow, Dask and others.
-_TABLE_ATTRIBUTES = ("columns", "column_names")
+# Tables and mappings have `ndim` or one of these attributes, in pandas, Polars, pyarrow, Dask and others.
+_TABLE_ATTRIBUTES = ("columns", "column_names", "keys")
 
 
 def as_texts(texts: Iterable[str], name: str = "texts") -> list[str]:
@@ -30,8 +30,10 @@ def iterate_texts(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
     """
     if isinstance(texts, str):
         raise InputError(f"{name} is one string, {texts!r:.60}; pass a list of strings.")
-    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes | bytearray) or _is_table(texts):
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes | bytearray) or _is_table(texts):
         raise InputError(f"{name} is {type(texts).__name__}; pass a list of strings, or one column of a table.")
+    if hasattr(texts, "to_pylist"):  # Arrays of pyarrow yield scalars of their own type.
+        texts = texts.to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
     return (check_text(text, index) for index, text in enumerate(texts))
 
 

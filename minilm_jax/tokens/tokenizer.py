@@ -126,7 +126,7 @@ class TextTokenizer:
                 max_seq_length is too small.
             ModelFileError: The tokenizer cannot process a text, for example because it has no [UNK] token.
         """
-        max_seq_length = integer("max_seq_length", max_seq_length, MIN_SEQ_LENGTH)
+        max_seq_length = min(integer("max_seq_length", max_seq_length, MIN_SEQ_LENGTH), _MAX_IDS - 1)
         texts = as_texts(texts)
         ids, full_lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for start in range(0, len(texts), _CHUNK):

@@ -255,3 +255,22 @@ def test_similarity_of_packed_bits_raises_error(encoder: mj.SentenceEncoder, pre
     for compare in (encoder.similarity, encoder.similarity_pairwise):
         with pytest.raises(mj.InputError, match="semantic_search_binary or hamming_sim"):
             compare(bits, bits)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"similarity_fn_name": "cos"}, "similarity_fn_name is 'cos'; it must be one of"),
+        ({"default_prompt_name": "zz"}, "no prompt is named 'zz'"),
+        ({"prompts": {"a": 5}}, "is int, not str: 5"),
+    ],
+)
+def test_invalid_settings_raise_error_at_construction(encoder: mj.SentenceEncoder, keywords: Any, message: str) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        mj.SentenceEncoder(encoder.params, tokenizer=encoder.tokenizer, **keywords)
+
+
+@pytest.mark.parametrize("keywords", [{"prompt": 5}, {"prompt_name": 3}])
+def test_prompts_that_are_not_strings_raise_error(encoder: mj.SentenceEncoder, keywords: Any) -> None:
+    with pytest.raises(mj.InputError, match="not str"):
+        encoder.encode("text", **keywords)

@@ -104,6 +104,7 @@ def test_semantic_search_names_the_rows_of_a_score_that_is_not_finite(value, fun
         ({"corpus_chunk_size": -1}, "must be at least 1"),
         ({"corpus_embeddings": vectors(3)[:, 1:]}, "the queries have 16 dimensions, the corpus 15"),
         ({"corpus_embeddings": np.zeros((2, 2, D))}, r"float64\[2, 2, 16\] is not an array of vectors"),
+        ({"corpus_embeddings": [[1], [1, 2]]}, "the vectors have different sizes"),
         ({"corpus_embeddings": ["a", "b"]}, r"<U1\[2\] is not an array of vectors"),
     ],
 )

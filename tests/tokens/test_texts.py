@@ -39,7 +39,17 @@ class Column:
         return iter(["a", "b"])
 
 
-NOT_TEXTS = [Frame(), PolarsFrame(), pa.table({"title": ["a"], "body": ["b"]}), {"title": "a"}, b"ab", None, 3]
+class Names:
+    """A mapping without its base class."""
+
+    def keys(self) -> list[str]:
+        return ["title"]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+
+NOT_TEXTS = [Frame(), Names(), PolarsFrame(), pa.table({"title": ["a"], "body": ["b"]}), {"title": "a"}, b"ab", None, 3]
 FUNCTIONS: dict[str, Callable[[mj.SentenceEncoder, Any], object]] = {
     "encode": lambda encoder, texts: encoder.encode(texts),
     "encode_query": lambda encoder, texts: encoder.encode_query(texts),
@@ -71,7 +81,9 @@ def test_letters_of_one_string_are_not_texts(name: str, encoder: mj.SentenceEnco
         FUNCTIONS[name](encoder, "abc")
 
 
-@pytest.mark.parametrize("texts", [["a", "b"], ("a", "b"), iter("ab"), Column(), {"a": 0, "b": 1}.keys()])
+@pytest.mark.parametrize(
+    "texts", [["a", "b"], ("a", "b"), iter("ab"), Column(), {"a": 0, "b": 1}.keys(), pa.array(["a", "b"])]
+)
 def test_every_iterable_of_texts_is_accepted(texts: Any) -> None:
     assert as_texts(texts) == ["a", "b"]
 
