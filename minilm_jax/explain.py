@@ -19,6 +19,7 @@ from minilm_jax.nn.embedding import embed
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.pooling import l2_normalize
+from minilm_jax.nn.settings import device_use
 from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.batching import Batch, bucket_length
 from minilm_jax.tokens.texts import check_text
@@ -44,6 +45,7 @@ class WordContribution(NamedTuple):
     contribution: float
 
 
+@device_use()
 def attention_weights(params: Any, batch: Batch, config: EncoderConfig | None = None, *, layer: int = -1) -> Array:
     """Compute the attention weights of one layer.
 
@@ -107,6 +109,7 @@ def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[
     return _merge(text, pieces, np.asarray(contributions).tolist())
 
 
+@device_use()
 @jax.jit
 def _token_contributions(params: Any, ids: Any, mask: Any, fixed: Any, other: Any, config: EncoderConfig) -> Array:
     """Return the contribution of each token, float32[T]; it is 0 for the tokens in `fixed`, bool[T]."""

@@ -8,10 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.forks import check_not_forked
+from minilm_jax.nn.settings import device_use
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
 from minilm_jax.vectors.quantization import quantize_embeddings
 
 
+@device_use()
 def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Hamming distance between every row of `a` and every row of `b`.
 
@@ -36,6 +38,7 @@ def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
     return -jnp.sum(lax.population_count(different), axis=-1, dtype=jnp.int32).astype(jnp.float32)
 
 
+@device_use()
 def semantic_search_binary(
     query_embeddings: ArrayLike, corpus_embeddings: ArrayLike, top_k: int = 10, rescore_multiplier: int = 2
 ) -> list[list[Hit]]:

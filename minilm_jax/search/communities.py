@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
+from minilm_jax.nn.settings import device_use
 from minilm_jax.progress import progress_bar
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
 from minilm_jax.vectors.similarity import COSINE_ROUNDING, cos_sim
@@ -18,6 +19,7 @@ from minilm_jax.vectors.similarity import COSINE_ROUNDING, cos_sim
 _MAX_COSINES = 2**24
 
 
+@device_use()
 def community_detection(
     embeddings: ArrayLike,
     threshold: float = 0.75,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
+from minilm_jax.nn.settings import device_use
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
 from minilm_jax.vectors.similarity import ScoreFunction, check_vectors, cos_sim
 
@@ -125,6 +126,7 @@ def as_hits(found: Nearest) -> list[list[Hit]]:
     ]
 
 
+@device_use()
 def _search_corpus(
     queries: Rows, corpus: Rows, k: int, score_function: ScoreFunction, size: int
 ) -> tuple[Array, Array]:

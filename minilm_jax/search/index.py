@@ -12,6 +12,7 @@ from minilm_jax.arguments import integer
 from minilm_jax.config import SearchBackend
 from minilm_jax.errors import InputError, SearchIndexError
 from minilm_jax.fingerprint import fingerprint
+from minilm_jax.nn.settings import device_use
 from minilm_jax.search.approximate import UsearchGraph
 from minilm_jax.search.exact import Hit, semantic_search
 from minilm_jax.search.index_files import GRAPH_FILE, StoredIndex, read_index, write_index
@@ -39,6 +40,7 @@ class SearchIndex:
         texts: The texts, in the order in which they were added.
     """
 
+    @device_use()
     def __init__(self, encoder: SentenceEncoder, backend: SearchBackend = "exact") -> None:
         """Create an empty index; `build` and `load` create one with texts.
 
@@ -177,6 +179,7 @@ class SearchIndex:
                 self._graph.save(new / GRAPH_FILE)
 
     @classmethod
+    @device_use()
     def load(cls, path: str | Path, encoder: SentenceEncoder) -> Self:
         """Read an index that `save` wrote.
 
@@ -203,6 +206,7 @@ class SearchIndex:
             index._graph = UsearchGraph.load(Path(path) / GRAPH_FILE, *stored.vectors.shape)
         return index
 
+    @device_use()
     def _append(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
         self.texts += texts
         self._vectors = jnp.asarray(np.concatenate([self._vectors, vectors]))

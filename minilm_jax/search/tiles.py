@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.errors import InputError
 from minilm_jax.forks import check_not_forked
+from minilm_jax.nn.settings import default_platform
 
 Rows: TypeAlias = NDArray | Array
 
@@ -71,7 +71,7 @@ def tiles(vectors: Rows, size: int) -> Iterator[Tile]:
 
 def rows_per_tile() -> int:
     """Return the number of corpus rows per tile that is fast on the default device."""
-    return _ROWS_PER_TILE_ON_CPU if jax.default_backend() == "cpu" else _ROWS_PER_TILE
+    return _ROWS_PER_TILE_ON_CPU if default_platform() == "cpu" else _ROWS_PER_TILE
 
 
 def next_power_of_two(number: int) -> int:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from minilm_jax.errors import InputError, did_you_mean
 from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.pooling import l2_normalize
+from minilm_jax.nn.settings import device_use
 
 HOW_TO_COMPARE_BITS = "Compare packed bits with semantic_search_binary or hamming_sim of minilm_jax.search"
 
@@ -56,45 +57,53 @@ def similarity_functions(name: str) -> SimilarityFunctions:
     return functions[name]
 
 
+@device_use()
 def cos_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the cosine similarity of all pairs of rows; it is 0 for a zero vector."""
     a, b = _all_pairs(a, b)
     return dot_score(l2_normalize(a), l2_normalize(b))
 
 
+@device_use()
 def dot_score(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the dot product of all pairs of rows."""
     # HIGHEST, because accelerators would otherwise round float32 inputs to fewer bits.
     return jnp.einsum("nd,md->nm", *_all_pairs(a, b), precision=lax.Precision.HIGHEST)
 
 
+@device_use()
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Euclidean distance of all pairs of rows; it is exactly 0 for equal vectors."""
     return _for_all_pairs(_negative_euclidean, *_all_pairs(a, b))
 
 
+@device_use()
 def manhattan_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Manhattan distance of all pairs of rows."""
     return _for_all_pairs(_negative_manhattan, *_all_pairs(a, b))
 
 
+@device_use()
 def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the cosine similarity of corresponding rows; it is 0 for a zero vector."""
     a, b = _row_by_row(a, b)
     return pairwise_dot_score(l2_normalize(a), l2_normalize(b))
 
 
+@device_use()
 def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the dot product of corresponding rows."""
     a, b = _row_by_row(a, b)
     return jnp.sum(a * b, axis=-1)
 
 
+@device_use()
 def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Euclidean distance of corresponding rows."""
     return _negative_euclidean(*_row_by_row(a, b))
 
 
+@device_use()
 def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the negative Manhattan distance of corresponding rows."""
     return _negative_manhattan(*_row_by_row(a, b))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
+from minilm_jax import search
 from minilm_jax.config import Precision
 from minilm_jax.export import save_exported
 from minilm_jax.nn.params import Params, abstract, flatten, unflatten
@@ -106,6 +107,22 @@ def test_exported_programs_do_not_depend_on_settings(name: str, encoder: mj.Sent
         save_exported(mj.SentenceEncoder(params, config, encoder.tokenizer, 16), tmp_path / "a", platforms=["cpu"])
         found = np.asarray(mj.load_exported(tmp_path / "a")(TINY_BATCH))
     np.testing.assert_allclose(found, expected, rtol=0, atol=UNIT_VECTORS)
+
+
+@pytest.mark.parametrize("name", ["64 bits", "no transfers", "disabled jit"])
+def test_search_does_not_depend_on_settings(name: str) -> None:
+    vectors = np.random.default_rng(0).normal(size=(9, 16)).astype(np.float32)
+
+    def results() -> Any:
+        pairs = search.paraphrase_mining_embeddings(vectors)[:3]
+        groups = search.community_detection(vectors, threshold=0.2, min_community_size=2)
+        scores = [function(vectors, vectors) for function in (search.cos_sim, search.pairwise_euclidean_sim)]
+        return search.semantic_search(vectors[:2], vectors, top_k=2), pairs, groups, *map(np.asarray, scores)
+
+    expected = results()
+    with setting(name):
+        found = results()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=UNIT_VECTORS), found, expected)
 
 
 def test_platform_that_is_missing_is_named() -> None:
