@@ -32,6 +32,8 @@ def partitioned(function: _Function) -> _Function:
         rows = PartitionSpec(*shardings[0].spec[:1])
         out: Any = rows if _explicit(get_abstract_mesh()) else NamedSharding(sharding.mesh, rows)
         compute: Any = auto_axes(function, axes=_explicit(sharding.mesh), out_sharding=out)
+        if AxisType.Manual in get_abstract_mesh().axis_types:
+            compute = jax.jit(compute)  # Outside of jit, JAX cannot change the axes within a `jax.shard_map`.
         return compute(params, batch, *others)
 
     return call  # pyright: ignore[reportReturnType] the wrapper accepts the function's arguments
