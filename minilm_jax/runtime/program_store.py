@@ -27,6 +27,7 @@ SOURCES = (
     "config/choices.py",
     "config/encoder_config.py",
     "errors.py",
+    "forks.py",
     "imports.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",
