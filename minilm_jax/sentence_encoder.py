@@ -204,7 +204,6 @@ class SentenceEncoder:
     @device_use()
     def _engine(self) -> Engine:
         """The engine; an encoder from a pickle creates it when it is first used."""
-        check_not_forked()
         self._params = jax.tree.map(jnp.asarray, self._params)
         return Engine(self._params, self.config, self._devices)
 

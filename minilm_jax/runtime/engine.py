@@ -11,7 +11,6 @@ from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
-from minilm_jax.forks import check_not_forked
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import Params
 from minilm_jax.nn.settings import device_use, enable_jit
@@ -83,7 +82,6 @@ class Engine:
             config: The encoder's config.
             devices: The devices that compute; jax's default device if None.
         """
-        check_not_forked()
         self.devices, self._config = devices or describe_devices(), config
         self._programs = Programs(params, config, self.devices)
         self.stats = Stats(computed_in=self._programs.computed_in)
@@ -110,7 +108,6 @@ class Engine:
         Yields:
             float[B, D] or [B, S, D] for each batch, in order.
         """
-        check_not_forked()
         parts = ((len(split), part) for split in map(self._parts, batches) for part in split)
         computed = self._map(lambda item: (item[0], self._programs(item[1])), parts)
         for count, first in computed:

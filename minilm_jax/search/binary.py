@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
-from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.settings import device_use
 from minilm_jax.search.exact import Hit, Nearest, as_hits, nearest
 from minilm_jax.vectors.quantization import quantize_embeddings
@@ -27,7 +26,6 @@ def hamming_sim(a: ArrayLike, b: ArrayLike) -> Array:
     Raises:
         InputError: The vectors are not packed bits of one precision and size.
     """
-    check_not_forked()
     a, b = jnp.atleast_2d(jnp.asarray(a)), jnp.atleast_2d(jnp.asarray(b))
     if a.dtype != b.dtype or a.dtype not in (jnp.uint8, jnp.int8) or a.shape[-1] != b.shape[-1]:
         raise InputError(

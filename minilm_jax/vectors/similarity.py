@@ -19,7 +19,6 @@ from jax import Array, lax
 from numpy.typing import ArrayLike
 
 from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.nn.settings import device_use
 
@@ -124,7 +123,6 @@ def _row_by_row(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
 
 
 def _floating(x: ArrayLike) -> Array:
-    check_not_forked()
     try:
         if not hasattr(x, "dtype") and any(isinstance(leaf, str) for leaf in jax.tree.leaves(x)):
             raise TypeError  # JAX would take a string for the name of a dtype.
