@@ -107,7 +107,7 @@ def _progress(file: BinaryIO | None, *, hidden: bool) -> Iterator[Callable[[int]
     """Show a progress bar in a terminal, in bytes if the size of the file is known, otherwise in texts.
 
     Args:
-        file: The file that is read, or None if its position is no measure of the progress.
+        file: The file that is read, or None if its position does not measure the progress.
         hidden: Whether to show no bar.
 
     Yields:

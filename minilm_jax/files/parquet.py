@@ -28,6 +28,8 @@ def read_column(file: BinaryIO, column: str) -> Iterator[str | None]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
+
+        from minilm_jax.files.text_types import holds_texts
     except ImportError:
         raise MissingPackageError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
     if not file.seekable():
@@ -36,12 +38,12 @@ def read_column(file: BinaryIO, column: str) -> Iterator[str | None]:
         source = parquet.ParquetFile(file, buffer_size=_BUFFER)
         if problem := column_problem(column, source.schema_arrow.names):
             raise InputError(problem)
+        if not holds_texts(source.schema_arrow.field(column).type):
+            raise InputError(f"column {column!r} does not hold strings.")
         for batch in source.iter_batches(_ROWS, columns=[column]):
             values = batch.column(0)
             values = values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
             for value in values.cast(pa.large_binary()).to_pylist():
                 yield value if value is None else value.decode(errors="surrogateescape")
-    except pa.ArrowNotImplementedError:
-        raise InputError(f"column {column!r} does not hold strings.") from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"the file cannot be read: {(str(error) or 'unknown reason').splitlines()[0]}") from None

@@ -21,7 +21,6 @@ from minilm_jax.scale.plain_types import is_list, to_plain
 # pyarrow raises these exceptions for values that do not fit a type.
 CONVERSION_ERRORS = (
     pa.ArrowInvalid,
-    pa.ArrowNotImplementedError,
     pa.ArrowTypeError,
     UnicodeError,
     OverflowError,
@@ -57,7 +56,8 @@ def cast_exactly(array: pa.Array, type: pa.DataType) -> pa.Array:
     array = to_plain(array)
     try:
         values, kept = _cast(array, type)
-    except pa.ArrowNotImplementedError:  # No value of the one type can become the other.
+    except pa.ArrowNotImplementedError:
+        # pyarrow does not list its casts. This error means that it has none between these types, for any value.
         return pa.nulls(len(array), type)
     except CONVERSION_ERRORS:
         if len(array) < 2:

@@ -6,15 +6,8 @@ import pyarrow as pa
 
 from minilm_jax.errors import InputError
 from minilm_jax.files.columns import column_problem
+from minilm_jax.files.text_types import holds_texts
 from minilm_jax.scale.plain_types import plain_type
-
-_TEXT_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_null,
-)
 
 
 def check_column(name: str, available: Sequence[str]) -> None:
@@ -33,7 +26,7 @@ def check_columns(schema: pa.Schema, text_column: str, kept: Sequence[str] | Non
     """
     check_column(text_column, schema.names)
     type = plain_type(schema.field(text_column).type)
-    if not any(is_text(type) for is_text in _TEXT_TYPES):
+    if not holds_texts(type):
         raise InputError(f"column {text_column!r} holds {type}, not strings.")
     for name in schema.names if kept is None else {*kept} & {*schema.names}:
         check_column(name, schema.names)

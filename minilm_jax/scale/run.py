@@ -103,7 +103,7 @@ def _process_parts(
     if engine == "local":
         yield from map(ShardWorker(job, progress), parts)
         return
-    from minilm_jax.scale.ray import run  # ray is an extra of its own.
+    from minilm_jax.scale.ray import run  # Ray is an optional package.
 
     for report in run(job, parts, workers):
         if report.written:

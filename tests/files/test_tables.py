@@ -23,9 +23,15 @@ DELIMITERS = st.sampled_from(",;\t|")
 WIDTHS = st.integers(1, 4)
 
 
-def named(data: bytes, name: str = "x.data") -> io.BytesIO:
-    file = io.BytesIO(data)
-    file.name = name  # type: ignore[attr-defined]
+class NamedBytes(io.BytesIO):
+    """A file in memory with a name, as files on disk have."""
+
+    name: str
+
+
+def named(data: bytes, name: str = "x.data") -> NamedBytes:
+    file = NamedBytes(data)
+    file.name = name
     return file
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,8 +89,9 @@ def test_missing_column_and_map_in_pandas_raise_input_error(spark: SparkSession)
     frame = rows(spark, ["A cat."])
     with pytest.raises(PythonException, match=r"InputError: no column 'txt'.*Did you mean 'text'"):
         frame.mapInArrow(embed_frames("txt"), with_vectors(frame.schema)).collect()
+    embed: Any = embed_frames("text")
     with pytest.raises(PythonException, match=r"InputError: .* mapInArrow, not to mapInPandas"):
-        frame.mapInPandas(embed_frames("text"), with_vectors(frame.schema)).collect()  # type: ignore[arg-type]
+        frame.mapInPandas(embed, with_vectors(frame.schema)).collect()
 
 
 def test_values_of_other_columns_do_not_change(spark: SparkSession) -> None:
