@@ -127,7 +127,7 @@ def test_parquet_needs_a_file_and_a_column_of_one_name(tmp_path):
         ("text\na\n".encode("utf-16-le"), "csv", "--from-code utf-16le"),
         ("a\n".encode("utf-16-be"), "txt", "--from-code utf-16be"),
         ('{"text": "a"}'.encode("utf-32"), "jsonl", "line 1: the file is UTF-32"),
-        (gzip.compress(b"text\na\n"), "csv", "line 1: the file is compressed with gzip; decompress it first"),
+        (gzip.compress(b"text\na\n", mtime=0), "csv", "line 1: the file is compressed with gzip; decompress it first"),
         (b"PK\x03\x04", "csv", "line 1: the file is a zip archive or a spreadsheet"),
         (b"PAR1", "txt", "line 1: the file is Parquet; name its format with --from parquet"),
         (b"text", "parquet", "the file cannot be read: "),
