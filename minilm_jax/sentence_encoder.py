@@ -31,6 +31,7 @@ from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, Devices, choose_devices
 from minilm_jax.runtime.engine import Engine, Stats
+from minilm_jax.runtime.program_store import open_store
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
 from minilm_jax.tokens.batching import RaggedIds
@@ -88,6 +89,7 @@ class SentenceEncoder:
         device: str | None = None,
         mesh: Mesh | None = None,
         devices: Devices | None = None,
+        store_programs: bool = True,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         similarity_fn_name: str | None = None,
@@ -110,6 +112,8 @@ class SentenceEncoder:
             mesh: Devices that split the rows of every batch, such as `jax.make_mesh((8,), ("data",))`; each holds all
                 params. By default, one device computes.
             devices: The same without a mesh: "all" devices of this process, or a list.
+            store_programs: Whether to keep compiled programs on disk for the next process: in `programs` in the cache
+                folder, or in the folder that the environment variable MINILM_JAX_PROGRAMS names.
             prompts: Prompts by their names, in addition to those of the folder.
             default_prompt_name: Overrides the value of the folder, like the following two.
             similarity_fn_name: By default that of the folder, or "cosine".
@@ -142,7 +146,7 @@ class SentenceEncoder:
             self._prompt(prompt, None)
         self._prompt(None, self.default_prompt_name)
         self.truncate_dim = model.settings.truncate_dim if truncate_dim is None else truncate_dim
-        self._devices = group
+        self._devices, self._cache_dir, self._store_programs = group, cache_dir, store_programs
         _ = self._engine  # Devices and params that do not work raise an error now.
 
     @classmethod
@@ -158,6 +162,7 @@ class SentenceEncoder:
         local_files_only: bool = False,
         mesh: Mesh | None = None,
         devices: Devices | None = None,
+        store_programs: bool = True,
     ) -> Self:
         """Load a model with its tokenizer; the arguments are those of the constructor.
 
@@ -172,6 +177,7 @@ class SentenceEncoder:
             local_files_only: Whether to use only files of the hub that are already in its cache.
             mesh: Devices that split the rows of every batch.
             devices: "all", or a list of devices, instead of a mesh.
+            store_programs: Whether to keep compiled programs on disk for the next process.
 
         Returns:
             The encoder.
@@ -190,6 +196,7 @@ class SentenceEncoder:
             local_files_only=local_files_only,
             mesh=mesh,
             devices=devices,
+            store_programs=store_programs,
         )
 
     def __repr__(self) -> str:
@@ -205,7 +212,8 @@ class SentenceEncoder:
     def _engine(self) -> Engine:
         """The engine; an encoder from a pickle creates it when it is first used."""
         self._params = jax.tree.map(jnp.asarray, self._params)
-        return Engine(self._params, self.config, self._devices)
+        store = open_store(self._cache_dir) if self._store_programs else None
+        return Engine(self._params, self.config, self._devices, store)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a pickle: numpy arrays, which load without JAX, and no compiled programs."""

@@ -5,7 +5,9 @@ import ctypes
 import dataclasses
 import functools
 import threading
+import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,14 +20,16 @@ from minilm_jax.imports import import_completely
 from minilm_jax.nn.blocked_kernels import without_disk_cache
 from minilm_jax.nn.cpu_params import blocked_kernels_work, prepare_for_cpu, with_blocked_kernels
 from minilm_jax.nn.params import Params, flatten
-from minilm_jax.runtime import program_store
+from minilm_jax.runtime.checked_program import CheckedProgram
 from minilm_jax.runtime.devices import DeviceGroup
 from minilm_jax.runtime.program_choice import Program, faster_program
+from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.tokens.packed_rows import AnyBatch
 
 # LLVM uses only half of each AVX-512 register by default; int8 is 7 % faster with the full width.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_prefer_vector_width": "512"}
 
+_NAME = "embed"
 _BLOCKED = "blocked_embed"
 
 
@@ -36,22 +40,30 @@ class Compiler:
         params: The parameter tree on the devices, in the form used for computation.
         devices: The devices.
         computed_in: The dtype of the matrix products, which may differ from the requested precision.
+        compiled: Number of programs compiled.
+        loaded: Number of programs loaded from disk.
+        compile_seconds: Seconds spent on compiling, added over all threads.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup) -> None:
+    def __init__(
+        self, params: Params, config: EncoderConfig, devices: DeviceGroup, store: ProgramStore | None = None
+    ) -> None:
         """Copy the params to the devices, in the form that is fastest there.
 
         Args:
             params: The parameter tree.
             config: The encoder's config.
             devices: The devices.
+            store: Where programs are kept for the next process, if anywhere.
         """
         self.params = devices.replicate(prepare_for_cpu(params) if devices.on_cpu else params)
-        self.devices, self._config = devices, config
+        self.devices, self._config, self._store = devices, config, store
         kernel = next(leaf for path, leaf in flatten(self.params).items() if path.endswith(".dense.kernel"))
         # Accelerators multiply int8 kernels in bfloat16, see `nn.dense`.
         self.computed_in = "bfloat16" if kernel.dtype == jnp.int8 and not devices.on_cpu else str(kernel.dtype)
-        self._blocking = threading.Lock()
+        self._blocking, self._counting = threading.Lock(), threading.Lock()
+        self.compiled = self.loaded = 0
+        self.compile_seconds = 0.0
 
     def compile(self, batch: AnyBatch) -> Program:
         """Return a program for batches of this shape.
@@ -62,11 +74,11 @@ class Compiler:
         if not self._is_stored(batch) and (blocked := self._compile_blocked(batch)) is not None:
             return blocked
         first, *others = self.configs
-        program = functools.partial(self._load_or_compile(batch, first), self.params)
+        program = self._load_or_compile(batch, first)
         for config in others:
             # The attention kernel may not support the device or the shape.
             with contextlib.suppress(Exception):
-                other = functools.partial(self._load_or_compile(batch, config), self.params)
+                other = self._load_or_compile(batch, config)
                 program = faster_program(program, other, batch)
         return program
 
@@ -85,20 +97,25 @@ class Compiler:
         return [self._config] + [dataclasses.replace(self._config, attention_implementation="cudnn")] * try_cudnn
 
     def _is_stored(self, batch: AnyBatch) -> bool:
-        return program_store.path_of(self.params, batch, self._config) is not None
+        return self._store is not None and self._store.path_of(self.params, batch, self._config) is not None
 
-    def _load_or_compile(self, batch: AnyBatch, config: EncoderConfig) -> Any:
-        path = program_store.path_of(self.params, batch, config)
-        if path is None:
-            return self._compile("embed", self.params, batch, config)
-        if (program := program_store.load(path, self.params, batch)) is None:
-            program = self._compile("embed", self.params, batch, config)
-            if not program_store.store(program, path, self.params, batch):
-                # XLA cannot write a program that it read from its own cache; a new name makes it compile the program
-                # again.
-                program = self._compile(f"embed_{uuid.uuid4().hex}", self.params, batch, config)
-                program_store.store(program, path, self.params, batch)
-        return program
+    def _load_or_compile(self, batch: AnyBatch, config: EncoderConfig) -> Program:
+        path = None if self._store is None else self._store.path_of(self.params, batch, config)
+        if self._store is None or path is None:
+            return functools.partial(self._compile(_NAME, self.params, batch, config), self.params)
+        compile_ = functools.partial(self._compile_and_store, self._store, path, batch, config)
+        if (loaded := self._store.load(path, self.params, batch)) is None:
+            return compile_()
+        with self._counting:
+            self.loaded += 1
+        return CheckedProgram(functools.partial(loaded, self.params), compile_)
+
+    def _compile_and_store(self, store: ProgramStore, path: Path, batch: AnyBatch, config: EncoderConfig) -> Program:
+        # XLA cannot write a program that it read from its own cache; a new name makes it compile the program.
+        cached = jax.config.values["jax_compilation_cache_dir"] is not None
+        program = self._compile(f"{_NAME}_{uuid.uuid4().hex}" if cached else _NAME, self.params, batch, config)
+        store.store(path, program)
+        return functools.partial(program, self.params)
 
     def _compile_blocked(self, batch: AnyBatch) -> Program | None:
         with self._blocking:  # Only one thread blocks the kernels and tests them.
@@ -113,6 +130,7 @@ class Compiler:
         return with_blocked_kernels(self.params) if self.devices.on_cpu and self.devices.count == 1 else None
 
     def _compile(self, name: str, params: Params, batch: AnyBatch, config: EncoderConfig) -> Any:
+        start = time.perf_counter()
         # These modules are imported here, because a program from disk needs neither flax nor the encoder.
         import_completely("minilm_jax.nn.embedding")
         from minilm_jax.nn.embedding import embed
@@ -125,9 +143,12 @@ class Compiler:
 
         named.__name__ = name
         lowered = jax.jit(named).lower(params, batch)
-        with without_disk_cache() if name == _BLOCKED else contextlib.nullcontext():
+        with without_disk_cache() if name != _NAME else contextlib.nullcontext():
             program = _compile_with(lowered, _CPU_OPTIONS if self.devices.on_cpu else {})
         _free_compiler_memory()
+        with self._counting:
+            self.compiled += 1
+            self.compile_seconds += time.perf_counter() - start
         return program
 
 

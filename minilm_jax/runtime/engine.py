@@ -16,6 +16,7 @@ from minilm_jax.nn.params import Params
 from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
+from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
 from minilm_jax.tokens.batching import Batch, RaggedIds, plan, split_rows
@@ -74,16 +75,23 @@ class Engine:
         devices: The devices that compute.
     """
 
-    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
+    def __init__(
+        self,
+        params: Params,
+        config: EncoderConfig,
+        devices: DeviceGroup | None = None,
+        store: ProgramStore | None = None,
+    ) -> None:
         """Create an engine without compiled programs.
 
         Args:
             params: The parameter tree.
             config: The encoder's config.
             devices: The devices that compute; jax's default device if None.
+            store: Where compiled programs are kept for the next process, if anywhere.
         """
         self.devices, self._config = devices or describe_devices(), config
-        self._programs = Programs(params, config, self.devices)
+        self._programs = Programs(params, config, self.devices, store)
         self.stats = Stats(computed_in=self._programs.computed_in)
 
     def __copy__(self) -> "Engine":

@@ -1,4 +1,4 @@
-"""Compiled programs on disk, in jax's compilation cache folder; outdated or foreign programs are never used."""
+"""`ProgramStore`: compiled programs on disk, which the next process loads instead of compiling them."""
 
 import contextlib
 import dataclasses
@@ -6,19 +6,28 @@ import functools
 import hashlib
 import os
 import platform
+import stat
+import threading
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental import serialize_executable
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
 from jaxlib.version import __version__ as jaxlib_version
 
 from minilm_jax.atomic_files import atomic_write
+from minilm_jax.checkpoints.cache import cache_folder
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn import processor
 from minilm_jax.nn.params import Params
+from minilm_jax.runtime.private_folder import create_private_folder, read_private_file, reason_not_private
 from minilm_jax.tokens.packed_rows import AnyBatch
+from minilm_jax.user_warnings import warn_user
+
+# A program takes about half a megabyte.
+_MAX_BYTES = 500_000_000
+_DIGEST_BYTES = 32
 
 # These modules determine the compiled program: `nn.embedding`, `runtime.compiler`, and all modules that these import,
 # except those that only select or store programs.
@@ -49,51 +58,104 @@ SOURCES = (
 )
 
 
-def path_of(params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | None:
-    """Return where a program is stored, or None if the compilation cache is off or params are on several devices.
+class ProgramStore:
+    """Compiled programs in a folder that only the user can change, shared by processes.
+
+    Loading an entry runs its machine code. Entries that are damaged or made by other sources, versions or machines are
+    never used. No method raises an error: a program that cannot be loaded is compiled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use an existing folder, which must be private, see `open_store`."""
+        self._folder = folder
+
+    def path_of(self, params: Params, batch: AnyBatch, config: EncoderConfig) -> Path | None:
+        """Return where a program is stored, or None if the params are on several devices.
+
+        Args:
+            params: Arrays of the types and shapes that the program takes.
+            batch: Arrays of the types and shapes that the program takes.
+            config: The encoder's config.
+        """
+        leaves = jax.tree.leaves(params)
+        if any(len(leaf.devices()) > 1 for leaf in leaves):
+            return None
+        shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
+        structure = str(jax.tree.structure((params, batch))), type(leaves[0].sharding).__name__
+        settings = sorted(dataclasses.asdict(config).items())
+        key = (_machine(), _sources(), structure, shapes, settings)
+        return self._folder / hashlib.sha256(repr(key).encode()).hexdigest()
+
+    def load(self, path: Path, params: Params, batch: AnyBatch) -> Any | None:
+        """Return a stored program, or None if it is missing, damaged, or writable by other users."""
+        with contextlib.suppress(Exception):  # The error depends on the defect and on the version of jaxlib.
+            content = read_private_file(path)
+            digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() == digest:
+                inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
+                devices = list(jax.tree.leaves(params)[0].devices())
+                program = deserialize_and_load(payload, inputs, output, execution_devices=devices)
+                with contextlib.suppress(OSError):  # The folder may be read-only.
+                    os.utime(path)
+                return program
+        return None
+
+    def store(self, path: Path, program: Any) -> None:
+        """Write a program on another thread, which the process waits for when it exits."""
+        thread = threading.Thread(target=self._write, args=(path, program), name="minilm-jax-store")
+        with contextlib.suppress(RuntimeError):  # The process is exiting.
+            thread.start()
+
+    def _write(self, path: Path, program: Any) -> None:
+        with contextlib.suppress(Exception):  # The disk may be full; some programs cannot be serialized.
+            payload = serialize(program)[0]
+            path.unlink(missing_ok=True)  # Otherwise the mode of a rejected file would be copied.
+            with atomic_write(path) as new:
+                new.touch(mode=0o600)
+                new.write_bytes(hashlib.sha256(payload).digest() + payload)
+            self._remove_least_recently_used()
+
+    def _remove_least_recently_used(self) -> None:
+        found: list[tuple[float, int, Path]] = []
+        for path in self._folder.rglob("*"):  # Interrupted writes leave files in subfolders.
+            with contextlib.suppress(FileNotFoundError):  # Another process removed it.
+                status = path.lstat()
+                found += [(status.st_mtime, status.st_size, path)] if stat.S_ISREG(status.st_mode) else []
+        excess = sum(size for _, size, _ in found) - _MAX_BYTES
+        for _, size, path in sorted(found):
+            if excess <= 0:
+                return
+            path.unlink(missing_ok=True)
+            excess -= size
+
+
+def open_store(cache_dir: str | Path | None = None) -> ProgramStore | None:
+    """Return the user's store, or None if it is disabled or cannot be used; warn if other users could write to it.
 
     Args:
-        params: Arrays of the types and shapes that the program takes.
-        batch: Arrays of the types and shapes that the program takes.
-        config: The encoder's config.
+        cache_dir: The folder for downloaded files, see `cache_folder`. The environment variable MINILM_JAX_PROGRAMS
+            names another folder for programs, or is "off".
     """
-    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] defined at run time
-    if folder is None or any(len(leaf.devices()) > 1 for leaf in jax.tree.leaves(params)):
+    chosen = os.environ.get("MINILM_JAX_PROGRAMS")
+    if chosen == "off":
         return None
-    shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
-    settings = sorted(dataclasses.asdict(config).items())
-    key = (_machine(), _sources(), str(jax.tree.structure((params, batch))), shapes, settings)
-    return Path(folder) / "embed" / hashlib.sha256(repr(key).encode()).hexdigest()
+    return _open(Path(chosen).expanduser().absolute() if chosen else cache_folder(cache_dir) / "programs")
 
 
-def store(program: Any, path: Path, params: Params, batch: AnyBatch) -> bool:
-    """Store a program and return True, or return False if it cannot be read back; an unwritable cache is ignored."""
+@functools.cache
+def _open(folder: Path) -> ProgramStore | None:
     try:
-        payload = serialize_executable.serialize(program)[0]
-        _read(payload, params, batch)
-    except Exception:
-        return False
-    with contextlib.suppress(Exception):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        with atomic_write(path) as new:
-            new.write_bytes(payload)
-    return True
-
-
-def load(path: Path, params: Params, batch: AnyBatch) -> Any | None:
-    """Return a stored program, or None if it is missing or cannot be read for any reason."""
-    with contextlib.suppress(Exception):
-        if path.is_file():
-            return _read(path.read_bytes(), params, batch)
+        create_private_folder(folder)
+        reason = reason_not_private(folder)
+    except OSError:  # The disk is read-only or full, or there is a file in the place of the folder.
+        return None
+    if reason is None:
+        return ProgramStore(folder)
+    warn_user(
+        f"compiled programs are not stored: {reason}, and a program from another user could run any code. Name a folder"
+        " that only you can write to with the environment variable MINILM_JAX_PROGRAMS, or set it to 'off'."
+    )
     return None
-
-
-def _read(payload: bytes, params: Params, batch: AnyBatch) -> Any:
-    inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
-    devices = list(jax.tree.leaves(params)[0].devices())
-    program = serialize_executable.deserialize_and_load(payload, inputs, output, execution_devices=devices)
-    jax.block_until_ready(program(params, batch))  # Some defects only appear when the program runs.
-    return program
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.devices import DeviceGroup, describe_devices
 from minilm_jax.runtime.program_choice import Program
+from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.tokens.batching import Batch, Shape, as_int32
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch, check_lengths
 
@@ -55,16 +56,23 @@ class Programs:
     """
 
     @device_use()
-    def __init__(self, params: Params, config: EncoderConfig, devices: DeviceGroup | None = None) -> None:
+    def __init__(
+        self,
+        params: Params,
+        config: EncoderConfig,
+        devices: DeviceGroup | None = None,
+        store: ProgramStore | None = None,
+    ) -> None:
         """Create a collection without programs; each is compiled when its shape first occurs.
 
         Args:
             params: The parameter tree.
             config: The encoder's config.
             devices: The devices that compute; jax's default device if None.
+            store: Where compiled programs are kept for the next process, if anywhere.
         """
         self._devices = devices or describe_devices()
-        self._compiler = Compiler(params, config, self._devices)
+        self._compiler = Compiler(params, config, self._devices, store)
         self._narrow = not self._devices.on_cpu and config.vocab_size <= _TWO_BYTES
         self._made: dict[ProgramKey, Future[Program]] = {}
         self._calls: collections.Counter[ProgramKey] = collections.Counter()
