@@ -12,7 +12,6 @@ from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name
 from minilm_jax.checkpoints.hub_conversion import onnx_copy
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2
 from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup, quiet_option
-from minilm_jax.cli.model_command import start_compilation_cache
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.config import OnnxPrecision, ParamsFormat
 from minilm_jax.errors import InputError
@@ -71,7 +70,6 @@ def onnx_to_flax(
     """
     from convert.pipeline import convert_to_folder
 
-    start_compilation_cache()
     with _onnx_file(model, revision) as path:
         if out is None and model is not None:
             out = Path(f"{Path(model).stem if Path(model).is_file() else Path(model).name}-flax")
@@ -131,7 +129,6 @@ def flax_to_onnx(folder: Path, out: Path, precision: OnnxPrecision, like: Path |
 
     if like is not None and precision != "float32":
         raise click.UsageError("--like keeps the precision of its graph; omit --precision.")
-    start_compilation_cache()
     for name, agreement in folder_to_onnx(folder, out, precision=precision, like=like).items():
         difference, cosine = agreement.largest_difference, agreement.smallest_cosine
         click.echo(f"{name}: largest difference from the params {difference:.1e}, smallest cosine {cosine:.6f}")

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +27,15 @@ MAX_RESIDENT_BYTES = 1_500_000_000
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of this run share their compiled programs; workers get the folder from the environment."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="minilm-jax-programs-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["MINILM_JAX_PROGRAMS"] = folder.name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

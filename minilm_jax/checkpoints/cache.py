@@ -42,6 +42,18 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     return platformdirs.user_cache_path("minilm-jax")
 
 
+def programs_folder(cache_dir: str | Path | None = None) -> Path | None:
+    """Return the folder for compiled programs, without creating it, or None if they are not stored.
+
+    Args:
+        cache_dir: See `cache_folder`. The environment variable MINILM_JAX_PROGRAMS names another folder, or is "off".
+    """
+    chosen = os.environ.get("MINILM_JAX_PROGRAMS")
+    if chosen == "off":
+        return None
+    return Path(chosen).expanduser().absolute() if chosen else cache_folder(cache_dir) / "programs"
+
+
 def model_folder(
     source: str | Path,
     *,

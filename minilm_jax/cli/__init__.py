@@ -14,7 +14,6 @@ from minilm_jax.cli.embed import embed
 from minilm_jax.cli.embed_corpus import embed_corpus
 from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
-from minilm_jax.cli.model_command import start_compilation_cache
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.cli.search import search
 from minilm_jax.cli.similarity import similarity
@@ -63,7 +62,6 @@ def demo() -> None:
     """
     from minilm_jax.cli.demo import run
 
-    start_compilation_cache()
     run()
 
 

@@ -1,4 +1,4 @@
-"""Base of `minilm-jax` and `python -m convert`: exit codes, --debug, --compilation-cache and --quiet."""
+"""Base of `minilm-jax` and `python -m convert`: exit codes, --debug and --quiet."""
 
 import contextlib
 import functools
@@ -13,19 +13,15 @@ from minilm_jax.cli import signals, streams
 from minilm_jax.errors import MinilmJaxError
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_CACHE_HELP = "Keep compiled programs on disk, which saves a second or more at each start.  [default: on]"
 
 
 class CommandGroup(click.Group):
     """Group of commands with these exit codes: 1 failed job, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Add --debug and --compilation-cache to the options of the group."""
+        """Add --debug to the options of the group."""
         super().__init__(*args, **kwargs)
-        self.params += [
-            click.Option(["--debug"], is_flag=True, help="Show the full traceback of an error."),
-            click.Option(["--compilation-cache/--no-compilation-cache"], default=True, help=_CACHE_HELP),
-        ]
+        self.params.append(click.Option(["--debug"], is_flag=True, help="Show the full traceback of an error."))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line of this process or the given arguments."""

@@ -114,7 +114,6 @@ def embed_corpus(
         input_format=input_format,
         delimiter=delimiter,
     )
-    model_command.start_compilation_cache()
     with model_command.hide_warnings(), _log_on_stderr():
         if dry_run:
             _show_estimate(estimate.estimate(job, share))

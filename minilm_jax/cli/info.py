@@ -28,12 +28,13 @@ def info(as_json: bool) -> None:
 
 
 def _render(facts: Mapping[str, Any]) -> str:
-    compiled, free = facts["compilation_cache"], facts["free_bytes"]
+    programs, free = facts["programs"], facts["free_bytes"]
+    stored = f"{programs['files']} files, {render_size(programs['bytes'])} in {programs['folder']}"
     lines = [f"{name:<12}{version or 'not installed'}" for name, version in facts["versions"].items()]
     lines += [
         f"{'devices':<12}{', '.join(facts['devices']) or 'none'}",
         f"{'cache':<12}{facts['cache_folder']}, {render_size(free)} free",
-        f"{'compiled':<12}{compiled['files']} files, {render_size(compiled['bytes'])}",
+        f"{'programs':<12}{stored if programs['folder'] else 'not stored'}",
         "",
         facts["model"],
     ]

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from minilm_jax.checkpoints.cache import DEFAULT_MODEL, FILES_FOR_INFERENCE, cache_folder
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, FILES_FOR_INFERENCE, cache_folder, programs_folder
 from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, sha256_of
 
 _PACKAGES = ("minilm-jax", "jax", "jaxlib", "flax", "onnx", "tokenizers")
@@ -32,7 +32,8 @@ def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
     """
     cache = cache_folder()
     existing = next(path for path in (cache, *cache.parents) if path.is_dir())
-    compiled = _files(cache / "xla")
+    programs = programs_folder()
+    compiled = _files(programs) if programs is not None else []
     devices, reason = _devices()
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
@@ -45,7 +46,11 @@ def collect_facts(devices_folder: Path = Path("/dev")) -> dict[str, Any]:
         "free_bytes": shutil.disk_usage(existing).free,
         "model": DEFAULT_MODEL,
         "model_files": list(_model_files(cache / DEFAULT_MODEL)),
-        "compilation_cache": {"files": len(compiled), "bytes": sum(path.stat().st_size for path in compiled)},
+        "programs": {
+            "folder": programs and str(programs),
+            "files": len(compiled),
+            "bytes": sum(path.stat().st_size for path in compiled),
+        },
     }
 
 

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-# Commands report truncated texts once, at the end, so they hide the encoder's warning. They also hide JAX's warning
-# about a read-only cache folder, which it repeats for every program.
-_HIDDEN_WARNINGS = (r"\d+ of \d+ texts are longer", "Error (reading|writing) persistent compilation cache")
-
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --model and --revision to a command."""
@@ -59,22 +55,12 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def start_compilation_cache() -> None:
-    """Enable the persistent compilation cache, unless --no-compilation-cache is given or its folder is not writable."""
-    from minilm_jax.runtime.compilation_cache import enable_compilation_cache
-
-    if click.get_current_context().find_root().params["compilation_cache"]:
-        with contextlib.suppress(OSError):
-            enable_compilation_cache()
-
-
 def load_encoder(
     model: str, revision: str | None, precision: Precision, max_seq_length: int | None
 ) -> "SentenceEncoder":
     """Load the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-    start_compilation_cache()
     return SentenceEncoder.from_pretrained(model, revision=revision, precision=precision, max_seq_length=max_seq_length)
 
 
@@ -86,10 +72,9 @@ def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | N
 
 @contextlib.contextmanager
 def hide_warnings() -> Iterator[None]:
-    """Hide the warnings that commands replace with their own messages."""
+    """Hide the encoder's warning about truncated texts, which commands report once, at the end."""
     with warnings.catch_warnings():
-        for message in _HIDDEN_WARNINGS:
-            warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
         yield
 
 

@@ -1,4 +1,4 @@
-"""XLA's persistent compilation cache: off by default in the library, on in the command line."""
+"""JAX's persistent compilation cache, for programs that users compile themselves; `SentenceEncoder` has its own store."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from minilm_jax.checkpoints.cache import cache_folder
 
 
 def enable_compilation_cache(folder: str | Path | None = None) -> Path:
-    """Store compiled programs on disk, so that the next process starts without compiling.
+    """Turn on JAX's own cache for this process, which stores all programs that JAX compiles, such as `jax.jit(embed)`.
 
     Files in this folder are run as code: only the user should be able to write to it.
 

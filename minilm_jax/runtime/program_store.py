@@ -17,7 +17,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 from jaxlib.version import __version__ as jaxlib_version
 
 from minilm_jax.atomic_files import atomic_write
-from minilm_jax.checkpoints.cache import cache_folder
+from minilm_jax.checkpoints.cache import programs_folder
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn import processor
 from minilm_jax.nn.params import Params
@@ -133,13 +133,10 @@ def open_store(cache_dir: str | Path | None = None) -> ProgramStore | None:
     """Return the user's store, or None if it is disabled or cannot be used; warn if other users could write to it.
 
     Args:
-        cache_dir: The folder for downloaded files, see `cache_folder`. The environment variable MINILM_JAX_PROGRAMS
-            names another folder for programs, or is "off".
+        cache_dir: The folder for downloaded files, see `programs_folder`.
     """
-    chosen = os.environ.get("MINILM_JAX_PROGRAMS")
-    if chosen == "off":
-        return None
-    return _open(Path(chosen).expanduser().absolute() if chosen else cache_folder(cache_dir) / "programs")
+    folder = programs_folder(cache_dir)
+    return None if folder is None else _open(folder)
 
 
 @functools.cache

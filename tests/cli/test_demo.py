@@ -24,7 +24,7 @@ def test_demo_prints_pooler_output_and_the_sentence_embedding(folder: Path, monk
     demo = importlib.import_module("minilm_jax.cli.demo")
     monkeypatch.setattr(demo, "import_converter", lambda _: types.SimpleNamespace(default_onnx_file=lambda: folder))
     monkeypatch.setattr(demo, "_converted", lambda model: model)
-    result = run_command("--no-compilation-cache", "demo")
+    result = run_command("demo")
     assert result.exit_code == 0, result.output
     for name, values, norm in (
         ("pooler_output", POOLER_OUTPUT, 1.183152),

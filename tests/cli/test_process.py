@@ -1,4 +1,4 @@
-"""`minilm-jax` as a real process: imports at start-up, pipes, a full disk, and a cache folder that is not writable."""
+"""`minilm-jax` as a real process: imports at start-up, pipes, a full disk, and a folder that cannot be created."""
 
 import os
 import subprocess
@@ -37,9 +37,9 @@ def test_full_disk_on_standard_output_exits_with_1(numbers_model: Path) -> None:
     assert done.stderr.startswith("error: [Errno 28] No space left on device")
 
 
-def test_compilation_cache_that_cannot_be_written_is_ignored(numbers_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "xla").write_text("a file where the cache folder would be")
-    environment = {**os.environ, "MINILM_JAX_CACHE": str(tmp_path)}
+def test_programs_folder_that_cannot_be_created_is_ignored(numbers_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "programs").write_text("a file where the folder would be")
+    environment = {**os.environ, "MINILM_JAX_PROGRAMS": str(tmp_path / "programs")}
     arguments = command("embed", "a", "--model", numbers_model)
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -45,7 +45,7 @@ def tokenizer_folder() -> Path:
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(main, ["--no-compilation-cache", *map(str, arguments)])
+    result = CliRunner().invoke(main, list(map(str, arguments)))
     assert result.exit_code == code, result.output
     return result.output
 

@@ -16,7 +16,7 @@ from tests.helpers.tolerances import UNIT_VECTORS
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["--no-compilation-cache", "embed-corpus", *map(str, arguments)])
+    return CliRunner().invoke(main, ["embed-corpus", *map(str, arguments)])
 
 
 def test_command_logs_its_result_and_dry_run_shows_an_estimate(job: Job) -> None:

@@ -105,7 +105,7 @@ def test_dry_run_names_the_file_and_exits_with_1(job: Job) -> None:
     add_input(job, "a.csv", number_table(range(3)))
     add_input(job, "b.csv", number_table(range(3)).rename_columns(["id", "body"]))
     arguments = ["embed-corpus", *job.inputs, "--text-column", "text", "--out", job.out, "--model", job.model]
-    result = CliRunner().invoke(main, ["--no-compilation-cache", *arguments, "--dry-run"])
+    result = CliRunner().invoke(main, [*arguments, "--dry-run"])
     assert result.exit_code == 1
     assert "rows      about 3\n" in result.stdout
     assert "b.csv: no column 'text'; available: 'id', 'body'.\nerror: 1 file cannot be embedded" in result.stderr
