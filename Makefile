@@ -65,7 +65,7 @@ docs: .venv-docs/.installed ## build the documentation; open build/docs/index.ht
 
 bench: .venv/.installed ## measure minilm-jax only; writes build/benchmarks.md
 	@mkdir -p build
-	@.venv/bin/python -m benchmarks --levels a,b,c,e --out build/benchmarks.md
+	@.venv/bin/python -m benchmarks --out build/benchmarks.md
 
 bench-peers: .venv-bench/.installed ## compare the speed with other libraries (1 to 2 hours); writes docs/benchmarks.md
 	@.venv-bench/bin/python -m benchmarks --peers

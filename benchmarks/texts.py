@@ -47,6 +47,11 @@ def long_texts(count: int) -> list[str]:
     return _sample(_passages(_measured(), _LONG), count)
 
 
+def texts_of_kind(kind: str, count: int) -> list[str]:
+    """Return texts of a kind: "short", "mixed" or "long"."""
+    return {"short": short_texts, "mixed": mixed_texts, "long": long_texts}[kind](count)
+
+
 def calibration_texts(count: int) -> list[str]:
     """Return passages that share no sentence with any other text here, for peers that need calibration."""
     return _sample(_passages(_sentences()[::_HELD_OUT], _CALIBRATION), count)

@@ -11,9 +11,9 @@ _THROUGHPUT: Options = (("hint", "throughput"),)
 MINILM_JAX = Contender(OURS, "ours", "abcde", _ALL)
 PEERS = (
     Contender("OpenVINO, latency hint", "open_vino", "ac", _ALL, _LATENCY),
-    Contender("OpenVINO, throughput hint", "open_vino", "ab", _ALL, _THROUGHPUT),
-    Contender("onnxruntime", "onnx_runtime", "abc", ("float32",)),
-    Contender("onnxruntime", "onnx_runtime", "ab", ("int8",), (("fused", False),)),
+    Contender("OpenVINO, throughput hint", "open_vino", "abd", _ALL, _THROUGHPUT),
+    Contender("onnxruntime", "onnx_runtime", "abcd", ("float32",)),
+    Contender("onnxruntime", "onnx_runtime", "abd", ("int8",), (("fused", False),)),
     Contender("onnxruntime, fused", "onnx_runtime", "ac", ("int8",)),
     Contender("CTranslate2, 1 worker", "ctranslate", "ac", ("float32", "int8"), _LATENCY),
     Contender("CTranslate2, 1 worker per core", "ctranslate", "ab", ("float32", "int8"), _THROUGHPUT),

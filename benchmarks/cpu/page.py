@@ -29,10 +29,12 @@ warm and on all cores. Absolute values depend on the machine and on its other lo
         ),
         "c": ("One sentence, warm", "One sentence of 16 tokens per call, after calls that warm the process up."),
         "d": (
-            "One sentence, whole process",
-            'The time to start, import, load, compute and exit. minilm-jax runs `minilm-jax embed "…"` with an empty'
-            " compilation cache (first run) and with a filled one (second run). All files are in the operating system's"
-            " cache.",
+            "Whole processes",
+            "A script that starts, imports, loads the model, tokenizes, embeds all texts and exits. minilm-jax starts"
+            " without stored programs (first run), and with those that the first run stored (second run); the times of"
+            " the other libraries are the same in both tables. Engines that accept only token ids are called by the"
+            " loop described above. Quantized and converted files were made beforehand, and all files are in the"
+            " operating system's cache. Peak memory is the higher of both runs.",
         ),
         "e": ("Growth", "minilm-jax alone: increasing numbers of texts of about 15 tokens, in one process."),
     },

@@ -1,21 +1,17 @@
 """Level b: `encode` on lists of short, mixed and long texts, in texts/s, and its memory."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.harness.ceiling import in_turns_with_ceiling, minimum_operations, token_counts
 from benchmarks.harness.contender import ModelWorker
 from benchmarks.harness.measuring import Plan, agreeing, rate_results, started
 from benchmarks.harness.results import Result
-from benchmarks.harness.tasks import COMPARED, encode, memory_megabytes, seconds
-from benchmarks.texts import long_texts, mixed_texts, short_texts
+from benchmarks.harness.tasks import COMPARED, encode, memory_megabytes, seconds, warm_up
+from benchmarks.texts import mixed_texts, texts_of_kind
 from minilm_jax.config import Precision
 
-# Each kind of text has a function that makes texts, and their count in a full run.
-_KINDS: Mapping[str, tuple[Callable[[int], list[str]], int]] = {
-    "short": (short_texts, 4_000),
-    "mixed": (mixed_texts, 2_000),
-    "long": (long_texts, 1_000),
-}
+# Number of texts of each kind in a full run.
+_COUNTS: Mapping[str, int] = {"short": 3_000, "mixed": 600, "long": 250}
 
 
 def measure(plan: Plan) -> Iterator[Result]:
@@ -23,8 +19,9 @@ def measure(plan: Plan) -> Iterator[Result]:
     for precision in plan.precisions:
         with started(plan, "b", precision) as workers:
             kept = agreeing(workers, plan, precision, encode, mixed_texts(COMPARED))
-            for kind, (make, count) in _KINDS.items():
-                yield from _of_kind(kind, make(plan.scaled(count)), kept, plan, precision)
+            for kind, count in _COUNTS.items():
+                texts = texts_of_kind(kind, plan.scaled(count))
+                yield from _of_kind(kind, texts, kept, plan, precision)
             yield from _memory(kept, precision)
 
 
@@ -32,7 +29,7 @@ def _of_kind(
     kind: str, texts: Sequence[str], workers: Sequence[ModelWorker], plan: Plan, precision: Precision
 ) -> Iterator[Result]:
     for each in workers:
-        each.do(encode, texts)  # The first call compiles for the shapes.
+        each.do(warm_up, texts)
     times, rate = in_turns_with_ceiling(workers, plan, precision, seconds, encode, texts)
     ideal = minimum_operations(plan.folder, token_counts(plan.folder, texts)) / rate
     yield from rate_results(f"{len(texts):,} {kind} texts", precision, times, len(texts), "texts/s", ideal)

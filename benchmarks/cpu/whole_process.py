@@ -1,76 +1,87 @@
-"""Level d: one sentence embedded by a whole process, from its start to its exit, in float32."""
+"""Level d: whole processes that start, import, load, tokenize, embed and exit; seconds and peak memory."""
 
 import functools
-import os
-import subprocess
-import sys
+import json
+import random
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from benchmarks.cpu.one_sentence import SENTENCE
+from benchmarks.harness.contender import Contender
 from benchmarks.harness.measuring import Plan, in_turns
+from benchmarks.harness.process_cost import ProcessCost, process_cost
 from benchmarks.harness.results import OURS, Result
-from benchmarks.peers import fast_embed
+from benchmarks.harness.worker import Worker
+from benchmarks.texts import texts_of_kind
+from minilm_jax.config import Precision
 
-_IMPORTS = "`import jax, flax`"
-_FIRST, _SECOND = "first run", "second run"
+# Number of texts of each kind.
+_JOBS = ({"short": 1}, {"short": 100}, {"short": 3_000}, {"short": 1_500, "long": 150}, {"long": 250})
 
-_COMMAND = [sys.executable, "-m", "minilm_jax", "embed", SENTENCE]
-_SCRIPTS = {
-    "sentence-transformers": """
-from sentence_transformers import SentenceTransformer
-SentenceTransformer({folder!r}, device="cpu", local_files_only=True).encode({sentence!r})
-""",
-    "fastembed": """
-from fastembed import TextEmbedding
-list(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", specific_model_path={folder!r}).embed({sentence!r}))
-""",
-}
+# Only minilm-jax is faster in its second run, which loads the programs that the first one stored.
+_RUNS = ("first run", "second run")
+
+# These float32 contenders are compared with int8 too.
+_COMPARED_WITH_INT8 = (OURS, "sentence-transformers")
+
+# A contender in one precision; the costs of its runs.
+_Entry: TypeAlias = tuple[Contender, Precision]
+_Runs: TypeAlias = Sequence[ProcessCost]
 
 
 def measure(plan: Plan) -> Iterator[Result]:
-    """Yield the results of our command with an empty and a filled compilation cache, of peers, and of bare imports."""
-    with tempfile.TemporaryDirectory() as cache:
-        ours = {
-            _FIRST: functools.partial(_cold_seconds, plan.folder),
-            _SECOND: functools.partial(_seconds, _COMMAND, _cache(plan.folder, Path(cache))),
+    """Yield the results of every contender for every job; float32 and int8 are measured in the same turns."""
+    precisions: list[Precision] = [precision for precision in plan.precisions if precision != "bfloat16"]
+    # The processes are started by a small one, because their peak memory includes the memory of their parent.
+    with Worker() as worker, tempfile.TemporaryDirectory() as folder:
+        tasks = _tasks(plan, precisions, worker, file := Path(folder, "texts.json"))
+        for index, job in enumerate(_JOBS):
+            name = _write_texts({kind: plan.scaled(count) for kind, count in job.items()}, file)
+            if not index:  # This round prepares the files of peers and fills the cache of the operating system.
+                in_turns(tasks, 1)
+            found = in_turns(tasks, plan.rounds)
+            for precision in precisions:
+                yield from _results(name, precision, found)
+
+
+def _write_texts(counts: Mapping[str, int], path: Path) -> str:
+    """Write texts as JSON, in random order, and return the name of the job."""
+    texts = [text for kind, count in counts.items() for text in texts_of_kind(kind, count)]
+    path.write_text(json.dumps(random.Random(0).sample(texts, len(texts))), "utf-8")
+    kinds = " and ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    return f"{kinds} text{'s' * (len(texts) > 1)}"
+
+
+def _tasks(
+    plan: Plan, precisions: Sequence[Precision], worker: Worker, texts: Path
+) -> dict[_Entry, Callable[[], _Runs]]:
+    return {
+        (each, precision): functools.partial(_runs, worker, each, each.command(plan.folder, precision, texts))
+        for precision in precisions
+        for each in plan.contenders
+        if "d" in each.levels and precision in each.precisions
+    }
+
+
+def _runs(worker: Worker, contender: Contender, command: Sequence[str]) -> _Runs:
+    with tempfile.TemporaryDirectory() as programs:
+        environment = {"MINILM_JAX_CACHE": programs, "MINILM_JAX_PROGRAMS": programs}
+        return [worker(process_cost, command, environment) for _ in (_RUNS if contender.name == OURS else _RUNS[:1])]
+
+
+def _results(job: str, precision: Precision, found: Mapping[_Entry, Sequence[_Runs]]) -> Iterator[Result]:
+    rounds = {each.name: runs for (each, own), runs in found.items() if own == precision}
+    if precision == "int8":
+        rounds |= {
+            f"{each.name}, {own}": runs
+            for (each, own), runs in found.items()
+            if own != precision and each.name in _COMPARED_WITH_INT8
         }
-        others = {name: functools.partial(_seconds, _python(code)) for name, code in _scripts(plan).items()}
-        found = in_turns(ours | others, plan.rounds + 1)
-    # The first round fills the caches of the operating system.
-    times = {name: rounds[1:] for name, rounds in found.items()}
-    for run in ours:
-        yield Result(run, "float32", OURS, "s", times[run])
-        for name in others:
-            yield Result(run, "float32", name, "s", times[name])
-
-
-def _scripts(plan: Plan) -> dict[str, str]:
-    scripts = {_IMPORTS: "import jax, flax"}
-    for peer in (each.name for each in plan.contenders if "d" in each.levels and each.name in _SCRIPTS):
-        folder = fast_embed.model_folder(plan.folder, "float32") if peer == "fastembed" else plan.folder
-        scripts[peer] = _SCRIPTS[peer].format(folder=str(folder), sentence=SENTENCE)
-    return scripts
-
-
-def _python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def _cache(model: Path, cache: Path) -> Mapping[str, str]:
-    """Create a cache with the model and without compiled programs; return the environment variable for it."""
-    (cache / model.name).symlink_to(model, target_is_directory=True)
-    return {"MINILM_JAX_CACHE": str(cache)}
-
-
-def _cold_seconds(model: Path) -> float:
-    with tempfile.TemporaryDirectory() as cache:
-        return _seconds(_COMMAND, _cache(model, Path(cache)))
-
-
-def _seconds(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, env=os.environ | (environment or {}), check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    for index, run in enumerate(_RUNS):
+        for name, runs in rounds.items():
+            seconds = [each[min(index, len(each) - 1)].seconds for each in runs]
+            yield Result(f"{job}, {run}", precision, name, "s", seconds)
+    for name, runs in rounds.items():
+        peaks = [max(cost.megabytes for cost in each) for each in runs]
+        yield Result(f"{job}, peak memory", precision, name, "MB", peaks)

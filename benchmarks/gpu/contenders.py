@@ -1,5 +1,6 @@
 """The contenders on a GPU. All share it, but only one computes at a time."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from benchmarks.harness.contender import Contender, Options
@@ -12,16 +13,16 @@ _ALL, _TEXTS, _IDS = ("products", "device", "encode"), ("encode",), ("device",)
 _GPU: Options = (("gpu", True),)
 
 
-def _variant(name: str) -> Options:
-    return (("variant", name),)
+def _ours(suffix: str, levels: Collection[str], variant: str) -> Contender:
+    return Contender(OURS + suffix, "ours_on_device", levels, HALVES, (("variant", variant),))
 
 
 # The first contender is `SentenceEncoder` as users get it on a GPU, where it also chooses the faster attention.
 CONTENDERS = (
-    Contender(OURS, "ours", _ALL, HALVES, _variant("packed rows")),
-    Contender(f"{OURS}, cuDNN attention", "ours", _IDS, HALVES, _variant("packed rows, cuDNN attention")),
-    Contender(f"{OURS}, padded rows", "ours", _IDS, HALVES, _variant("padded rows")),
-    Contender(f"{OURS}, padded rows, cuDNN attention", "ours", _IDS, HALVES, _variant("padded rows, cuDNN attention")),
+    _ours("", _ALL, "packed rows"),
+    _ours(", cuDNN attention", _IDS, "packed rows, cuDNN attention"),
+    _ours(", padded rows", _IDS, "padded rows"),
+    _ours(", padded rows, cuDNN attention", _IDS, "padded rows, cuDNN attention"),
     Contender("sentence-transformers", "sbert", _ALL, HALVES, _GPU),
     Contender("sentence-transformers, torch.compile", "sbert", (*_IDS, *_TEXTS), HALVES, (*_GPU, ("compiled", True))),
     Contender("tokenization only", "tokenization", _TEXTS, HALVES),

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import importlib
+import json
+import sys
 from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -72,6 +74,11 @@ class Contender:
     def start(self, folder: Path, precision: Precision) -> ModelWorker:
         """Start a process for the model in a folder."""
         return ModelWorker(self.name, _load_peer, self.module, folder, precision, self.options)
+
+    def command(self, folder: Path, precision: Precision, texts: Path) -> list[str]:
+        """Return the command of a process that loads the model in a folder and embeds the texts of a JSON file."""
+        options = json.dumps(dict(self.options))
+        return [sys.executable, "-m", "benchmarks.cpu.job", self.module, str(folder), precision, options, str(texts)]
 
 
 def _do(load: tuple[Any, ...], task: Callable[..., _R], /, *args: Any, **kwargs: Any) -> _R:

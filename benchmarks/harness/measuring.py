@@ -17,6 +17,7 @@ from minilm_jax.config import Precision
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_K = TypeVar("_K")
 
 # A larger difference between float32 vectors is not explained by rounding.
 _FLOAT32_TOLERANCE = 1e-5
@@ -116,9 +117,9 @@ def calls(
     return {each.name: lambda each=each: each.do(task, *args, **kwargs) for each in workers}
 
 
-def in_turns(tasks: Mapping[str, Callable[[], _R]], rounds: int) -> dict[str, list[_R]]:
+def in_turns(tasks: Mapping[_K, Callable[[], _R]], rounds: int) -> dict[_K, list[_R]]:
     """Run tasks A B C A B C …, so that slow phases of the machine affect all; return each one's results by round."""
-    found: dict[str, list[_R]] = {name: [] for name in tasks}
+    found: dict[_K, list[_R]] = {name: [] for name in tasks}
     for _ in range(rounds):
         for name, task in tasks.items():
             found[name].append(task())

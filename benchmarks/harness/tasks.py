@@ -16,6 +16,9 @@ from minilm_jax.tokens.batching import RaggedIds
 _PROCESS_STATUS = Path("/proc/self/status")
 _WARM_UP_CALLS = 10
 
+# A model is warm when two passes differ by at most this fraction; noisy machines end after the maximum of passes.
+_STEADY, _MOST_PASSES = 0.03, 8
+
 # This many vectors are enough to compare two contenders.
 COMPARED = 64
 
@@ -65,6 +68,16 @@ def seconds(model: TextModel, task: Callable[..., object], *args: object) -> flo
     start = time.perf_counter()
     task(model, *args)
     return time.perf_counter() - start
+
+
+def warm_up(model: TextModel, texts: Sequence[str]) -> None:
+    """Encode texts until two passes take the same time, because programs may be compiled in the background."""
+    before = seconds(model, encode, texts)
+    for _ in range(_MOST_PASSES - 1):
+        after = seconds(model, encode, texts)
+        if abs(after - before) <= _STEADY * before:
+            return
+        before = after
 
 
 def embed_seconds(model: TokenModel, batches: Sequence[Ids], calls: int) -> float:

@@ -8,14 +8,14 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness.worker import run_in_process
-from minilm_jax.checkpoints.cache import cache_folder
-from minilm_jax.tokens.batching import RaggedIds
+# Whole processes are measured with these imports, so the modules of peers import only what their library needs.
+if TYPE_CHECKING:
+    from minilm_jax.tokens.batching import RaggedIds
 
 # Engines that can compute several batches concurrently take this performance hint.
 Hint: TypeAlias = Literal["latency", "throughput"]
@@ -23,6 +23,8 @@ Hint: TypeAlias = Literal["latency", "throughput"]
 # Token ids are int32[B, T], and vectors are float32[B, D].
 Ids: TypeAlias = NDArray[np.int32]
 Vectors: TypeAlias = NDArray[np.float32]
+
+_PREPARED = Path(__file__).parents[2] / "build" / "benchmarks"
 
 # Every contender uses all cores.
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -47,7 +49,7 @@ class TokenModel(TextModel, Protocol):
 class DeviceModel(TextModel, Protocol):
     """A loaded model that can keep its inputs and outputs on a device."""
 
-    def place(self, tokens: RaggedIds, budget: int) -> Vectors:
+    def place(self, tokens: "RaggedIds", budget: int) -> Vectors:
         """Put batches of up to `budget` tokens on the device, compile, and return the vectors, float32[n, D]."""
         ...
 
@@ -64,11 +66,6 @@ class DeviceModel(TextModel, Protocol):
         ...
 
 
-def prepared_folder() -> Path:
-    """Return the folder of prepared files, next to the cached models of minilm-jax."""
-    return cache_folder() / "benchmarks"
-
-
 def prepared(name: str, make: Callable[[Path], None]) -> Path:
     """Return a file or folder that a peer needs, created at the first call.
 
@@ -79,8 +76,10 @@ def prepared(name: str, make: Callable[[Path], None]) -> Path:
     Returns:
         The path; it exists only if all of it was written.
     """
-    path = prepared_folder() / name
+    path = _PREPARED / name
     if not path.exists():
+        from benchmarks.harness.worker import run_in_process
+
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:
             made = Path(unfinished) / name

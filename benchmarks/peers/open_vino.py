@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from benchmarks.peers import THREADS, Hint, Vectors, prepared
 from benchmarks.peers.bert_export import exported
 from benchmarks.peers.loop import Loop, PaddedBatch, onnx_inputs, pool, tokenizer
-from benchmarks.texts import calibration_texts
 from minilm_jax.config import Precision
 
 _CALIBRATION_TEXTS = 300
@@ -71,6 +70,8 @@ def _queued(compiled: Any) -> Any:
 
 def _quantize(folder: Path, path: Path) -> None:
     import nncf
+
+    from benchmarks.texts import calibration_texts
 
     truncating = tokenizer(folder)
     ids = [np.array([truncating.encode(text).ids], np.int32) for text in calibration_texts(_CALIBRATION_TEXTS)]

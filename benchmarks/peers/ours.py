@@ -1,60 +1,23 @@
 """minilm-jax as installed, with its default settings."""
 
-import dataclasses
-import functools
-import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from numpy.typing import NDArray
 
-from benchmarks.gpu.workload import padded
 from benchmarks.peers import Ids, Vectors
-from minilm_jax import SentenceEncoder, embed
-from minilm_jax.config import AttentionImplementation, Precision
-from minilm_jax.nn.params import Params
-from minilm_jax.tokens.batching import Batch, RaggedIds
-from minilm_jax.tokens.packed_rows import pack
-
-
-class Variant(NamedTuple):
-    """A way to compute the same vectors on a device.
-
-    Attributes:
-        arrange: Maps texts and a token budget to batches, each with the text of every vector or -1, int[B] or [B, S].
-        attention: Implementation of attention.
-    """
-
-    arrange: Callable[[RaggedIds, int], Iterable[tuple[Any, NDArray[np.intp]]]]
-    attention: AttentionImplementation
-
-
-VARIANTS: Mapping[str, Variant] = {
-    "packed rows": Variant(pack, "xla"),
-    "packed rows, cuDNN attention": Variant(pack, "cudnn"),
-    "padded rows": Variant(padded, "xla"),
-    "padded rows, cuDNN attention": Variant(padded, "cudnn"),
-}
+from minilm_jax import SentenceEncoder
+from minilm_jax.config import Precision
+from minilm_jax.tokens.batching import Batch
 
 
 class Ours:
-    """A `SentenceEncoder` as a `TokenModel` and as a `DeviceModel`."""
+    """A `SentenceEncoder` as a `TokenModel`."""
 
-    def __init__(self, encoder: SentenceEncoder, variant: Variant) -> None:
-        """Keep the encoder; nothing is compiled yet.
-
-        Args:
-            encoder: The encoder.
-            variant: How `run` computes.
-        """
-        self._encoder, self._variant = encoder, variant
-        self._placed: list[tuple[Any, NDArray[np.intp]]] = []
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        """Keep the encoder; nothing is compiled yet."""
+        self._encoder = encoder
 
     def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
         """Embed batches of token ids without padding."""
@@ -64,49 +27,14 @@ class Ours:
         """Embed texts, truncated at 256 tokens."""
         return self._encoder.encode(texts, show_progress_bar=False)
 
-    def place(self, tokens: RaggedIds, budget: int) -> Vectors:
-        """Put batches on the device and compile; return their vectors, float32[n, D]."""
-        config = dataclasses.replace(self._encoder.config, attention_implementation=self._variant.attention)
-        self._program = jax.jit(functools.partial(embed, config=config))
-        self._placed = [(jax.device_put(batch), texts) for batch, texts in self._variant.arrange(tokens, budget)]
-        vectors = np.empty((len(tokens.lengths), config.embedding_size), np.float32)
-        for found, (_, texts) in zip(self._run(), self._placed, strict=True):
-            vectors[texts[texts >= 0]] = np.asarray(found)[texts >= 0]
-        return vectors
 
-    def run(self) -> None:
-        """Compute the vectors of all placed batches and wait for them."""
-        jax.block_until_ready(self._run())
-
-    def _run(self) -> list[Array]:
-        return [self._program(self._params, batch) for batch, _ in self._placed]
-
-    @functools.cached_property
-    def _params(self) -> Params:
-        return jax.device_put(self._encoder.params)
-
-    def multiply(self, rows: int, inner: int, columns: int, calls: int) -> float:
-        """Return the mean seconds of a product of bfloat16[rows, inner] and bfloat16[inner, columns]."""
-        shapes = ((rows, inner), (inner, columns))
-        left, right = (jax.random.normal(jax.random.key(0), shape, jnp.bfloat16) for shape in shapes)
-        product = jax.jit(jnp.matmul)
-        jax.block_until_ready(product(left, right))
-        start = time.perf_counter()
-        jax.block_until_ready([product(left, right) for _ in range(calls)][-1])
-        return (time.perf_counter() - start) / calls
-
-    def facts(self) -> Mapping[str, str]:
-        """Return the device, and the precision of float32 products."""
-        device = jax.devices()[0]
-        chosen = jax.config.jax_default_matmul_precision or "TF32 on a GPU"  # pyright: ignore[reportAttributeAccessIssue]
-        return {
-            "device": f"{device.device_kind} ({device.platform})",
-            "float32 products, jax": f"{chosen} by default; `embed` requests float32",
-        }
-
-
-def load(folder: Path, precision: Precision, variant: str = "packed rows") -> Ours:
+def load(folder: Path, precision: Precision) -> Ours:
     """Load the encoder from a model folder."""
+    return Ours(encoder(folder, precision))
+
+
+def encoder(folder: Path, precision: Precision) -> SentenceEncoder:
+    """Return the encoder of a model folder, which does not warn about long texts."""
     # All contenders truncate these texts, but only minilm-jax warns about it.
     warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
-    return Ours(SentenceEncoder.from_pretrained(folder, precision=precision), VARIANTS[variant])
+    return SentenceEncoder.from_pretrained(folder, precision=precision)

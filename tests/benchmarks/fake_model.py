@@ -1,6 +1,7 @@
 """A model that a benchmark can load at once, and a contender that loads it."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class FakeModel:
 @dataclasses.dataclass(frozen=True)
 class FakeContender(Contender):
     constant: float = 1.0
+    script: str = ""
 
     def start(self, folder: Path, precision: Precision) -> ModelWorker:
         return ModelWorker(self.name, FakeModel, self.constant)
+
+    def command(self, folder: Path, precision: Precision, texts: Path) -> list[str]:
+        # Without the site module, Python starts faster.
+        return [sys.executable, "-S", "-c", self.script, str(folder), precision, str(texts)]

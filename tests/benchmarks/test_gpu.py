@@ -11,7 +11,7 @@ from benchmarks.gpu.contenders import CONTENDERS
 from benchmarks.gpu.levels import LEVELS
 from benchmarks.gpu.page import PAGE
 from benchmarks.harness.results import Report
-from benchmarks.peers.ours import VARIANTS, Ours
+from benchmarks.peers.ours_on_device import VARIANTS, OursOnDevice
 from minilm_jax.nn.params import Params
 from minilm_jax.tokens.batching import RaggedIds
 from tests.helpers.paths import DOCS
@@ -27,11 +27,11 @@ def test_packed_and_padded_rows_give_the_vectors_of_embed(tiny_params: Params) -
     encoder: Any = SimpleNamespace(params=tiny_params, config=TINY)
     # cuDNN attention needs a GPU.
     for variant in (variant for variant in VARIANTS.values() if variant.attention == "xla"):
-        np.testing.assert_allclose(Ours(encoder, variant).place(tokens, budget=128), expected, atol=1e-6)
+        np.testing.assert_allclose(OursOnDevice(encoder, variant).place(tokens, budget=128), expected, atol=1e-6)
 
 
 def test_contenders_include_every_variant() -> None:
-    assert {dict(each.options)["variant"] for each in CONTENDERS if each.module == "ours"} == set(VARIANTS)
+    assert {dict(each.options)["variant"] for each in CONTENDERS if each.module == "ours_on_device"} == set(VARIANTS)
 
 
 def test_page_describes_every_level() -> None:

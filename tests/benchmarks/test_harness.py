@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks.cpu.page import PAGE
-from benchmarks.harness import command
+from benchmarks.harness import command, tasks
 from benchmarks.harness.measuring import Plan, agreeing, agreement, calls, in_turns, rate_results, started
 from benchmarks.harness.plot import draw
 from benchmarks.harness.report import Page
 from benchmarks.harness.results import OURS, LevelResults, Report, Result
 from benchmarks.harness.tasks import encode, seconds
 from benchmarks.harness.worker import Worker, WorkerError
-from tests.benchmarks.fake_model import FakeContender
+from tests.benchmarks.fake_model import FakeContender, FakeModel
 from tests.helpers.paths import DOCS
 
 TEXTS = ["one", "two and three"]
@@ -138,3 +138,17 @@ def test_chart_is_not_drawn_without_peers(tmp_path: Path) -> None:
     only_ours = [Result("32 × 16", "int8", OURS, "tokens/s", [1.0])]
     assert draw(Report({"CPU": "fake, 1 cores"}, {"a": LevelResults({}, [], only_ours)}), tmp_path / "a.png") == ""
     assert not (tmp_path / "a.png").exists()
+
+
+def test_warm_up_ends_when_two_passes_take_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([9.0, 5.0, 1.02, 1.0, 1.0])
+    monkeypatch.setattr(tasks, "seconds", lambda *args: next(times))
+    tasks.warm_up(FakeModel(1.0), TEXTS)
+    assert list(times) == [1.0]
+
+
+def test_warm_up_ends_after_a_limited_number_of_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = (2.0**index for index in range(100))
+    monkeypatch.setattr(tasks, "seconds", lambda *args: next(times))
+    tasks.warm_up(FakeModel(1.0), TEXTS)
+    assert next(times) == 2.0**8
