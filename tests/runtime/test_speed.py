@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import minilm_jax as mj
-from minilm_jax.cli import main
+from minilm_jax.cli import bench_processes, main
 from minilm_jax.runtime import speed
 from tests.helpers.tiny_model import TINY, random_params
 
@@ -30,7 +30,11 @@ def test_measure_yields_every_precision_at_every_shape() -> None:
 
 
 def test_bench_command_prints_one_line_per_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = bench_processes.Runs("float32", 3_000, 15.21, 6.04)
+    monkeypatch.setattr(bench_processes, "measure", lambda model, revision: iter([runs]))
     monkeypatch.setattr(speed, "measure", lambda params, config: iter([speed.Speed("int8", (8, 256), 0.1, 0.5)]))
-    result = CliRunner().invoke(main, ["--no-compilation-cache", "bench"])
+    result = CliRunner().invoke(main, ["bench"])
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1].split() == ["int8", "8", "×", "256", "20,480", "80", "100.0", "50%"]
+    lines = [line.split() for line in result.output.splitlines()]
+    assert lines[-4] == ["int8", "8", "×", "256", "20,480", "80", "100.0", "50%"]
+    assert lines[-1] == ["float32", "3,000", "15.2", "s", "6.0", "s"]
