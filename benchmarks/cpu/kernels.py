@@ -9,7 +9,7 @@ from benchmarks.harness.ceiling import in_turns_with_ceiling, minimum_operations
 from benchmarks.harness.contender import ModelWorker
 from benchmarks.harness.measuring import Plan, agreeing, rate_results, started
 from benchmarks.harness.results import Result
-from benchmarks.harness.tasks import COMPARED, embed, embed_one, embed_seconds
+from benchmarks.harness.tasks import COMPARED, embed, embed_one, embed_seconds, prepare
 from benchmarks.peers import THREADS, Ids
 from minilm_jax.config import Precision
 
@@ -25,6 +25,8 @@ def measure(plan: Plan) -> Iterator[Result]:
     """Yield the results of every contender for every shape and precision."""
     for precision in plan.precisions:
         with started(plan, "a", precision) as workers:
+            for each in workers:
+                each.do(prepare)
             kept = agreeing(workers, plan, precision, embed_one, _random_ids(_COMPARED))
             for shape in _SHAPES:
                 yield from _at(shape, kept, plan, precision)

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.harness.ceiling import in_turns_with_ceiling, minimum_operations, token_counts
 from benchmarks.harness.measuring import Plan, agreeing, started
 from benchmarks.harness.results import Result
-from benchmarks.harness.tasks import COMPARED, encode, latency
+from benchmarks.harness.tasks import COMPARED, encode, latency, prepare
 from benchmarks.texts import mixed_texts
 from minilm_jax.config import Precision
 
@@ -24,6 +24,8 @@ def measure(plan: Plan) -> Iterator[Result]:
 def _in(precision: Precision, plan: Plan) -> Iterator[Result]:
     calls = max(plan.scaled(_CALLS), _FEWEST_CALLS)
     with started(plan, "c", precision) as workers:
+        for each in workers:
+            each.do(prepare)
         kept = agreeing(workers, plan, precision, encode, mixed_texts(COMPARED))
         found, rate = in_turns_with_ceiling(kept, plan, precision, latency, SENTENCE, calls)
     ideal = 1e3 * minimum_operations(plan.folder, token_counts(plan.folder, [SENTENCE])) / rate

@@ -16,7 +16,8 @@ from minilm_jax.tokens.batching import RaggedIds
 _PROCESS_STATUS = Path("/proc/self/status")
 _WARM_UP_CALLS = 10
 
-# A model is warm when two passes differ by at most this fraction; noisy machines end after the maximum of passes.
+# A model is warm when two passes differ by at most this fraction; on noisy machines, it counts as warm after this many
+# passes.
 _STEADY, _MOST_PASSES = 0.03, 8
 
 # This many vectors are enough to compare two contenders.
@@ -70,8 +71,18 @@ def seconds(model: TextModel, task: Callable[..., object], *args: object) -> flo
     return time.perf_counter() - start
 
 
-def warm_up(model: TextModel, texts: Sequence[str]) -> None:
-    """Encode texts until two passes take the same time, because programs may be compiled in the background."""
+def prepare(model: TextModel) -> None:
+    """Let a model prepare for requests, as a service does when it starts, if it has a method for that."""
+    getattr(model, "warm_up", lambda: None)()
+
+
+def warm_up(model: TextModel, texts: Sequence[str], fewest: int = 1) -> None:
+    """Encode texts at least `fewest` times, and until two passes take the same time.
+
+    Programs may be compiled in the background, after many tokens.
+    """
+    for _ in range(fewest - 1):
+        encode(model, texts)
     before = seconds(model, encode, texts)
     for _ in range(_MOST_PASSES - 1):
         after = seconds(model, encode, texts)

@@ -147,8 +147,26 @@ def test_warm_up_ends_when_two_passes_take_the_same_time(monkeypatch: pytest.Mon
     assert list(times) == [1.0]
 
 
-def test_warm_up_ends_after_a_limited_number_of_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = (2.0**index for index in range(100))
-    monkeypatch.setattr(tasks, "seconds", lambda *args: next(times))
-    tasks.warm_up(FakeModel(1.0), TEXTS)
-    assert next(times) == 2.0**8
+@pytest.mark.parametrize("fewest", [1, 5])
+def test_warm_up_has_a_limited_number_of_passes(fewest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[float] = []
+
+    def encode(*_: object) -> None:
+        passes.append(0)
+
+    def seconds(*_: object) -> float:
+        passes.append(2.0 ** len(passes))  # Each pass takes longer than the one before.
+        return passes[-1]
+
+    monkeypatch.setattr(tasks, "encode", encode)
+    monkeypatch.setattr(tasks, "seconds", seconds)
+    tasks.warm_up(FakeModel(1.0), TEXTS, fewest)
+    assert len(passes) == fewest - 1 + 8
+
+
+def test_only_models_with_a_method_for_it_are_prepared() -> None:
+    model, prepared = FakeModel(1.0), []
+    tasks.prepare(model)
+    model.warm_up = lambda: prepared.append("warm")  # pyright: ignore[reportAttributeAccessIssue]
+    tasks.prepare(model)
+    assert prepared == ["warm"]
