@@ -41,6 +41,9 @@ from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, one_batch
 from minilm_jax.user_warnings import warn_user
 from minilm_jax.vectors.similarity import HOW_TO_COMPARE_BITS, similarity_functions
 
+# By default, `warm_up` makes the programs for queries of these numbers of tokens.
+_QUERY_LENGTHS = (16, 24, 32, 48, 64)
+
 # `encode_document` uses the first of these prompts that a model has, in the order of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
@@ -211,14 +214,17 @@ class SentenceEncoder:
     @device_use()
     def _engine(self) -> Engine:
         """The engine; an encoder from a pickle creates it when it is first used."""
-        self._params = jax.tree.map(jnp.asarray, self._params)
         store = open_store(self._cache_dir) if self._store_programs else None
-        return Engine(self._params, self.config, self._devices, store)
+        params, self._params = (
+            jax.tree.map(jnp.asarray, self._params),
+            None,
+        )  # The engine may hold them in another form.
+        return Engine(params, self.config, self._devices, store)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a pickle: numpy arrays, which load without JAX, and no compiled programs."""
         kept = {name: value for name, value in vars(self).items() if name != "_engine"}
-        return {**kept, "_params": jax.tree.map(np.asarray, self._params)}
+        return {**kept, "_params": jax.tree.map(np.asarray, self.params if self._params is None else self._params)}
 
     def __copy__(self) -> Self:
         """Return an encoder that shares everything but its settings and counts."""
@@ -229,10 +235,11 @@ class SentenceEncoder:
         return self._copy(lambda value: copy.deepcopy(value, memo))
 
     def _copy(self, copied: Callable[[Any], Any]) -> Self:
-        shared = {"_params", "_engine", "tokenizer"}
+        engine = copy.copy(self._engine)
+        shared = {"_engine", "tokenizer"}
         other = object.__new__(type(self))
         values = {name: value if name in shared else copied(value) for name, value in vars(self).items()}
-        vars(other).update(values, _engine=copy.copy(self._engine))
+        vars(other).update(values, _engine=engine)
         return other
 
     def save_pretrained(self, path: str | Path) -> None:
@@ -252,8 +259,7 @@ class SentenceEncoder:
     @property
     def params(self) -> Params:
         """The parameter tree."""
-        _ = self._engine  # It puts params from a pickle on the device.
-        return self._params
+        return self._engine.params
 
     @property
     def stats(self) -> Stats:
@@ -507,6 +513,26 @@ class SentenceEncoder:
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
 
+    def warm_up(self, lengths: Iterable[int] | None = None, batch_sizes: Iterable[int] = (1, 64)) -> None:
+        """Make the programs that a service needs, before its first request; later calls compile nothing.
+
+        Programs that are stored on disk are loaded. Later calls use the programs that suit them best among these, so
+        pass the lengths and list sizes that you expect. Only a larger `max_seq_length` needs another program.
+
+        Args:
+            lengths: Tokens per text; by default queries of 16 to 64 tokens, and texts of max_seq_length tokens, which
+                are always included.
+            batch_sizes: Texts per call.
+
+        Raises:
+            InputError: A length or a size is not a positive integer, or a length exceeds max_seq_length.
+        """
+        chosen = _QUERY_LENGTHS if lengths is None else [integer("lengths", length) for length in lengths]
+        if lengths is not None and max(chosen, default=0) > self.max_seq_length:
+            raise InputError(f"lengths has {max(chosen)}, but max_seq_length is {self.max_seq_length} tokens.")
+        sizes = [integer("batch_sizes", size) for size in batch_sizes]
+        self._engine.warm_up([min(each, self.max_seq_length) for each in chosen], sizes, self.max_seq_length)
+
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embed batches of token ids, several at a time; `encode` makes such batches from texts.
 
@@ -579,16 +605,16 @@ class SentenceEncoder:
         else:
             starts = range(0, len(texts), self.chunk)
             chunks = prefetch(self._tokenized(texts[start : start + self.chunk], prompt) for start in starts)
-        return self._engine.sentence_vectors(chunks, len(texts), batch_size, show)
+        return self._engine.sentence_vectors(chunks, len(texts), self.max_seq_length, batch_size, show)
 
     def _token_results(
         self, texts: list[str], prompt: str, options: OutputOptions, batch_size: int | None, show: bool | None
     ) -> Any:
         tokens = self._tokenized(texts, prompt)
-        token_vectors = self._engine.token_vectors(tokens, batch_size, show)
+        token_vectors = self._engine.token_vectors(tokens, self.max_seq_length, batch_size, show)
         if options.value == "token_embeddings":
             return options.tokens(token_vectors)
-        vectors = self._engine.sentence_vectors([tokens], len(texts), batch_size, show)
+        vectors = self._engine.sentence_vectors([tokens], len(texts), self.max_seq_length, batch_size, show)
         return options.everything(tokens, token_vectors, vectors)
 
     def _tokenized(self, texts: list[str], prompt: str) -> RaggedIds:

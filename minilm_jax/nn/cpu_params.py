@@ -1,17 +1,21 @@
 """Params in the form that a CPU multiplies fastest: fewer products, suitable dtypes, blocked kernels."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
 from minilm_jax.nn import processor
-from minilm_jax.nn.blocked_kernels import BlockedKernel, block_kernel, products_are_exact
+from minilm_jax.nn.blocked_kernels import BlockedKernel, block_kernel, products_are_exact, unblock_kernel
 from minilm_jax.nn.dense import HALF_TYPES
 from minilm_jax.nn.params import Params, flatten, unflatten
 
 # The dtype of these leaves (kernels, and the biases before attention) determines the dtype of the products.
 _MULTIPLIED = (".kernel", ".bias")
+
+# These layers are concatenated to one.
+_LAYERS = ("query", "key", "value")
+_CONCATENATED = "query_key_value."
 
 
 def prepare_for_cpu(params: Params) -> Params:
@@ -46,10 +50,34 @@ def with_blocked_kernels(params: Params) -> Params | None:
     return unflatten(leaves | found) if found else None
 
 
+def without_blocked_kernels(params: Params) -> Params:
+    """Convert blocked kernels back."""
+    leaves = flatten(params)
+    return unflatten({path: unblock_kernel(x) if isinstance(x, BlockedKernel) else x for path, x in leaves.items()})
+
+
+def original_params(params: Params, dtypes: Mapping[str, Any]) -> Params:
+    """Undo `prepare_for_cpu` and `with_blocked_kernels`, exactly.
+
+    Args:
+        params: A tree from one of these functions.
+        dtypes: The dtype of every leaf of the original tree.
+
+    Returns:
+        The original tree.
+    """
+    leaves = flatten(without_blocked_kernels(params))
+    for path in [path for path in leaves if _CONCATENATED in path]:
+        module, name = path.split(_CONCATENATED)
+        parts = jnp.split(leaves.pop(path), len(_LAYERS), axis=-1)
+        leaves |= {f"{module}{layer}.{name}": part for layer, part in zip(_LAYERS, parts, strict=True)}
+    return unflatten({path: leaves[path].astype(dtype) for path, dtype in dtypes.items()})
+
+
 def blocked_kernels_work(params: Params, tokens: int) -> bool:
-    """Return whether the blocked kernels of a tree give exact products for this number of tokens per call."""
-    kernels = [leaf for leaf in flatten(params).values() if isinstance(leaf, BlockedKernel)]
-    return products_are_exact(tokens, frozenset((kernel.shape, kernel.dtype) for kernel in kernels))
+    """Return whether a tree has blocked kernels that give exact products for this number of tokens per call."""
+    kernels = {(leaf.shape, leaf.dtype) for leaf in flatten(params).values() if isinstance(leaf, BlockedKernel)}
+    return bool(kernels) and products_are_exact(tokens, frozenset(kernels))
 
 
 def _widened(leaves: dict[str, Any], slower: Collection[Any]) -> dict[str, Any]:
@@ -59,5 +87,5 @@ def _widened(leaves: dict[str, Any], slower: Collection[Any]) -> dict[str, Any]:
 
 def _concatenated(leaves: dict[str, Any], module: str) -> dict[str, Any]:
     names = [path.removeprefix(f"{module}query.") for path in leaves if path.startswith(f"{module}query.")]
-    parts = {name: [leaves.pop(f"{module}{layer}.{name}") for layer in ("query", "key", "value")] for name in names}
-    return leaves | {f"{module}query_key_value.{name}": jnp.concatenate(each, -1) for name, each in parts.items()}
+    parts = {name: [leaves.pop(f"{module}{layer}.{name}") for layer in _LAYERS] for name in names}
+    return leaves | {f"{module}{_CONCATENATED}{name}": jnp.concatenate(each, -1) for name, each in parts.items()}

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Callable
 
 import jax
-from jax import Array
 
-from minilm_jax.runtime.program_choice import Program
+from minilm_jax.runtime.program_choice import Outputs, Program
 from minilm_jax.tokens.packed_rows import AnyBatch
 
 
@@ -25,15 +24,15 @@ class CheckedProgram:
         self._lock = threading.Lock()
         self._is_checked = False
 
-    def __call__(self, batch: AnyBatch) -> Array:
-        """Compute the vectors of a batch."""
+    def __call__(self, batch: AnyBatch) -> Outputs:
+        """Compute a batch."""
         return self._program(batch) if self._is_checked else self._first_call(batch)
 
-    def _first_call(self, batch: AnyBatch) -> Array:
+    def _first_call(self, batch: AnyBatch) -> Outputs:
         with contextlib.suppress(Exception):  # The error depends on the defect and on the version of XLA.
-            vectors = jax.block_until_ready(self._program(batch))
+            outputs = jax.block_until_ready(self._program(batch))
             self._is_checked = True
-            return vectors
+            return outputs
         with self._lock:
             if not self._is_checked:
                 self._program, self._is_checked = self._compile(), True

@@ -7,22 +7,28 @@ import functools
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.blocked_kernels import without_disk_cache
-from minilm_jax.nn.cpu_params import blocked_kernels_work, prepare_for_cpu, with_blocked_kernels
+from minilm_jax.nn.cpu_params import (
+    blocked_kernels_work,
+    original_params,
+    prepare_for_cpu,
+    with_blocked_kernels,
+    without_blocked_kernels,
+)
 from minilm_jax.nn.params import Params, flatten
 from minilm_jax.runtime.checked_program import CheckedProgram
 from minilm_jax.runtime.devices import DeviceGroup
-from minilm_jax.runtime.program_choice import Program, faster_program
+from minilm_jax.runtime.program_choice import Outputs, Program, faster_program
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.tokens.packed_rows import AnyBatch
 
@@ -56,39 +62,56 @@ class Compiler:
             devices: The devices.
             store: Where programs are kept for the next process, if anywhere.
         """
+        self._dtypes = {path: leaf.dtype for path, leaf in flatten(params).items()}
         self.params = devices.replicate(prepare_for_cpu(params) if devices.on_cpu else params)
         self.devices, self._config, self._store = devices, config, store
         kernel = next(leaf for path, leaf in flatten(self.params).items() if path.endswith(".dense.kernel"))
         # Accelerators multiply int8 kernels in bfloat16, see `nn.dense`.
         self.computed_in = "bfloat16" if kernel.dtype == jnp.int8 and not devices.on_cpu else str(kernel.dtype)
-        self._blocking, self._counting = threading.Lock(), threading.Lock()
+        self._counting = threading.Lock()
         self.compiled = self.loaded = 0
         self.compile_seconds = 0.0
 
-    def compile(self, batch: AnyBatch) -> Program:
-        """Return a program for batches of this shape.
+    @property
+    def original_params(self) -> Params:
+        """The parameter tree that this object was created with."""
+        return original_params(self.params, self._dtypes) if self.devices.on_cpu else self.params
 
-        If programs are stored, it comes from disk or is stored there, so that the next process starts at once.
-        Otherwise it uses blocked kernels, which are faster but cannot be stored.
-        """
-        if not self._is_stored(batch) and (blocked := self._compile_blocked(batch)) is not None:
-            return blocked
+    def compile(self, batch: AnyBatch) -> Program:
+        """Return a program for batches of this shape, from disk if it is stored there."""
+        params = self.params
+        if blocked_kernels_work(params, np.size(batch.input_ids)):
+            return self._compile_blocked(params, batch)
+        params = without_blocked_kernels(params)
         first, *others = self.configs
-        program = self._load_or_compile(batch, first)
+        program = self._load_or_compile(params, batch, first)
         for config in others:
             # The attention kernel may not support the device or the shape.
             with contextlib.suppress(Exception):
-                other = self._load_or_compile(batch, config)
+                other = self._load_or_compile(params, batch, config)
                 program = faster_program(program, other, batch)
         return program
 
-    def can_upgrade(self, batch: AnyBatch) -> bool:
-        """Return whether the program for this shape is a stored one, and blocked kernels may replace it."""
-        return self.devices.on_cpu and self._is_stored(batch)
+    def upgrade(self, made: Sequence[tuple[AnyBatch, Program]]) -> list[Program] | None:
+        """Compile programs with blocked kernels in place of others; they may be faster, but cannot be stored.
 
-    def upgrade(self, batch: AnyBatch) -> Program | None:
-        """Return a program with blocked kernels, or None if they do not work for this shape."""
-        return self._compile_blocked(batch)
+        Args:
+            made: The programs, each with a batch; the first one is used most and decides.
+
+        Returns:
+            The new programs, or None if they are not faster or do not work. From then on, `params` has blocked kernels,
+            and the others are freed with the last program that uses them.
+        """
+        params = self._blocked_params()
+        if params is None or not all(blocked_kernels_work(params, np.size(batch.input_ids)) for batch, _ in made):
+            return None
+        (batch, program), *others = made
+        first = self._compile_blocked(params, batch)
+        if faster_program(program, first, batch) is program:
+            return None
+        programs = [first, *(self._compile_blocked(params, batch) for batch, _ in others)]
+        self.params = params
+        return programs
 
     @property
     def configs(self) -> list[EncoderConfig]:
@@ -96,35 +119,29 @@ class Compiler:
         try_cudnn = self.devices.platform == "gpu" and self.computed_in != "float32"
         return [self._config] + [dataclasses.replace(self._config, attention_implementation="cudnn")] * try_cudnn
 
-    def _is_stored(self, batch: AnyBatch) -> bool:
-        return self._store is not None and self._store.path_of(self.params, batch, self._config) is not None
-
-    def _load_or_compile(self, batch: AnyBatch, config: EncoderConfig) -> Program:
-        path = None if self._store is None else self._store.path_of(self.params, batch, config)
+    def _load_or_compile(self, params: Params, batch: AnyBatch, config: EncoderConfig) -> Program:
+        path = None if self._store is None else self._store.path_of(params, batch, config)
         if self._store is None or path is None:
-            return functools.partial(self._compile(_NAME, self.params, batch, config), self.params)
-        compile_ = functools.partial(self._compile_and_store, self._store, path, batch, config)
-        if (loaded := self._store.load(path, self.params, batch)) is None:
+            return functools.partial(self._compile(_NAME, params, batch, config), params)
+        compile_ = functools.partial(self._compile_and_store, self._store, path, params, batch, config)
+        if (loaded := self._store.load(path, params, batch)) is None:
             return compile_()
         with self._counting:
             self.loaded += 1
-        return CheckedProgram(functools.partial(loaded, self.params), compile_)
+        return CheckedProgram(functools.partial(loaded, params), compile_)
 
-    def _compile_and_store(self, store: ProgramStore, path: Path, batch: AnyBatch, config: EncoderConfig) -> Program:
+    def _compile_and_store(
+        self, store: ProgramStore, path: Path, params: Params, batch: AnyBatch, config: EncoderConfig
+    ) -> Program:
         # XLA cannot write a program that it read from its own cache; a new name makes it compile the program.
         cached = jax.config.values["jax_compilation_cache_dir"] is not None
-        program = self._compile(f"{_NAME}_{uuid.uuid4().hex}" if cached else _NAME, self.params, batch, config)
+        program = self._compile(f"{_NAME}_{uuid.uuid4().hex}" if cached else _NAME, params, batch, config)
         store.store(path, program)
-        return functools.partial(program, self.params)
+        return functools.partial(program, params)
 
-    def _compile_blocked(self, batch: AnyBatch) -> Program | None:
-        with self._blocking:  # Only one thread blocks the kernels and tests them.
-            params = self._blocked_params
-            if params is None or not blocked_kernels_work(params, np.size(batch.input_ids)):
-                return None
+    def _compile_blocked(self, params: Params, batch: AnyBatch) -> Program:
         return functools.partial(self._compile(_BLOCKED, params, batch, self._config), params)
 
-    @functools.cached_property
     def _blocked_params(self) -> Params | None:
         # XLA cannot split blocked kernels over devices.
         return with_blocked_kernels(self.params) if self.devices.on_cpu and self.devices.count == 1 else None
@@ -133,13 +150,13 @@ class Compiler:
         start = time.perf_counter()
         # These modules are imported here, because a program from disk needs neither flax nor the encoder.
         import_completely("minilm_jax.nn.embedding")
-        from minilm_jax.nn.embedding import embed
+        from minilm_jax.nn.embedding import embed_and_encode
 
         halves = not self.devices.on_cpu and self.computed_in != "float32"
 
-        def named(params: Params, batch: AnyBatch) -> Array:
-            vectors = embed(params, batch, config)
-            return vectors.astype(jnp.float16) if halves else vectors
+        def named(params: Params, batch: AnyBatch) -> Outputs:
+            vectors, last_hidden_state = embed_and_encode(params, batch, config)
+            return Outputs(vectors.astype(jnp.float16) if halves else vectors, last_hidden_state)
 
         named.__name__ = name
         lowered = jax.jit(named).lower(params, batch)

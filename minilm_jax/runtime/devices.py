@@ -11,15 +11,32 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from minilm_jax.errors import InputError
 from minilm_jax.nn.settings import default_platform
-from minilm_jax.tokens.batching import TOKEN_BUDGET
+from minilm_jax.tokens.batch_plan import ShapeRules
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] a class at run time
 Devices = Literal["all"] | Sequence[jax.Device]
 
 _Tree = TypeVar("_Tree")
 
-# A batch of this many tokens keeps an accelerator busy.
-_ACCELERATOR_BUDGET = 131_072
+# On CPU, 512 tokens keep a layer's activations in a core's cache.
+_CPU_SHAPES = ShapeRules(
+    query_lengths=(16, 24, 32, 48, 64),
+    row_lengths=(*range(64, 256, 32), *range(256, 512, 64), *range(512, 8_193, 128)),
+    call_tokens=(512,),
+    call_cost=64,
+    attention_length=800,
+    compile_cost=4_000,
+)
+
+# A batch of 131,072 tokens keeps an accelerator busy. Rows of 128 tokens are the width of its matrix units.
+_ACCELERATOR_SHAPES = ShapeRules(
+    query_lengths=(128,),
+    row_lengths=(128, 256, 512, 1_024, 2_048, 4_096, 8_192),
+    call_tokens=(131_072, 8_192),
+    call_cost=8_192,
+    attention_length=4_096,
+    compile_cost=10_000_000,
+)
 
 # While one batch is computed, the next is copied to the accelerator and the previous one back.
 _ACCELERATOR_WORKERS = 3
@@ -40,7 +57,7 @@ class DeviceGroup:
         count: Number of devices.
         workers: Number of batches computed at the same time. On CPU it is one per core, as one batch alone leaves
             cores idle.
-        token_budget: Maximum tokens per batch.
+        shapes: The shapes of batches.
         chunk: Recommended texts per call of `encode`.
     """
 
@@ -49,7 +66,7 @@ class DeviceGroup:
     on_cpu: bool
     count: int
     workers: int
-    token_budget: int
+    shapes: ShapeRules
     chunk: int
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -82,7 +99,7 @@ def describe_devices(mesh: Mesh | None = None) -> DeviceGroup:
         on_cpu=on_cpu,
         count=count,
         workers=max(1, _cores() // count) if on_cpu else _ACCELERATOR_WORKERS,
-        token_budget=count * (TOKEN_BUDGET if on_cpu else _ACCELERATOR_BUDGET),
+        shapes=dataclasses.replace(_CPU_SHAPES if on_cpu else _ACCELERATOR_SHAPES, devices=count),
         chunk=_CPU_CHUNK if on_cpu else count * _ACCELERATOR_CHUNK,
     )
 

@@ -7,23 +7,24 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
-from minilm_jax.imports import import_completely
 from minilm_jax.nn.params import Params
-from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
-from minilm_jax.tokens.batching import Batch, RaggedIds, plan, split_rows
-from minilm_jax.tokens.packed_rows import FEWEST_ROWS, NO_TEXT, AnyBatch, pack
+from minilm_jax.tokens.batch_plan import BatchPlanner
+from minilm_jax.tokens.batching import Batch, RaggedIds, split_rows
+from minilm_jax.tokens.packed_rows import NO_TEXT, AnyBatch, PackedBatch, pack
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+# On CPU, parts of a batch have this many tokens per device, which stay in a core's cache.
+_CPU_PART = 1_024
 
 
 @dataclasses.dataclass
@@ -36,7 +37,9 @@ class Stats:
         longest: Tokens of the longest text, before truncation.
         tokens: Tokens of all texts, after truncation.
         computed_tokens: Tokens computed, padding included.
-        compilations: Batch shapes that a program was made for, by XLA or from the compilation cache.
+        compilations: Programs made, each for one shape of batches: compiled by XLA, or loaded from disk.
+        loaded: Programs among them that were loaded.
+        compile_seconds: Seconds spent on compilation.
         computed_in: The dtype of the matrix products: "float32", "bfloat16", "float16" or "int8". It can differ from
             the requested precision: CPUs without bfloat16 instructions use float32, accelerators bfloat16 for int8.
     """
@@ -47,6 +50,8 @@ class Stats:
     tokens: int = 0
     computed_tokens: int = 0
     compilations: int = 0
+    loaded: int = 0
+    compile_seconds: float = 0.0
     computed_in: str = "float32"
 
     @property
@@ -60,10 +65,10 @@ class Work(NamedTuple):
 
     Attributes:
         batch: The token ids.
-        texts: int[B], or int[B, S] for packed rows: the index of the text in each place, or NO_TEXT.
+        texts: int[B, S], the index of the text in each place, or NO_TEXT.
     """
 
-    batch: AnyBatch
+    batch: PackedBatch
     texts: NDArray[np.intp]
 
 
@@ -92,6 +97,7 @@ class Engine:
         """
         self.devices, self._config = devices or describe_devices(), config
         self._programs = Programs(params, config, self.devices, store)
+        self._planner = BatchPlanner(self.devices.shapes)
         self.stats = Stats(computed_in=self._programs.computed_in)
 
     def __copy__(self) -> "Engine":
@@ -100,6 +106,11 @@ class Engine:
         other.__dict__ |= self.__dict__
         other.stats = dataclasses.replace(self.stats)
         return other
+
+    @property
+    def params(self) -> Params:
+        """The parameter tree; on CPU, parts of it are copies."""
+        return self._programs.compiler.original_params
 
     @property
     def device(self) -> Device:
@@ -123,14 +134,20 @@ class Engine:
             yield np.concatenate([first, *rest]) if rest else first
 
     def sentence_vectors(
-        self, chunks: Iterable[RaggedIds], count: int, batch_size: int | None, show_progress_bar: bool | None
+        self,
+        chunks: Iterable[RaggedIds],
+        count: int,
+        longest: int,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = False,
     ) -> NDArray[np.float32]:
         """Embed texts.
 
         Args:
             chunks: The token ids of the texts, in one or more parts.
             count: Number of texts in all chunks, n.
-            batch_size: Rows per batch, or None to fill the token budget.
+            longest: Maximum tokens per text.
+            batch_size: Maximum texts per batch, or None.
             show_progress_bar: Whether to show a bar, or None for a bar on terminals if the work is long.
 
         Returns:
@@ -138,18 +155,19 @@ class Engine:
         """
         vectors = np.empty((count, self._config.embedding_size), np.float32)
         with progress_bar(count, show_progress_bar) as progress:
-            for texts, found in self._map(self._embed, self._batches(chunks, batch_size)):
+            for texts, found in self._map(self._embed, self._batches(chunks, longest, batch_size)):
                 vectors[texts] = found
                 progress.update(len(texts))
         return vectors
 
     def token_vectors(
-        self, tokens: RaggedIds, batch_size: int | None, show_progress_bar: bool | None
+        self, tokens: RaggedIds, longest: int, batch_size: int | None, show_progress_bar: bool | None
     ) -> list[NDArray[np.float32]]:
         """Compute the last hidden state of texts.
 
         Args:
             tokens: The token ids of n texts.
+            longest: As in `sentence_vectors`.
             batch_size: As in `sentence_vectors`.
             show_progress_bar: As in `sentence_vectors`.
 
@@ -158,56 +176,58 @@ class Engine:
         """
         vectors = [np.empty(0, np.float32)] * len(tokens.lengths)
         with progress_bar(len(vectors), show_progress_bar) as progress:
-            for texts, found in self._map(self._encode, self._batches([tokens], batch_size, may_pack=False)):
+            for texts, found in self._map(self._encode, self._batches([tokens], longest, batch_size)):
                 for text, hidden_state in zip(texts.tolist(), found, strict=True):
-                    vectors[text] = hidden_state[: tokens.lengths[text]].copy()
+                    vectors[text] = hidden_state
                 progress.update(len(texts))
         return vectors
 
+    def warm_up(self, lengths: Iterable[int], batch_sizes: Iterable[int], longest: int) -> None:
+        """Make the programs for lists of texts, and no others later, except for longer texts than these.
+
+        Args:
+            lengths: Tokens per text.
+            batch_sizes: Texts per list.
+            longest: Maximum tokens per text.
+        """
+        stats = dataclasses.replace(self.stats)
+        for length, count in itertools.product({*lengths, longest}, batch_sizes):
+            tokens = RaggedIds(np.zeros(count * length, np.int32), np.full(count, length, np.int32))
+            self.sentence_vectors([tokens], count, longest)
+        self._planner.closed = True
+        self._programs.upgrade()
+        self.stats.computed_tokens = stats.computed_tokens
+
     def _map(self, compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
         yield from parallel_map(compute, items, self.devices.workers)
-        self.stats.compilations = self._programs.compilations
+        compiler = self._programs.compiler
+        self.stats.compilations, self.stats.loaded = self._programs.compilations, compiler.loaded
+        self.stats.compile_seconds = compiler.compile_seconds
 
     def _embed(self, work: Work) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
         used = work.texts != NO_TEXT
         return work.texts[used], self._programs(work.batch)[used]
 
-    @device_use()
-    @enable_jit
-    def _encode(self, work: Work) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        used = work.texts != NO_TEXT
-        batch = self.devices.split(work.batch)
-        found = np.asarray(_last_hidden_state(self._programs.params, batch, self._config))
-        return work.texts[used], found[: len(used)][used]
+    def _encode(self, work: Work) -> tuple[NDArray[np.intp], list[NDArray[np.float32]]]:
+        hidden_state, used = self._programs.last_hidden_state(work.batch), np.nonzero(work.texts != NO_TEXT)
+        lengths = work.batch.lengths
+        starts = (lengths.cumsum(axis=1) - lengths)[used].tolist()
+        spans = zip(used[0].tolist(), starts, lengths[used].tolist(), strict=True)
+        found = [hidden_state[row, start : start + length].copy() for row, start, length in spans]
+        return work.texts[used], found
 
     def _parts(self, batch: AnyBatch) -> list[AnyBatch]:
         # On CPU, a part must fit the cache of one core; accelerators get the full batch.
         if isinstance(batch, Batch) and self.devices.on_cpu:
-            return [*split_rows(batch, self.devices.token_budget)]
+            return [*split_rows(batch, _CPU_PART * self.devices.count)]
         return [batch]
 
-    def _batches(self, chunks: Iterable[RaggedIds], batch_size: int | None, *, may_pack: bool = True) -> Iterator[Work]:
+    def _batches(self, chunks: Iterable[RaggedIds], longest: int, batch_size: int | None) -> Iterator[Work]:
         """Yield the batches of all chunks; their text indices count across chunks."""
-        before, budget = 0, self.devices.token_budget
-        may_pack = may_pack and not self.devices.on_cpu and batch_size is None
+        before = 0
         for tokens in chunks:
-            packs = may_pack and len(tokens.ids) >= budget // FEWEST_ROWS
-            for batch, texts in pack(tokens, budget) if packs else self._padded(tokens, batch_size):
+            for texts, row_length in self._planner.plan(tokens.lengths, longest, batch_size):
+                batch = pack(tokens, texts, row_length)
                 self.stats.computed_tokens += batch.input_ids.size
                 yield Work(batch, np.where(texts == NO_TEXT, NO_TEXT, texts + before) if before else texts)
             before += len(tokens.lengths)
-
-    def _padded(self, tokens: RaggedIds, batch_size: int | None) -> Iterator[Work]:
-        budget, workers = self.devices.token_budget, self.devices.workers
-        batches = plan(tokens.lengths, batch_size, budget=budget, workers=workers, compiled=self._programs.shapes)
-        for texts, shape in batches:
-            yield Work(tokens.pad(texts, shape), np.pad(texts, (0, shape[0] - len(texts)), constant_values=NO_TEXT))
-
-
-@jax.jit
-def _last_hidden_state(params: Params, batch: AnyBatch, config: EncoderConfig) -> Array:
-    # This module is imported here, because sentence vectors from stored programs need neither flax nor the encoder.
-    import_completely("minilm_jax.nn.encoder")
-    from minilm_jax.nn.encoder import encode
-
-    return encode(params, batch, config).last_hidden_state

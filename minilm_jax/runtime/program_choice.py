@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -10,7 +10,20 @@ from jax import Array
 
 from minilm_jax.tokens.packed_rows import AnyBatch
 
-Program: TypeAlias = Callable[[AnyBatch], Array]
+
+class Outputs(NamedTuple):
+    """Outputs of a program.
+
+    Attributes:
+        vectors: float[B, E] or [B, S, E], sentence vectors.
+        last_hidden_state: float32[B, T, D].
+    """
+
+    vectors: Array
+    last_hidden_state: Array
+
+
+Program: TypeAlias = Callable[[AnyBatch], Outputs]
 
 # The tolerance is relative to the largest element. bfloat16 rounds to 2**-8; after six layers, the error of a unit
 # vector is about a third of that.
@@ -20,7 +33,7 @@ _TRIES = 5
 
 def faster_program(trusted: Program, other: Program, batch: AnyBatch) -> Program:
     """Return the other program if it is faster on this batch and its result is equal within 16-bit precision."""
-    expected, found = (np.asarray(program(batch), np.float32) for program in (trusted, other))
+    expected, found = (np.asarray(program(batch).vectors, np.float32) for program in (trusted, other))
     if not np.allclose(found, expected, atol=_HALF_TOLERANCE * np.abs(expected).max()):
         return trusted
     return min(trusted, other, key=lambda program: _seconds(program, batch))

@@ -22,6 +22,7 @@ from minilm_jax.config import EncoderConfig
 from minilm_jax.nn import processor
 from minilm_jax.nn.params import Params
 from minilm_jax.runtime.private_folder import create_private_folder, read_private_file, reason_not_private
+from minilm_jax.runtime.program_choice import Outputs
 from minilm_jax.tokens.packed_rows import AnyBatch
 from minilm_jax.user_warnings import warn_user
 
@@ -92,7 +93,7 @@ class ProgramStore:
             content = read_private_file(path)
             digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() == digest:
-                inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(0)
+                inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(Outputs(*batch[:1] * 2))
                 devices = list(jax.tree.leaves(params)[0].devices())
                 program = deserialize_and_load(payload, inputs, output, execution_devices=devices)
                 with contextlib.suppress(OSError):  # The folder may be read-only.

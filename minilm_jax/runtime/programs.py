@@ -13,13 +13,13 @@ from minilm_jax.nn.params import Params
 from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.devices import DeviceGroup, describe_devices
-from minilm_jax.runtime.program_choice import Program
+from minilm_jax.runtime.program_choice import Outputs, Program
 from minilm_jax.runtime.program_store import ProgramStore
-from minilm_jax.tokens.batching import Batch, Shape, as_int32
+from minilm_jax.tokens.batching import Shape, as_int32
 from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch, check_lengths
 
-# After this many calls of one shape, compiling a program with blocked kernels pays off.
-_CALLS_THAT_PAY = 64
+# After this many tokens, compiling all programs again with blocked kernels pays off.
+_TOKENS_THAT_PAY = 1 << 18
 
 # 16 bits can represent this many ids.
 _TWO_BYTES = 1 << 16
@@ -48,12 +48,7 @@ class ProgramKey(NamedTuple):
 
 
 class Programs:
-    """Compiled programs for `embed`, one per batch shape, for use from any number of threads.
-
-    Attributes:
-        shapes: The shapes of the padded batches that a program exists for.
-        compilations: Number of programs made.
-    """
+    """Compiled programs for `embed`, one per batch shape, for use from any number of threads."""
 
     @device_use()
     def __init__(
@@ -75,10 +70,10 @@ class Programs:
         self._compiler = Compiler(params, config, self._devices, store)
         self._narrow = not self._devices.on_cpu and config.vocab_size <= _TWO_BYTES
         self._made: dict[ProgramKey, Future[Program]] = {}
-        self._calls: collections.Counter[ProgramKey] = collections.Counter()
+        self._batches: dict[ProgramKey, AnyBatch] = {}
+        self._tokens: collections.Counter[ProgramKey] = collections.Counter()
+        self._upgrading = threading.Lock()
         self._lock = threading.Lock()
-        self.shapes: frozenset[Shape] = frozenset()
-        self.compilations = 0
 
     @device_use()
     @enable_jit
@@ -89,18 +84,36 @@ class Programs:
             batch: Arrays of int[B, T], or packed rows.
 
         Returns:
-            float32[B, D] or [B, S, D]; float16 where an accelerator computes in 16 bits, so that less is copied.
+            float32[B, E] or [B, S, E]; float16 where an accelerator computes in 16 bits, so that less is copied.
 
         Raises:
             InputError: The shapes of the batch do not fit each other or the position table.
         """
+        return np.asarray(self._run(batch).vectors)[: len(batch.input_ids)]
+
+    @device_use()
+    @enable_jit
+    def last_hidden_state(self, batch: AnyBatch) -> NDArray[np.float32]:
+        """Compute the token vectors of a batch, float32[B, T, D], otherwise like `__call__`."""
+        return np.asarray(self._run(batch).last_hidden_state)[: len(batch.input_ids)]
+
+    def _run(self, batch: AnyBatch) -> Outputs:
         if isinstance(batch, PackedBatch):
             check_lengths(batch)
-        rows = len(batch.input_ids)
         arrays = [None if x is None else self._integers(name, x) for name, x in zip(batch._fields, batch, strict=True)]
         placed: Any = self._devices.split(type(batch)(*arrays))
         key = ProgramKey.of(placed)
-        return np.asarray(self._program(key, placed)(placed))[:rows]
+        return self._program(key, placed)(placed)
+
+    @property
+    def compilations(self) -> int:
+        """Number of programs made."""
+        return len(self._made)
+
+    @property
+    def compiler(self) -> Compiler:
+        """The compiler, which counts its work."""
+        return self._compiler
 
     @property
     def params(self) -> Params:
@@ -124,11 +137,11 @@ class Programs:
         try:
             with self._lock:
                 found = self._made.setdefault(key, program)
-                if found is program:
-                    self._count()
-                self._calls[key] += 1
-                pays = self._calls[key] == _CALLS_THAT_PAY
+                before = self._tokens.total()
+                self._tokens[key] += np.size(batch.input_ids)
+                pays = before < _TOKENS_THAT_PAY <= self._tokens.total()
             if found is program:
+                self._batches[key] = batch
                 program.set_result(self._compiler.compile(batch))
         except BaseException as error:  # An interrupt may arrive at any time, and other threads must not wait forever.
             if not program.done():
@@ -136,19 +149,20 @@ class Programs:
                 with self._lock:
                     if self._made.get(key) is program:
                         del self._made[key]
-                    self._count()
             raise
-        if pays and self._compiler.can_upgrade(batch):
-            threading.Thread(target=self._upgrade, args=(key, batch), name="minilm-jax-upgrade").start()
+        if pays:
+            threading.Thread(target=self.upgrade, name="minilm-jax-upgrade").start()
         return found.result()
-
-    def _count(self) -> None:
-        self.compilations = len(self._made)
-        self.shapes = frozenset(made.shape for made in self._made if made.kind is Batch)
 
     @device_use()
     @enable_jit
-    def _upgrade(self, key: ProgramKey, batch: AnyBatch) -> None:
-        if (faster := self._compiler.upgrade(batch)) is not None:
-            self._made[key] = program = Future()
-            program.set_result(faster)
+    def upgrade(self) -> None:
+        """Replace all programs by faster ones, if there are any; the results differ in the last digits only."""
+        with self._lock:
+            busiest_first = [key for key, _ in self._tokens.most_common() if key in self._made]
+            made = {key: self._made[key].result() for key in busiest_first if self._made[key].done()}
+        with self._upgrading:
+            new = self._compiler.upgrade([(self._batches[key], program) for key, program in made.items()])
+        for key, program in zip(made, new or [], strict=bool(new)):
+            self._made[key] = done = Future()
+            done.set_result(program)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax.tokens.batching import plan
 from tests.helpers.tiny_model import TINY, random_params
 from tests.helpers.tolerances import UNIT_NORM, UNIT_VECTORS
 
@@ -56,14 +55,31 @@ def test_longer_padding_does_not_change_the_vector(encoder: mj.SentenceEncoder) 
         np.testing.assert_allclose(found, wanted, rtol=0, atol=UNIT_VECTORS)
 
 
-def test_each_shape_is_compiled_once(encoder: mj.SentenceEncoder) -> None:
+def test_each_program_is_made_once(encoder: mj.SentenceEncoder) -> None:
     counted = fresh(encoder)
     texts = [f"{'word ' * (i % 20)}{i}" for i in range(500)]
-    shapes = {shape for _, shape in plan(counted.tokenizer(texts).tokens.lengths)}
     counted.encode(texts)
-    assert counted.stats.compilations == len(shapes)
+    made = counted.stats.compilations
+    assert 1 <= made <= 4
     counted.encode(texts[::-1])
-    assert counted.stats.compilations == len(shapes)
+    counted.encode(texts, output_value="token_embeddings")
+    assert counted.stats.compilations == made
+
+
+def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) -> None:
+    service = fresh(encoder)
+    service.warm_up(lengths=[24], batch_sizes=[1])
+    made = service.stats.compilations
+    assert (made, service.stats.texts, service.stats.computed_tokens) == (2, 0, 0)
+    service.encode("word " * 200)
+    service.encode("word " * 10)
+    assert (service.stats.compilations, service.stats.computed_tokens) == (made, 512 + 24)
+
+
+@pytest.mark.parametrize("arguments", [{"lengths": [0]}, {"lengths": [257]}, {"batch_sizes": [0]}, {"lengths": [1.5]}])
+def test_warm_up_with_invalid_sizes_raises_error(encoder: mj.SentenceEncoder, arguments: dict[str, Any]) -> None:
+    with pytest.raises(mj.InputError, match="lengths|batch_sizes"):
+        fresh(encoder).warm_up(**arguments)
 
 
 def test_embed_batches_accepts_any_integer_dtype(encoder: mj.SentenceEncoder) -> None:

@@ -12,6 +12,8 @@ import pytest
 import minilm_jax as mj
 from minilm_jax.config import Precision
 from minilm_jax.nn.params import Params
+from minilm_jax.runtime.devices import describe_devices
+from minilm_jax.tokens.batch_plan import BatchPlanner
 from minilm_jax.tokens.batching import LENGTH_BUCKETS, RaggedIds
 from minilm_jax.tokens.packed_rows import pack
 from tests.helpers.golden import golden
@@ -54,7 +56,8 @@ def test_padded_batch_of_each_bucket_matches_golden_vectors(
 
 def test_packed_rows_match_golden_vectors(cast: Params, precision: Precision, tokens: RaggedIds) -> None:
     lengths = tokens.lengths[:PACKED_TEXTS]
-    for batch, texts in pack(RaggedIds(tokens.ids[: lengths.sum()], lengths), budget=1_024):
-        vectors = np.asarray(jax.jit(mj.embed)(cast, batch))[texts >= 0]
+    planner = BatchPlanner(describe_devices().shapes)
+    for texts, row_length in planner.plan(lengths, int(lengths.max())):
+        vectors = np.asarray(jax.jit(mj.embed)(cast, pack(tokens, texts, row_length)))[texts >= 0]
         distances = np.linalg.norm(vectors - golden("torch")["embeddings"][texts[texts >= 0]], axis=1)
         assert distances.max() < GOLDEN_DISTANCE[precision]

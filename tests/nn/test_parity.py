@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 import minilm_jax as mj
 from minilm_jax.nn.params import Params
-from minilm_jax.tokens.batching import RaggedIds, plan
+from minilm_jax.tokens.batching import RaggedIds
 from tests.exports.hydrate import hydrate
 from tests.golden.sampling import sample_positions
 from tests.helpers.golden import golden
 from tests.helpers.paths import EXPORTS, GOLDEN
+from tests.helpers.token_ids import padded_groups
 from tests.helpers.tolerances import (
     FIVE_DECIMALS_TRUNCATED,
     FOUR_DECIMALS,
@@ -36,7 +37,7 @@ def outputs(params: Params, tokens: RaggedIds) -> list[tuple[NDArray[Any], NDArr
     """Hidden states [7, T, D] and pooler output [D] of each golden text, computed in padded batches."""
     run = jax.jit(functools.partial(mj.encode, output_hidden_states=True))
     found: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
-    for rows, shape in plan(tokens.lengths):
+    for rows, shape in padded_groups(tokens.lengths):
         output = jax.device_get(run(params, tokens.pad(rows, shape)))
         for place, row in enumerate(rows):
             states = np.stack([state[place, : tokens.lengths[row]] for state in output.hidden_states])
@@ -132,7 +133,7 @@ def exact_hidden_states(params: Params, tokens: RaggedIds) -> Iterator[tuple[int
     try:
         exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
         run = jax.jit(functools.partial(mj.encode, output_hidden_states=True))
-        for rows, shape in plan(tokens.lengths[::3]):
+        for rows, shape in padded_groups(tokens.lengths[::3]):
             # Flax's LayerNorm mixes float64 with float32, which strict dtype promotion forbids.
             with jax.numpy_dtype_promotion("standard"):
                 states = np.stack(run(exact, tokens.pad(rows * 3, shape)).hidden_states, axis=1)

@@ -1,5 +1,6 @@
 """Devices: one or several give the same vectors, and accelerators get packed rows and 16-bit transfers."""
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -63,7 +64,7 @@ def test_batch_is_split_over_all_devices_of_a_mesh(tiny_params: Params, mesh: st
     batch = mj.Batch(np.arange(50, dtype=np.int32).reshape(10, 5), np.ones((10, 5), np.int32))
     assert len(jax.tree.leaves(programs.params)[0].sharding.device_set) == place.count
     np.testing.assert_allclose(programs(batch), Programs(tiny_params, TINY)(batch), rtol=0, atol=UNIT_VECTORS)
-    assert programs.shapes == {(12 if place.count == 3 else 16, 5)}
+    assert [key.shape for key in programs._made] == [(12 if place.count == 3 else 16, 5)]
 
 
 def test_several_devices_give_the_same_token_embeddings_and_batches(encoder: mj.SentenceEncoder) -> None:
@@ -97,7 +98,8 @@ def test_invalid_device_choice_raises_error(tiny_params: Params, where: dict[str
 def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the CPU as an accelerator with small batches."""
     monkeypatch.setattr(runtime_devices, "_platform", lambda _: "tpu")
-    monkeypatch.setattr(runtime_devices, "_ACCELERATOR_BUDGET", 2_048)
+    small = dataclasses.replace(runtime_devices._ACCELERATOR_SHAPES, call_tokens=(2_048, 256), call_cost=64)
+    monkeypatch.setattr(runtime_devices, "_ACCELERATOR_SHAPES", small)
     monkeypatch.setattr(runtime_devices, "_ACCELERATOR_CHUNK", 100)
 
 

@@ -1,8 +1,10 @@
 """Compiled programs: one per shape, shared by threads, recompiled if they are used often."""
 
 import dataclasses
+import gc
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def test_concurrent_threads_compile_a_shape_once(tiny_params: Params, monkeypatc
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == len(program.shapes) == 1
+    assert len(made) == program.compilations == 1
 
 
 def test_failed_compilation_raises_error_and_is_retried(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,33 +88,71 @@ def test_failed_compilation_raises_error_and_is_retried(tiny_params: Params, mon
 
 def test_interrupted_compilation_is_retried(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Programs(tiny_params, TINY)
-    for interrupted in ("compile", "_is_stored"):
+    for interrupted in ("compile", "_load_or_compile"):
         with monkeypatch.context() as patch:
             patch.setattr(Compiler, interrupted, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 program(BATCH)
-        assert not program.shapes
+        assert program.compilations == 0
     assert program(BATCH).shape == (2, TINY.hidden_size)
     assert program.compilations == 1
 
 
-def test_frequent_shape_is_recompiled_with_blocked_kernels(
+def prefer(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the comparison of two programs always end in the same way."""
+    monkeypatch.setattr(compiler, "faster_program", lambda one, other, _: {"first": one, "second": other}[choice])
+
+
+def blocked_kernels_are_supported(params: Params, tokens: int) -> bool:
+    blocked = cpu_params.with_blocked_kernels(cpu_params.prepare_for_cpu(params))
+    return blocked is not None and cpu_params.blocked_kernels_work(blocked, tokens)
+
+
+def test_busy_programs_are_recompiled_with_blocked_kernels(
     tmp_path: Path, blockable_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_CALLS_THAT_PAY", 3)
+    monkeypatch.setattr(programs, "_TOKENS_THAT_PAY", 3 * BATCH.input_ids.size + LARGE.input_ids.size)
     monkeypatch.setattr(warnings, "catch_warnings", fail_outside_the_main_thread(warnings.catch_warnings))
+    prefer("second", monkeypatch)
     made = record_compilations(monkeypatch)
     program = Programs(blockable_params, BLOCKABLE, store=ProgramStore(tmp_path))
-    vectors = [np.asarray(program(BATCH)) for _ in range(5)]
+    wanted = [program(LARGE), *(program(BATCH) for _ in range(5))]
     wait_for_threads("minilm-jax-upgrade")
-    vectors += [np.asarray(program(BATCH)) for _ in range(5)]
-    # Without blocked kernels, nothing is compiled again.
-    blocked = cpu_params.with_blocked_kernels(cpu_params.prepare_for_cpu(blockable_params))
-    works = blocked is not None and cpu_params.blocked_kernels_work(blocked, BATCH.input_ids.size)
-    assert made == ["embed"] + ["blocked_embed"] * works
-    assert_allclose(vectors, np.broadcast_to(vectors[0], (10, *vectors[0].shape)), atol=UNIT_VECTORS)
+    found = [program(LARGE), *(program(BATCH) for _ in range(5))]
+    sizes = BATCH.input_ids.size, LARGE.input_ids.size
+    works = all(blocked_kernels_are_supported(blockable_params, size) for size in sizes)
+    assert made == ["embed"] * 2 + ["blocked_embed"] * 2 * works
+    for one, other in zip(found, wanted, strict=True):
+        assert_allclose(one, other, atol=UNIT_VECTORS)
     wait_for_threads("minilm-jax-store")
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_slower_blocked_kernels_are_not_used(blockable_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefer("first", monkeypatch)
+    program = Programs(blockable_params, BLOCKABLE)
+    program(BATCH)
+    program.upgrade()
+    assert not cpu_params.blocked_kernels_work(program.params, BATCH.input_ids.size)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_kernels_are_held_in_one_form(
+    blockable_params: Params, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefer("second", monkeypatch)
+    params = mj.cast(blockable_params, precision, BLOCKABLE)
+    program = Programs(params, BLOCKABLE)
+    wanted, plain = program(BATCH), weakref.ref(flatten(program.params)["encoder.layer.0.intermediate.dense.kernel"])
+    program.upgrade()
+    if blocked_kernels_are_supported(params, BATCH.input_ids.size):
+        gc.collect()
+        assert plain() is None or precision != "bfloat16" and plain() in flatten(params).values()
+    for path, leaf in flatten(program.compiler.original_params).items():
+        np.testing.assert_array_equal(leaf, flatten(params)[path])
+    tolerance = UNIT_VECTORS if precision == "float32" else REARRANGED_ROUNDED_PARAMS
+    assert_allclose(program(BATCH), wanted, atol=tolerance)
+    assert_allclose(program(LARGE), Programs(params, BLOCKABLE)(LARGE), atol=tolerance)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])

@@ -1,53 +1,27 @@
-"""Packed rows: every text in exactly one row, little padding, and the same vectors as alone."""
+"""Packed rows: the ids of several texts in one row, and the same vectors as alone."""
 
 import functools
 
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 import minilm_jax as mj
 from minilm_jax.config import PoolingMode
 from minilm_jax.nn.params import Params
-from minilm_jax.tokens.packed_rows import ROW_LENGTH, pack
+from minilm_jax.runtime.devices import _CPU_SHAPES
+from minilm_jax.tokens.batch_plan import BatchPlanner
+from minilm_jax.tokens.packed_rows import NO_TEXT, pack
 from tests.helpers.tiny_model import TINY
 from tests.helpers.token_ids import ragged
 from tests.helpers.tolerances import TOKEN_VECTORS, UNIT_VECTORS
 
-BUDGET = 4_096
 
-
-@given(st.lists(st.integers(1, 512), max_size=300))
-def test_pack_puts_every_text_in_exactly_one_row(lengths: list[int]) -> None:
-    tokens, seen = ragged(lengths), []
-    for batch, texts in pack(tokens, BUDGET):
-        assert batch.input_ids.size <= BUDGET
-        np.testing.assert_array_equal(batch.lengths, np.where(texts < 0, 0, tokens.lengths[texts]))
-        for ids, row in zip(batch.input_ids, texts, strict=True):
-            whole = tokens.of(row[row >= 0])
-            np.testing.assert_array_equal(ids[: len(whole)], whole)
-            assert not ids[len(whole) :].any()
-        seen.extend(texts[texts >= 0].tolist())
-    assert sorted(seen) == list(range(len(lengths)))
-
-
-@pytest.mark.parametrize("longest", [16, 100, 250, 512])
-def test_pack_adds_less_than_one_percent_padding(longest: int) -> None:
-    lengths = np.random.default_rng(0).integers(3, longest + 1, 20_000).astype(np.int32)
-    computed = sum(batch.input_ids.size for batch, _ in pack(ragged(lengths.tolist()), 16_384))
-    # For each of the two maximum numbers of texts per row, the last batch may be half empty.
-    assert computed < 1.01 * lengths.sum() + 16_384
-
-
-def test_pack_uses_at_most_24_shapes() -> None:
-    random, shapes = np.random.default_rng(0), set()
-    for count in random.integers(1, 3_000, 60):
-        lengths = random.integers(2, random.choice([10, 40, 200, 513]), count).tolist()
-        shapes |= {(b.input_ids.shape, b.lengths.shape) for b, _ in pack(ragged(lengths), BUDGET)}
-    # Three row lengths, two maximum numbers of texts per row, and four numbers of rows.
-    assert len(shapes) <= 3 * 2 * 4
-    assert {shape[1] for shape, _ in shapes} == {ROW_LENGTH, 2 * ROW_LENGTH, 4 * ROW_LENGTH}
+def test_pack_puts_the_ids_of_texts_one_after_the_other() -> None:
+    batch = pack(ragged([2, 3, 1]), np.array([[2, 0], [1, NO_TEXT], [NO_TEXT, NO_TEXT]]), 4)
+    np.testing.assert_array_equal(batch.input_ids, [[201, 1, 2, 0], [101, 102, 103, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(batch.lengths, [[1, 2], [3, 0], [0, 0]])
+    assert batch.input_ids.dtype == batch.lengths.dtype == np.int32
 
 
 def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +30,8 @@ def packed_vectors(params: Params, config: mj.EncoderConfig, lengths: list[int])
     tokens.ids[:] = np.random.default_rng(0).integers(config.vocab_size, size=len(tokens.ids))
     embed = jax.jit(functools.partial(mj.embed, config=config))
     packed = np.empty((len(lengths), config.hidden_size), np.float32)
-    for batch, texts in pack(tokens, 256):
-        packed[texts[texts >= 0]] = np.asarray(embed(params, batch))[texts >= 0]
+    for texts, row_length in BatchPlanner(_CPU_SHAPES).plan(tokens.lengths, 64, batch_size=5):
+        packed[texts[texts >= 0]] = np.asarray(embed(params, pack(tokens, texts, row_length)))[texts >= 0]
     return packed, np.asarray(embed(params, tokens.pad(np.arange(len(lengths)), (len(lengths), max(lengths)))))
 
 

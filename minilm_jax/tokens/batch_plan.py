@@ -1,0 +1,272 @@
+"""Which batches a job is computed in: packed rows of few shapes, because every shape is a program to compile.
+
+Costs are in tokens: a cost of 100 is the time in which a full batch of short rows computes 100 tokens.
+"""
+
+import dataclasses
+import math
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minilm_jax.tokens.batching import Shape
+from minilm_jax.tokens.packed_rows import NO_TEXT
+from minilm_jax.tokens.row_filling import Lengths, Rows
+
+# A process makes at most this many programs, and a job needs at most four: for three row lengths, and for fewer rows at
+# its end.
+MOST_PROGRAMS = 8
+_MOST_ROW_LENGTHS = 3
+
+# A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
+_TOKENS_PER_PLACE = 4
+
+# A program that every process is likely to need must save this fraction of a job, any other program the second one; in
+# a large job it is enough that it saves its compilation several times.
+_EXPECTED, _UNEXPECTED = 1 / 64, 0.15
+_LARGE = 2
+
+# Batches of one row per device are considered for jobs, or for batch sizes, that need at most this many.
+_FEW = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class ShapeRules:
+    """The shapes that batches may have on one kind of device, and their costs.
+
+    Attributes:
+        query_lengths: Tokens per row of batches with one row per device, for a few short texts.
+        row_lengths: Tokens per row of other batches, in ascending order; the first is for short texts.
+        call_tokens: Tokens per device in these batches, in descending order.
+        call_cost: Cost of a call without any token.
+        attention_length: Tokens at which attention doubles the cost of a row.
+        compile_cost: Cost of a program.
+        devices: Number of devices, which the rows of a batch are a multiple of.
+    """
+
+    query_lengths: tuple[int, ...]
+    row_lengths: tuple[int, ...]
+    call_tokens: tuple[int, ...]
+    call_cost: float
+    attention_length: float
+    compile_cost: float
+    devices: int = 1
+
+    def cost(self, shape: Shape) -> float:
+        """Return the cost of a call."""
+        rows, length = shape
+        return self.call_cost + rows / self.devices * length * (1 + length / self.attention_length)
+
+    def row_length(self, tokens: int) -> int:
+        """Return the shortest row length for lists of texts of this many tokens."""
+        return min((length for length in self.row_lengths if length >= tokens), default=tokens)
+
+    def list_shapes(self, length: int) -> list[Shape]:
+        """Return the shapes for lists of texts, (rows, tokens per row), those with the most rows first."""
+        rows = dict.fromkeys(max(1, tokens // length) * self.devices for tokens in self.call_tokens)
+        return [(count, length) for count in rows]
+
+    def expected_shapes(self, longest: int) -> list[Shape]:
+        """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
+        queries = [(self.devices, length) for length in self.query_lengths]
+        lists = self.list_shapes(self.row_lengths[0]) + self.list_shapes(self.row_length(longest))
+        return [*dict.fromkeys(queries + lists)]
+
+    def other_shapes(self, longest: int) -> list[Shape]:
+        """Return further shapes that may suit texts of up to this length better."""
+        lengths = [length for length in self.row_lengths if length <= self.row_length(longest)]
+        return [shape for length in lengths for shape in [*self.list_shapes(length), (self.devices, length)]]
+
+
+class Part(NamedTuple):
+    """The rows of one length in a job.
+
+    Attributes:
+        length: Tokens per row.
+        rows: The texts in the rows.
+        calls: For each call, the number of rows with texts, and the rows of the batch.
+    """
+
+    length: int
+    rows: list[Rows]
+    calls: list[tuple[int, int]]
+
+
+class Arrangement(NamedTuple):
+    """One way to compute a job.
+
+    Attributes:
+        shapes: The shapes for all but the last batch of a length, the longest rows first.
+        parts: The rows and calls.
+        cost: Cost of all calls and of new programs.
+    """
+
+    shapes: tuple[Shape, ...]
+    parts: list[Part]
+    cost: float
+
+    @property
+    def used(self) -> set[Shape]:
+        """The shapes of all batches."""
+        return {(rows, part.length) for part in self.parts for _, rows in part.calls}
+
+
+class BatchPlanner:
+    """Chooses the batches of each job, with at most `MOST_PROGRAMS` shapes in all; for use from several threads.
+
+    The shapes that are expected anyway are enough for every job. One more can be added if it suits some texts better:
+    it must save more, in this job and in future work, than its compilation costs. The best guess of the future work is
+    the work so far.
+
+    Attributes:
+        shapes: The shapes of all batches so far.
+        closed: Whether no shape may be added.
+    """
+
+    def __init__(self, rules: ShapeRules) -> None:
+        """Create a planner that has not planned anything.
+
+        Args:
+            rules: The shapes that batches may have.
+        """
+        self.shapes: set[Shape] = set()
+        self.closed = False
+        self._rules, self._computed, self._lock = rules, 0, threading.Lock()
+
+    def plan(
+        self, lengths: NDArray[np.int32], longest: int, batch_size: int | None = None
+    ) -> Iterator[tuple[NDArray[np.intp], int]]:
+        """Choose the batches of a job, those with the longest texts first.
+
+        Args:
+            lengths: int32[n], tokens of each text, at least one.
+            longest: Tokens of the longest text of any job.
+            batch_size: Maximum texts per batch, or None.
+
+        Yields:
+            For each batch, int[B, S], the index of the text in each place of each row, or NO_TEXT; and the number of
+            tokens per row, T.
+        """
+        if not len(lengths):
+            return
+        with self._lock:
+            job = _Job(self._rules, lengths, batch_size)
+            chosen = self._choose(job, max(longest, job.lengths.longest))
+            self.shapes |= chosen.used
+            self._computed += sum(rows * part.length for part in chosen.parts for _, rows in part.calls)
+        yield from _batches(chosen.parts, lengths)
+
+    def _choose(self, job: "_Job", longest: int) -> Arrangement:
+        known = {*self._rules.expected_shapes(longest)} | self.shapes
+        prices = {shape: job.tokens * _EXPECTED for shape in known - self.shapes}
+        best = job.best(known, known, prices)
+        if self.closed or len(known) >= MOST_PROGRAMS:
+            return best
+        price, compilation = job.tokens * _UNEXPECTED, self._rules.compile_cost
+        price = max(min(price, _LARGE * compilation), compilation * job.tokens / (job.tokens + self._computed))
+        for shape in job.useful({*self._rules.other_shapes(job.lengths.longest)} - known):
+            found = job.with_another(best, shape, known | {shape}, prices | {shape: price})
+            best = min(best, found, key=lambda found: found.cost)
+        return best
+
+
+class _Job:
+    def __init__(self, rules: ShapeRules, lengths: NDArray[np.int32], batch_size: int | None) -> None:
+        self.lengths, self.tokens = Lengths(lengths), int(lengths.sum())
+        self._rules, self._batch_size = rules, batch_size or len(lengths)
+
+    def useful(self, shapes: Iterable[Shape]) -> list[Shape]:
+        """Return the shapes in order, without those for queries if the job would need many such batches."""
+        return sorted(shape for shape in shapes if shape in self._rules.list_shapes(shape[1]) or self._is_small(shape))
+
+    def _is_small(self, shape: Shape) -> bool:
+        rows, length = shape
+        return self._batch_size <= _FEW * rows or self.tokens <= _FEW * rows * length
+
+    def best(self, shapes: Iterable[Shape], rests: Set[Shape], prices: Mapping[Shape, float]) -> Arrangement:
+        """Find a cheap arrangement: the best shape for all texts, and then one shape after the other for shorter rows.
+
+        Args:
+            shapes: The shapes to choose from.
+            rests: The shapes to choose from for the last rows of a length.
+            prices: Costs of new programs.
+        """
+        useful = self.useful(shapes)
+        options = [(shape,) for shape in useful if shape[1] >= self.lengths.longest]
+        chosen = self._cheapest(options, rests, prices)
+        while len(chosen.shapes) < _MOST_ROW_LENGTHS:
+            lengths = {length for _, length in chosen.shapes}
+            shorter = [shape for shape in useful if shape[1] < max(lengths) and shape[1] not in lengths]
+            better = self._cheapest([(*chosen.shapes, shape) for shape in shorter], rests, prices)
+            if better.cost >= chosen.cost:
+                break
+            chosen = better
+        return chosen
+
+    def with_another(
+        self, found: Arrangement, shape: Shape, rests: Set[Shape], prices: Mapping[Shape, float]
+    ) -> Arrangement:
+        """Find a cheap arrangement with one more shape, also in place of longer ones."""
+        shorter = [other for other in found.shapes if other[1] < shape[1]]
+        options = [(shape, *shorter)] if shape[1] >= self.lengths.longest else [(*found.shapes, shape)]
+        return self._cheapest([each for each in options if len(each) <= _MOST_ROW_LENGTHS], rests, prices)
+
+    def _cheapest(
+        self, options: Iterable[tuple[Shape, ...]], rests: Set[Shape], prices: Mapping[Shape, float]
+    ) -> Arrangement:
+        found = [self._arrange(sorted(shapes, key=lambda shape: -shape[1]), rests, prices) for shapes in options]
+        return min(found, key=lambda found: (found.cost, found.shapes), default=Arrangement((), [], math.inf))
+
+    def _arrange(self, shapes: Sequence[Shape], rests: Set[Shape], prices: Mapping[Shape, float]) -> Arrangement:
+        """Fill rows of these shapes, the longest texts first; shorter texts fill the last batch of longer rows."""
+        left, parts = self.lengths.copy(), []
+        for (most, length), shorter in zip(shapes, [*(length for _, length in shapes[1:]), 0], strict=True):
+            used = min(most, self._batch_size)
+            places = max(1, min(length // _TOKENS_PER_PLACE, self._batch_size // used))
+            rows = left.fill_rows(length, places, longer_than=shorter)
+            rows += left.fill_rows(length, places, most=-_count(rows) % used)
+            parts.append(Part(length, rows, self._calls((most, length), _count(rows), rests, prices)))
+        found = Arrangement(tuple(shapes), parts, 0)
+        calls = sum(self._rules.cost((rows, part.length)) for part in parts for _, rows in part.calls)
+        return found._replace(cost=calls + sum(prices.get(shape, 0) for shape in found.used))
+
+    def _calls(
+        self, shape: Shape, count: int, rests: Set[Shape], prices: Mapping[Shape, float]
+    ) -> list[tuple[int, int]]:
+        """Return the calls for rows: full ones, and then for the rest one more, or several smaller ones."""
+        most, length = shape
+        used = min(most, self._batch_size)
+        full, rest = divmod(count, used)
+
+        def cost(rows: int) -> float:
+            return -(-rest // rows) * self._rules.cost((rows, length)) + prices.get((rows, length), 0)
+
+        size = min([rows for rows, other in rests if other == length and rows < used] + [most], key=cost)
+        smaller = [min(size, rest - start) for start in range(0, rest, size)]
+        return [(used, most)] * full + [(rows, size) for rows in smaller]
+
+
+def _count(rows: Iterable[Rows]) -> int:
+    return sum(row.count for row in rows)
+
+
+def _batches(parts: Sequence[Part], lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
+    left = {length: np.flatnonzero(lengths == length) for length in np.unique(lengths).tolist()}
+    for part in parts:
+        texts = np.vstack([_take(rows, left, max(1, part.length // _TOKENS_PER_PLACE)) for rows in part.rows] or [[]])
+        start = 0
+        for used, rows in part.calls:
+            batch = texts[start : start + used]
+            yield np.pad(batch, ((0, rows - used), (0, 0)), constant_values=NO_TEXT), part.length
+            start += used
+
+
+def _take(rows: Rows, left: dict[int, NDArray[np.intp]], places: int) -> NDArray[np.intp]:
+    """Return the indices of texts of the right lengths, int[rows, places], and remove them from the others."""
+    taken = {length: left[length][: rows.count * each] for length, each in rows.texts.items()}
+    left |= {length: left[length][len(texts) :] for length, texts in taken.items()}
+    found = np.hstack([texts.reshape(rows.count, -1) for texts in taken.values()])
+    return np.pad(found, ((0, 0), (0, places - found.shape[1])), constant_values=NO_TEXT)
