@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from minilm_jax.tokens.batching import Shape
 from minilm_jax.tokens.packed_rows import NO_TEXT
 from minilm_jax.tokens.row_filling import Lengths, Rows
+
+# The index of the text in each place of each row, int[B, S], and the number of tokens per row.
+_Batch: TypeAlias = tuple[NDArray[np.intp], int]
 
 # A process makes at most this many programs, and a job needs at most four: for three row lengths, and for fewer rows at
 # its end.
@@ -136,10 +139,8 @@ class BatchPlanner:
         self.closed = False
         self._rules, self._computed, self._lock = rules, 0, threading.Lock()
 
-    def plan(
-        self, lengths: NDArray[np.int32], longest: int, batch_size: int | None = None
-    ) -> Iterator[tuple[NDArray[np.intp], int]]:
-        """Choose the batches of a job, those with the longest texts first.
+    def plan(self, lengths: NDArray[np.int32], longest: int, batch_size: int | None = None) -> Iterator[_Batch]:
+        """Choose the batches of a job: first one of each shape, so that programs are compiled side by side.
 
         Args:
             lengths: int32[n], tokens of each text, at least one.
@@ -157,7 +158,7 @@ class BatchPlanner:
             chosen = self._choose(job, max(longest, job.lengths.longest))
             self.shapes |= chosen.used
             self._computed += sum(rows * part.length for part in chosen.parts for _, rows in part.calls)
-        yield from _batches(chosen.parts, lengths)
+        yield from _one_of_each_shape_first([*_batches(chosen.parts, lengths)])
 
     def _choose(self, job: "_Job", longest: int) -> Arrangement:
         known = {*self._rules.expected_shapes(longest)} | self.shapes
@@ -253,7 +254,7 @@ def _count(rows: Iterable[Rows]) -> int:
     return sum(row.count for row in rows)
 
 
-def _batches(parts: Sequence[Part], lengths: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.intp], int]]:
+def _batches(parts: Sequence[Part], lengths: NDArray[np.int32]) -> Iterator[_Batch]:
     left = {length: np.flatnonzero(lengths == length) for length in np.unique(lengths).tolist()}
     for part in parts:
         texts = np.vstack([_take(rows, left, max(1, part.length // _TOKENS_PER_PLACE)) for rows in part.rows] or [[]])
@@ -262,6 +263,12 @@ def _batches(parts: Sequence[Part], lengths: NDArray[np.int32]) -> Iterator[tupl
             batch = texts[start : start + used]
             yield np.pad(batch, ((0, rows - used), (0, 0)), constant_values=NO_TEXT), part.length
             start += used
+
+
+def _one_of_each_shape_first(batches: Sequence[_Batch]) -> Iterator[_Batch]:
+    first = {(len(texts), length): index for index, (texts, length) in reversed([*enumerate(batches)])}
+    yield from (batches[index] for index in first.values())
+    yield from (batch for index, batch in enumerate(batches) if index not in first.values())
 
 
 def _take(rows: Rows, left: dict[int, NDArray[np.intp]], places: int) -> NDArray[np.intp]:

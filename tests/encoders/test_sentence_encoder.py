@@ -76,9 +76,19 @@ def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) ->
     assert (service.stats.compilations, service.stats.computed_tokens) == (made, 512 + 24)
 
 
-@pytest.mark.parametrize("arguments", [{"lengths": [0]}, {"lengths": [257]}, {"batch_sizes": [0]}, {"lengths": [1.5]}])
-def test_warm_up_with_invalid_sizes_raises_error(encoder: mj.SentenceEncoder, arguments: dict[str, Any]) -> None:
-    with pytest.raises(mj.InputError, match="lengths|batch_sizes"):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lengths": [0]}, "lengths"),
+        ({"lengths": [1.5]}, "lengths"),
+        ({"lengths": [8, 257]}, "lengths has 257, but max_seq_length is 256"),
+        ({"batch_sizes": [0]}, "batch_sizes"),
+    ],
+)
+def test_warm_up_with_invalid_sizes_raises_error(
+    encoder: mj.SentenceEncoder, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(mj.InputError, match=message):
         fresh(encoder).warm_up(**arguments)
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from minilm_jax.tokens.batching import RaggedIds, Shape
 
-
 # Few row lengths, so that few programs are compiled.
 _ROW_LENGTHS = (16, 64, 128, 256, 512)
 

@@ -22,7 +22,7 @@ from minilm_jax.nn.params import Params
 from minilm_jax.runtime import devices as runtime_devices
 from minilm_jax.runtime.devices import choose_devices
 from minilm_jax.runtime.engine import Engine
-from minilm_jax.runtime.program_choice import Program, faster_program
+from minilm_jax.runtime.program_choice import Outputs, Program, faster_program
 from minilm_jax.runtime.programs import Programs
 from tests.helpers.paths import GOLDEN
 from tests.helpers.tiny_model import TINY
@@ -152,7 +152,8 @@ def test_faster_program_is_used_only_if_its_result_agrees() -> None:
     batch = mj.Batch(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
 
     def program(value: float, seconds: float) -> Program:
-        return lambda _: (time.sleep(seconds), jax.numpy.full((1, 4), value))[1]
+        vectors = jax.numpy.full((1, 4), value)
+        return lambda _: (time.sleep(seconds), Outputs(vectors, vectors))[1]
 
     slow, fast, wrong = program(0.5, 0.05), program(0.501, 0), program(-0.5, 0)
     assert faster_program(slow, fast, batch) is fast

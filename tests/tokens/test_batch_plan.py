@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minilm_jax.runtime import devices
 from minilm_jax.tokens.batch_plan import MOST_PROGRAMS, BatchPlanner
 
 RULES = {"cpu": devices._CPU_SHAPES, "accelerator": devices._ACCELERATOR_SHAPES}
 JOBS = st.lists(
-    st.tuples(st.integers(3, 512), st.integers(1, 300), st.sampled_from([None, None, 1, 3, 32])), min_size=1, max_size=12
+    st.tuples(st.integers(3, 512), st.integers(1, 300), st.sampled_from([None, None, 1, 3, 32])),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -34,8 +36,11 @@ def computed(planner: BatchPlanner, lengths: np.ndarray, longest: int = 256, bat
 
 
 @pytest.mark.parametrize("kind", RULES)
+@settings(deadline=None, max_examples=25)
 @given(jobs=JOBS)
-def test_any_jobs_need_at_most_eight_shapes_and_four_per_job(kind: str, jobs: list[tuple[int, int, int | None]]) -> None:
+def test_any_jobs_need_at_most_eight_shapes_and_four_per_job(
+    kind: str, jobs: list[tuple[int, int, int | None]]
+) -> None:
     planner = BatchPlanner(RULES[kind])
     for seed, (longest, count, batch_size) in enumerate(jobs):
         computed(planner, random_lengths(longest, count, seed), 512, batch_size)
@@ -58,6 +63,7 @@ def test_equal_lengths_between_two_row_lengths_get_their_own_shape() -> None:
     assert 1 - lengths.sum() / computed(BatchPlanner(RULES["cpu"]), lengths) < 0.15
 
 
+@settings(deadline=None, max_examples=25)
 @given(jobs=JOBS, warm=st.booleans())
 def test_query_gets_the_shortest_row_whatever_came_before(jobs: list[tuple[int, int, int | None]], warm: bool) -> None:
     planner = BatchPlanner(RULES["cpu"])
