@@ -3,16 +3,17 @@
 import types
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import minilm_jax as mj
+from minilm_jax import explain
 from minilm_jax.errors import InputError
-from minilm_jax.explain import attention_weights, word_contributions
+from minilm_jax.explain import word_contributions
 from minilm_jax.nn.encoder import SelfAttention
 from minilm_jax.nn.params import Params
+from tests.helpers.compiled import attention_weights, embed, encode
 from tests.helpers.tiny_model import TINY
 from tests.helpers.tolerances import ATTENTION_OUTPUT, ATTENTION_WEIGHTS, ATTENTION_WEIGHTS_INT8, CONTRIBUTION_SUM
 
@@ -31,7 +32,7 @@ def test_attention_weights_reproduce_the_output_of_the_layer(tiny_params: Params
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=0, atol=ATTENTION_WEIGHTS)
     np.testing.assert_array_equal(weights[1, :, :, 2:], 0)
 
-    hidden = (mj.encode(tiny_params, batch, TINY, output_hidden_states=True).hidden_states or ())[layer % 2]
+    hidden = (encode(tiny_params, batch, TINY, output_hidden_states=True).hidden_states or ())[layer % 2]
     own = tiny_params["encoder"]["layer"][str(layer % 2)]["attention"]["self"]
     value = hidden @ own["value"]["kernel"] + own["value"]["bias"][None, None]
     mixed = jnp.einsum("bnts,bsnh->btnh", weights, value.reshape(2, 5, TINY.num_attention_heads, -1))
@@ -41,8 +42,8 @@ def test_attention_weights_reproduce_the_output_of_the_layer(tiny_params: Params
 
 def test_attention_weights_compile_and_accept_int8(tiny_params: Params) -> None:
     batch = mj.Batch(np.arange(4)[None], np.ones((1, 4), np.int32))
-    wanted = attention_weights(tiny_params, batch, TINY)
-    compiled = jax.jit(attention_weights, static_argnames="layer")(tiny_params, batch, TINY, layer=1)
+    wanted = explain.attention_weights(tiny_params, batch, TINY)
+    compiled = attention_weights(tiny_params, batch, TINY, layer=1)
     np.testing.assert_allclose(compiled, wanted, rtol=0, atol=ATTENTION_WEIGHTS)
     quantized = attention_weights(mj.cast(tiny_params, "int8", TINY), batch, TINY)
     np.testing.assert_allclose(quantized, wanted, rtol=0, atol=ATTENTION_WEIGHTS_INT8)
@@ -64,7 +65,7 @@ def test_contributions_add_up_to_the_change_of_the_cosine(
     empty = np.zeros_like(ids)
     empty[0, [0, -1]] = ids[0, [0, -1]]
     batch = mj.Batch(np.concatenate([ids, empty]), np.ones((2, ids.shape[1]), np.int32))
-    cosine, cosine_of_empty_text = np.asarray(mj.embed(encoder.params, batch)) @ encoder.encode(other)
+    cosine, cosine_of_empty_text = np.asarray(embed(encoder.params, batch)) @ encoder.encode(other)
     assert sum(word.contribution for word in contributions) == pytest.approx(
         cosine - cosine_of_empty_text, abs=CONTRIBUTION_SUM
     )

@@ -14,6 +14,7 @@ from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.checkpoints.hub_names import to_hub
 from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
 from minilm_jax.tokens.tokenizer import TextTokenizer
+from tests.helpers.compiled import embed
 from tests.helpers.json_files import write_json
 from tests.helpers.small_tokenizer import write_tokenizer
 from tests.helpers.tiny_model import TINY, TINY_BATCH
@@ -129,8 +130,8 @@ def test_dense_weights_are_loaded_from_their_module(tiny_params: mj.EncoderParam
     kernel = np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32)
     save_file({"linear.weight": np.ascontiguousarray(kernel.T)}, tmp_path / "2_Dense" / "model.safetensors")
     params = mj.load_params(tmp_path)
-    mean = mj.embed(tiny_params, TINY_BATCH, dataclasses.replace(TINY, normalize=False))
-    np.testing.assert_allclose(mj.embed(params, TINY_BATCH), np.tanh(mean @ kernel), atol=1e-6)
+    mean = embed(tiny_params, TINY_BATCH, dataclasses.replace(TINY, normalize=False))
+    np.testing.assert_allclose(embed(params, TINY_BATCH), np.tanh(mean @ kernel), atol=1e-6)
     (tmp_path / "2_Dense" / "model.safetensors").rename(tmp_path / "2_Dense" / "pytorch_model.bin")
     with pytest.raises(mj.ModelFileError, match=r"2_Dense.*pytorch_model\.bin is not read"):
         mj.load_params(tmp_path)

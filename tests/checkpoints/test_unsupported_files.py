@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import minilm_jax as mj
+from tests.helpers.compiled import embed
 from tests.helpers.tiny_model import TINY, TINY_BATCH
 
 
@@ -56,7 +57,7 @@ def test_steps_of_a_checkpoint_manager_are_named(tiny_params: mj.EncoderParams, 
     assert "CheckpointManager" in message
     assert str(tmp_path / "run" / "10" / "default") in message
     params = mj.load_params(tmp_path / "run" / "10" / "default", TINY)
-    np.testing.assert_array_equal(mj.embed(params, TINY_BATCH), mj.embed(tiny_params, TINY_BATCH))
+    np.testing.assert_array_equal(embed(params, TINY_BATCH), embed(tiny_params, TINY_BATCH))
 
 
 def test_checkpoint_of_several_devices_is_loaded_on_one(tiny_params: mj.EncoderParams, tmp_path: Path) -> None:
@@ -67,4 +68,4 @@ def test_checkpoint_of_several_devices_is_loaded_on_one(tiny_params: mj.EncoderP
     ocp.PyTreeCheckpointer().save(tmp_path / "sharded", placed)
     params = mj.load_params(tmp_path / "sharded", TINY)
     assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(params))
-    np.testing.assert_array_equal(mj.embed(params, TINY_BATCH), mj.embed(tiny_params, TINY_BATCH))
+    np.testing.assert_array_equal(embed(params, TINY_BATCH), embed(tiny_params, TINY_BATCH))

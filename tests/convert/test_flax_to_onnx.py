@@ -24,9 +24,12 @@ from convert.recognition.bert_layout import recognize
 from convert.writing.write_back import write_back
 from minilm_jax.config import OnnxPrecision
 from minilm_jax.nn.params import Params, flatten, unflatten
+from tests.helpers.compiled import embed, encode
 from tests.helpers.onnx_forms import ACCEPTED, STORED, unpacked
 from tests.helpers.tiny_model import TINY, random_params
 from tests.helpers.tolerances import FLOAT16_GRAPH, ROUND_TRIP_RTOL, RUNTIMES_AGREE
+
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
 
 SENTENCES = ["Hello world", "A man is playing a guitar on the stage.", "The stock market fell sharply on Monday."]
 SEVERAL = ("shared-layers", "zero-bias", "by-concat")
@@ -50,7 +53,7 @@ def test_graph_matches_encode_in_onnxruntime(params: Params) -> None:
     assert {tensor.name for tensor in model.graph.initializer} >= flatten(params).keys()
     for batch in (mj.tokenize(["Hello world"]), mj.tokenize(["A longer sentence than the other one.", "Short."])):
         hidden, pooled = run(model, batch)
-        output = mj.encode(params, batch)
+        output = encode(params, batch)
         real = batch.attention_mask != 0
         np.testing.assert_allclose(
             np.asarray(output.last_hidden_state)[real], hidden[real], rtol=0, atol=RUNTIMES_AGREE
@@ -81,7 +84,7 @@ def test_roberta_positions_convert_both_ways(tmp_path: Path) -> None:
     batch = mj.Batch(np.array([[2, 5, 1, 7, 3, 1], [2, 3, 1, 1, 1, 1]]), np.array([[1] * 5 + [0], [1] * 2 + [0] * 4]))
     batch = batch._replace(token_type_ids=np.zeros_like(batch.input_ids))
     hidden = run(to_onnx(params, config), batch)[0]
-    own = np.asarray(mj.encode(params, batch).last_hidden_state)
+    own = np.asarray(encode(params, batch).last_hidden_state)
     real = batch.attention_mask != 0
     np.testing.assert_allclose(own[real], hidden[real], rtol=0, atol=RUNTIMES_AGREE)
 
@@ -122,7 +125,7 @@ def test_reduced_precision_gives_similar_embeddings(
     assert model.ByteSize() < size * to_onnx(params, config).ByteSize()
     batch = mj.tokenize(SENTENCES)
     hidden, _ = run(model, batch)
-    wanted, mask = np.asarray(mj.embed(params, batch)), np.asarray(batch.attention_mask)[..., None]
+    wanted, mask = np.asarray(embed(params, batch)), np.asarray(batch.attention_mask)[..., None]
     pooled = (hidden * mask).sum(1) / mask.sum(1)
     found = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     assert hidden.dtype == np.float32

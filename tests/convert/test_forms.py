@@ -22,6 +22,8 @@ from tests.helpers.onnx_forms import ACCEPTED, REFUSED, STORED, unpacked
 from tests.helpers.paths import FORMS
 from tests.helpers.tolerances import FLOAT_ZERO_POINT, FOLDED_SCALE_RTOL
 
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
+
 POSITIONS = "embeddings.position_embeddings.embedding"
 RELATIVE = "the table .*distance_embedding.* is not part of BERT; does the model use relative positions"
 REASONS = {

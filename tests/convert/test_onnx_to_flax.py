@@ -23,6 +23,8 @@ from tests.helpers.paths import EXPORTS
 from tests.helpers.tiny_model import TINY
 from tests.helpers.tolerances import RUNTIMES_AGREE
 
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
+
 EXPORTED = sorted(EXPORTS.glob("*.onnx.gz"))
 
 Weights = Mapping[str, NDArray[np.float32]]

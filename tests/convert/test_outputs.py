@@ -14,6 +14,8 @@ from convert.onnx_to_flax import Conversion, convert
 from minilm_jax.nn.params import Params
 from tests.helpers.tiny_model import TINY
 
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
+
 HIDDEN = "last_hidden_state"
 
 

@@ -16,10 +16,13 @@ from convert.pipeline import convert_to_folder, folder_to_onnx, hub_to_folder
 from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.tokens.tokenizer import TextTokenizer
+from tests.helpers.compiled import embed
 from tests.helpers.json_files import write_json
 from tests.helpers.small_tokenizer import write_tokenizer
 from tests.helpers.tiny_model import TINY, TINY_BATCH, random_params
 from tests.helpers.tolerances import UNIT_VECTORS
+
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
 
 PROJECTIONS = mj.Projection("dense", 5, "tanh"), mj.Projection("layer_norm", 5)
 CONFIG = dataclasses.replace(TINY, pooling="cls+mean_sqrt_len", projections=PROJECTIONS, normalize=False)
@@ -67,10 +70,10 @@ ROUTES: dict[str, Callable[[Path], mj.EncoderParams]] = {
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_route_gives_the_vectors_of_the_folder(folder: Path, route: str) -> None:
-    wanted = mj.embed(random_params(CONFIG, 0), TINY_BATCH)
+    wanted = embed(random_params(CONFIG, 0), TINY_BATCH)
     params = ROUTES[route](folder)
     assert params.config == CONFIG
-    np.testing.assert_allclose(mj.embed(params, TINY_BATCH), wanted, rtol=0, atol=UNIT_VECTORS)
+    np.testing.assert_allclose(embed(params, TINY_BATCH), wanted, rtol=0, atol=UNIT_VECTORS)
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -28,6 +28,8 @@ from tests.helpers.dequantized import QuantizedFile
 from tests.helpers.paths import EXPORTS
 from tests.helpers.tolerances import FLOAT16_CONVERTER
 
+pytestmark = pytest.mark.usefixtures("graphs_run_here")
+
 Weights = dict[str, NDArray[np.float32]]
 
 

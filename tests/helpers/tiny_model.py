@@ -1,10 +1,10 @@
 """A two-layer BERT configuration for fast tests, and random parameters for any configuration."""
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
 import minilm_jax as mj
-from minilm_jax.nn.params import flatten, unflatten
+from minilm_jax.nn.params import abstract, flatten, unflatten
 
 TINY = mj.EncoderConfig(
     vocab_size=99,
@@ -20,11 +20,9 @@ TINY_BATCH = mj.Batch(np.arange(12, dtype=np.int32).reshape(2, 6), np.ones((2, 6
 
 def random_params(config: mj.EncoderConfig, seed: int, *, pooler: bool = True) -> mj.EncoderParams:
     """Return random parameters that all affect the result: no bias is 0 and no scale is 1."""
-    first, second = jax.random.split(jax.random.key(seed))
-    params = flatten(mj.init_params(config, first, pooler=pooler))
-    keys = jax.random.split(second, len(params))
-    shifted = {
-        path: leaf + 0.1 * jax.random.normal(key, leaf.shape)
-        for key, (path, leaf) in zip(keys, params.items(), strict=True)
+    random = np.random.default_rng(seed)
+    params = {
+        path: jnp.asarray(random.normal(path.endswith("scale"), 0.1, leaf.shape), jnp.float32)
+        for path, leaf in flatten(abstract(config, pooler=pooler)).items()
     }
-    return mj.EncoderParams(unflatten(shifted), config)
+    return mj.EncoderParams(unflatten(params), config)

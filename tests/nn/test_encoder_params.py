@@ -14,6 +14,7 @@ import pytest
 from jax import export
 
 import minilm_jax as mj
+from tests.helpers.compiled import embed
 from tests.helpers.tiny_model import TINY, TINY_BATCH, random_params
 
 OTHER = dataclasses.replace(TINY, pooling="cls", normalize=False, layer_norm_eps=1e-5, hidden_act="gelu_new")
@@ -27,7 +28,7 @@ def params() -> mj.EncoderParams:
 def step(params: mj.EncoderParams) -> Any:
     """Return params after one step of gradient descent."""
     optimizer = optax.sgd(1e-3, momentum=0.9)
-    gradient = jax.grad(lambda tree: mj.embed(tree, TINY_BATCH).sum())(params)
+    gradient = jax.jit(jax.grad(lambda tree: mj.embed(tree, TINY_BATCH).sum()))(params)
     updates, _ = optimizer.update(gradient, optimizer.init(params), params)
     return optax.apply_updates(params, updates)
 
@@ -61,7 +62,7 @@ def test_saved_params_compute_the_same_model_without_a_config(
     mj.save_params(params, tmp_path / f"params.{suffix}")
     loaded = mj.load_params(tmp_path / f"params.{suffix}")
     assert loaded.config == OTHER
-    np.testing.assert_array_equal(mj.embed(loaded, TINY_BATCH), mj.embed(params, TINY_BATCH, OTHER))
+    np.testing.assert_array_equal(embed(loaded, TINY_BATCH), embed(params, TINY_BATCH, OTHER))
 
 
 def test_config_in_a_file_that_differs_from_its_folder_raises_error(params: mj.EncoderParams, tmp_path: Path) -> None:
@@ -73,9 +74,9 @@ def test_config_in_a_file_that_differs_from_its_folder_raises_error(params: mj.E
 
 
 def test_explicit_config_takes_precedence(params: mj.EncoderParams) -> None:
-    vectors = jax.jit(mj.embed)(params, TINY_BATCH, TINY)
-    np.testing.assert_array_equal(vectors, jax.jit(mj.embed)(dict(params), TINY_BATCH, TINY))
-    assert not np.allclose(vectors, jax.jit(mj.embed)(params, TINY_BATCH))
+    vectors = embed(params, TINY_BATCH, TINY)
+    np.testing.assert_array_equal(vectors, embed(dict(params), TINY_BATCH, TINY))
+    assert not np.allclose(vectors, embed(params, TINY_BATCH))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_explicit_config_takes_precedence(params: mj.EncoderParams) -> None:
 )
 def test_config_of_another_model_raises_error(params: mj.EncoderParams, change: dict[str, int]) -> None:
     with pytest.raises(mj.InputError, match="params do not fit the config"):
-        jax.jit(mj.embed)(params, TINY_BATCH, dataclasses.replace(TINY, **change))
+        embed(params, TINY_BATCH, dataclasses.replace(TINY, **change))
 
 
 @pytest.mark.parametrize("function", [mj.embed, mj.encode])
@@ -96,11 +97,11 @@ def test_plain_dict_of_another_model_raises_error(params: mj.EncoderParams, func
 
 def test_plain_dict_of_the_default_model_works(encoder: mj.SentenceEncoder) -> None:
     batch = mj.tokenize("Hello world")
-    np.testing.assert_array_equal(mj.embed(dict(encoder.params), batch), mj.embed(encoder.params, batch))
+    np.testing.assert_array_equal(embed(dict(encoder.params), batch), embed(encoder.params, batch))
 
 
 def test_features_of_the_encoder_are_a_batch(encoder: mj.SentenceEncoder) -> None:
-    vector = jax.jit(mj.embed)(encoder.params, encoder.tokenize("Hello world"))
+    vector = embed(encoder.params, encoder.tokenize("Hello world"))
     np.testing.assert_allclose(vector[0], encoder.encode("Hello world"), atol=1e-6)
 
 
@@ -113,10 +114,10 @@ def test_texts_instead_of_a_batch_raise_error(params: mj.EncoderParams, batch: A
 def test_exported_function_of_params_is_serialized(params: mj.EncoderParams) -> None:
     data = export.export(jax.jit(mj.embed))(params, TINY_BATCH).serialize()
     vectors = export.deserialize(data).call(params, TINY_BATCH)
-    np.testing.assert_allclose(vectors, mj.embed(params, TINY_BATCH), atol=1e-6)
+    np.testing.assert_allclose(vectors, embed(params, TINY_BATCH), atol=1e-6)
     data = export.export(jax.jit(mj.embed))(params, TINY_BATCH, TINY).serialize()
     vectors = export.deserialize(data).call(params, TINY_BATCH, TINY)
-    np.testing.assert_allclose(vectors, mj.embed(params, TINY_BATCH, TINY), atol=1e-6)
+    np.testing.assert_allclose(vectors, embed(params, TINY_BATCH, TINY), atol=1e-6)
 
 
 def test_exported_function_of_params_accepts_any_length_up_to_the_positions(params: mj.EncoderParams) -> None:
@@ -124,4 +125,4 @@ def test_exported_function_of_params_accepts_any_length_up_to_the_positions(para
     rows = jax.ShapeDtypeStruct(shape, np.int32)
     exported = export.export(jax.jit(mj.embed))(params, mj.Batch(rows, rows))
     vectors = exported.call(params, TINY_BATCH)
-    np.testing.assert_allclose(vectors, mj.embed(params, TINY_BATCH), atol=1e-6)
+    np.testing.assert_allclose(vectors, embed(params, TINY_BATCH), atol=1e-6)

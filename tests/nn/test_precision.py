@@ -14,6 +14,7 @@ from minilm_jax.nn import integer_dot
 from minilm_jax.nn.dense import Quantized, _dot_scaled, dense, quantize, shared_input
 from minilm_jax.nn.integer_dot import dot_uint8_int8
 from minilm_jax.nn.params import Params, flatten, unflatten
+from tests.helpers.compiled import embed
 from tests.helpers.paths import GOLDEN
 from tests.helpers.tiny_model import TINY
 from tests.helpers.tolerances import FLOAT32_COSINES, INT8_DENSE, OTHER_BATCH_COSINE, TINY_COSINE
@@ -126,8 +127,8 @@ def test_int8_stays_accurate_with_wide_channels() -> None:
     params = unflatten(leaves)
     cast = mj.cast(params, "int8", TINY)
     batch = mj.Batch(np.arange(24).reshape(3, 8), np.ones((3, 8), int))
-    wanted = mj.embed(params, batch, TINY)
-    assert (mj.embed(cast, batch, TINY) * wanted).sum(axis=1).min() > TINY_COSINE
+    wanted = embed(params, batch, TINY)
+    assert (embed(cast, batch, TINY) * wanted).sum(axis=1).min() > TINY_COSINE
 
 
 def test_int8_dense_of_zeros_returns_the_bias(tiny_params: Params) -> None:
@@ -137,7 +138,8 @@ def test_int8_dense_of_zeros_returns_the_bias(tiny_params: Params) -> None:
 
 def test_bfloat16_gradients_are_finite(tiny_params: Params) -> None:
     batch = mj.Batch(np.array([[1, 2, 3]]), np.ones((1, 3), int), np.zeros((1, 3), int))
-    gradients = jax.grad(lambda params: mj.embed(params, batch, TINY)[0, 0])(mj.cast(tiny_params, "bfloat16"))
+    gradient = jax.jit(jax.grad(lambda params: mj.embed(params, batch, TINY)[0, 0]))
+    gradients = gradient(mj.cast(tiny_params, "bfloat16"))
     assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(gradients))
 
 
