@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, for programs that users compile themselves; `SentenceEncoder` has its own store."""
+"""JAX's own compilation cache, for programs that users compile; `SentenceEncoder` has its own store."""
 
 from pathlib import Path
 
