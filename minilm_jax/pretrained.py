@@ -1,6 +1,7 @@
 """`PretrainedModel`: params with the config, tokenizer and settings that belong to them."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from minilm_jax.checkpoints.cache import model_folder
@@ -69,10 +70,13 @@ class PretrainedModel:
         folder = model_folder(source, cache_dir=cache_dir, hub=hub)
         find_weights(folder)  # Before settings are read, which folders in other formats lack.
         config = read_config(folder)
+        with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer") as pool:
+            tokenizer = pool.submit(load_tokenizer, folder)
+            params = cast(load_params(folder, config), precision, config)
         return cls(
-            params=cast(load_params(folder, config), precision, config),
+            params=params,
             config=config,
-            tokenizer=load_tokenizer(folder),
+            tokenizer=tokenizer.result(),
             max_seq_length=min(read_max_seq_length(folder) or config.max_length, config.max_length),
             settings=read_settings(folder),
             name=str(source),

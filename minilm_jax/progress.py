@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -57,13 +58,28 @@ def stages(size: int, names: Sequence[str]) -> Iterator[Callable[[], object]]:
         yield done
 
 
-def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn]":
+class HiddenBar:
+    """A progress bar that shows nothing, and does not import tqdm, which takes as long as embedding a few texts."""
+
+    def __enter__(self) -> "HiddenBar":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, _: int) -> None:
+        """Show nothing."""
+
+
+def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn] | HiddenBar":
     """Return a progress bar over texts.
 
     Args:
         total: Number of texts, or None if it is not known.
         show: Whether to show the bar; None shows it on a terminal only. A bar appears after one second.
     """
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    if not (on_terminal if show is None else show):
+        return HiddenBar()
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="text", delay=_PROGRESS_DELAY, disable=None if show is None else not show)
+    return tqdm(total=total, unit="text", delay=_PROGRESS_DELAY)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from minilm_jax.nn import processor
 from minilm_jax.nn.blocked_kernels import BlockedKernel, block_kernel, products_are_exact, unblock_kernel
@@ -25,7 +26,7 @@ def prepare_for_cpu(params: Params) -> Params:
         params: The parameter tree, in any precision.
 
     Returns:
-        Another tree that `embed` accepts.
+        Another tree that `embed` accepts. New leaves are numpy arrays, because jax would compile each operation.
     """
     # float16 products are slow on every CPU, bfloat16 products only on some.
     slower = [jnp.float16] if processor.multiplies_bfloat16_faster() else HALF_TYPES
@@ -82,10 +83,10 @@ def blocked_kernels_work(params: Params, tokens: int) -> bool:
 
 def _widened(leaves: dict[str, Any], slower: Collection[Any]) -> dict[str, Any]:
     rounded = [path for path, leaf in leaves.items() if path.endswith(_MULTIPLIED) and leaf.dtype in slower]
-    return leaves | {path: leaves[path].astype(jnp.float32) for path in rounded}
+    return leaves | {path: np.asarray(leaves[path]).astype(np.float32) for path in rounded}
 
 
 def _concatenated(leaves: dict[str, Any], module: str) -> dict[str, Any]:
     names = [path.removeprefix(f"{module}query.") for path in leaves if path.startswith(f"{module}query.")]
     parts = {name: [leaves.pop(f"{module}{layer}.{name}") for layer in _LAYERS] for name in names}
-    return leaves | {f"{module}{_CONCATENATED}{name}": jnp.concatenate(each, -1) for name, each in parts.items()}
+    return leaves | {f"{module}{_CONCATENATED}{name}": np.concatenate(each, -1) for name, each in parts.items()}

@@ -9,7 +9,6 @@ from jax import Array, lax
 
 from minilm_jax.errors import InputError
 from minilm_jax.nn.blocked_kernels import BlockedKernel, dot_blocked
-from minilm_jax.nn.integer_dot import dot_uint8_int8
 
 # Weights may be stored and multiplied in these dtypes; sums, softmax and LayerNorm stay float32.
 HALF_TYPES = (jnp.bfloat16, jnp.float16)
@@ -133,7 +132,12 @@ def dot(x: Array, kernel: Array | BlockedKernel) -> Array:
 
 def dot_integers(x: Array, kernel: Array | BlockedKernel) -> Array:
     """Multiply uint8[..., D] by int8[D, F]; the result, int32[..., F], is exact."""
-    return dot_blocked(x, kernel) if isinstance(kernel, BlockedKernel) else dot_uint8_int8(x, kernel)
+    if isinstance(kernel, BlockedKernel):
+        return dot_blocked(x, kernel)
+    # This module is imported here, because it imports jax.extend, which includes Pallas and which only int8 needs.
+    from minilm_jax.nn.integer_dot import dot_uint8_int8
+
+    return dot_uint8_int8(x, kernel)
 
 
 def _dot_quantized(x: Quantized, params: Mapping[str, Any]) -> Array:

@@ -161,9 +161,10 @@ def _machine() -> tuple[str, ...]:
     """Return everything besides the sources that a compiled program depends on: versions, device, CPU features."""
     device = jax.devices()[0]
     settings = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    # Flax's LayerNorm is part of the program. Flax's version is read from metadata, because importing flax takes longer
-    # than loading a program.
-    versions = jax.__version__, jaxlib_version, metadata.version("flax"), platform.python_version()
+    # Flax's LayerNorm is part of the program. Its metadata states its version; importing flax would take longer than
+    # loading the program.
+    flax = metadata.distribution("flax").read_text("METADATA")
+    versions = jax.__version__, jaxlib_version, str(flax), platform.python_version()
     hardware = device.device_kind, str(jax.device_count()), platform.machine(), processor.description()
     runtime = device.client.platform_version, str(os.cpu_count()), str(jax.config.values["jax_enable_x64"])
     return *versions, *hardware, *runtime, *settings
