@@ -13,6 +13,7 @@ from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import InputError
 from minilm_jax.imports import import_completely
 from minilm_jax.nn.encoder_params import EncoderParams, config_of
+from minilm_jax.nn.inputs import encoder_inputs
 from minilm_jax.nn.params import flatten, unflatten
 from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.tokens.batching import Batch
@@ -95,7 +96,7 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
     """Return `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
     shape = _SAMPLE[0], min(_SAMPLE[1], config.max_length)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
-    ranges = jax.jit(_ranges, static_argnums=2)(params, Batch(ids, np.ones_like(ids)), config)
+    ranges = _ranges(params, Batch(ids, np.ones_like(ids)), config)
     leaves = flatten(params)
     smoothed: dict[str, Any] = {}
     for module, activations in ranges.items():
@@ -108,16 +109,32 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
 
 def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
     """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
-    import_completely("minilm_jax.nn.encoder")
-    from minilm_jax.nn.encoder import Attention, encode  # Only int8 needs this module and flax.
-
-    mask = jnp.asarray(batch.attention_mask).astype(bool)
+    import_completely("minilm_jax.nn.encoder")  # Only int8 needs this module and flax.
+    hidden = jax.jit(_run_embeddings, static_argnums=2)(params["embeddings"], batch, config)
+    # All layers share one program, which compiles in a fraction of the time of the whole encoder.
+    run = jax.jit(_run_layer, static_argnums=2)
     inputs: dict[str, Any] = {}
-    for index, hidden in enumerate((encode(params, batch, config, output_hidden_states=True).hidden_states or ())[:-1]):
-        attention = {"params": params["encoder"]["layer"][str(index)]["attention"]}
-        inputs[f"encoder.layer.{index}.attention.self"] = hidden
-        inputs[f"encoder.layer.{index}.intermediate"] = Attention(config).apply(attention, hidden, mask)
-    return {module: jnp.abs(x).max(axis=(0, 1)) for module, x in inputs.items()}
+    for index in range(config.num_hidden_layers):
+        hidden, entering, attended = run(params["encoder"]["layer"][str(index)], hidden, config)
+        inputs[f"encoder.layer.{index}.attention.self"] = entering
+        inputs[f"encoder.layer.{index}.intermediate"] = attended
+    return inputs
+
+
+def _run_embeddings(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> Any:
+    from minilm_jax.nn.encoder import Embeddings
+
+    return Embeddings(config).apply({"params": params}, *encoder_inputs(batch, config)[:3])
+
+
+def _run_layer(params: Mapping[str, Any], hidden: Array, config: EncoderConfig) -> tuple[Array, Array, Array]:
+    """Return the output of a layer, and the ranges of the inputs of its attention and of its feed-forward network."""
+    from minilm_jax.nn.encoder import Attention, Layer
+
+    mask = jnp.ones(hidden.shape[:2], bool)
+    attended: Any = Attention(config).apply({"params": params["attention"]}, hidden, mask)
+    output: Any = Layer(config).apply({"params": params}, hidden, mask)
+    return output, jnp.abs(hidden).max(axis=(0, 1)), jnp.abs(attended).max(axis=(0, 1))
 
 
 def _equalizing_scale(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """Programs on disk: loaded by the next process, never for another shape, source or machine, and only if private."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ import minilm_jax as mj
 from minilm_jax.nn.params import Params
 from minilm_jax.runtime import program_store
 from minilm_jax.runtime.compiler import Compiler
+from minilm_jax.runtime.devices import choose_devices
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
+from tests.helpers.compilations import record_compilations
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import wait_for_threads
 from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH
@@ -116,15 +120,73 @@ def test_program_from_the_xla_cache_is_stored_completely(tmp_path: Path) -> None
         from minilm_jax.runtime.program_store import open_store
         from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH
         mj.enable_compilation_cache({str(tmp_path / "xla")!r})
-        store = open_store({str(tmp_path)!r})
-        programs = Programs(mj.init_params(TINY, jax.random.key(0)), TINY, store=store)
+        programs = Programs(mj.init_params(TINY, jax.random.key(0)), TINY, store=open_store())
         print(programs(BATCH).sum(), programs._compiler.loaded)
     """
-    outputs = []
+    environment, outputs = {**os.environ, "MINILM_JAX_PROGRAMS": str(tmp_path / "programs")}, []
     for _ in range(3):
-        outputs.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        outputs.append(subprocess.check_output([sys.executable, "-c", code], env=environment, text=True))
         if len(outputs) == 1:
             shutil.rmtree(tmp_path / "programs")
     sums, loaded = zip(*(output.split() for output in outputs), strict=True)
     assert len(set(sums)) == 1
     assert loaded == ("0", "0", "1")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the system has no owners and write bits")
+@pytest.mark.parametrize("defect", ["writable", "link"])
+def test_file_that_others_can_change_is_replaced(
+    store: ProgramStore, tmp_path: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch, defect: str
+) -> None:
+    vectors = embed(tiny_params, store)
+    (kept,) = tmp_path.iterdir()
+    if defect == "writable":
+        kept.chmod(0o666)
+    else:
+        kept.rename(tmp_path / "moved")
+        kept.symlink_to(tmp_path / "moved")
+    made = record_compilations(monkeypatch)
+    np.testing.assert_array_equal(embed(tiny_params, store), vectors)
+    assert len(made) == 1
+    assert kept.lstat().st_mode & 0o170777 == 0o100600
+
+
+def test_least_recently_used_programs_are_removed(
+    store: ProgramStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "interrupted").mkdir()
+    for age, name in enumerate(["new", "used", "old", "interrupted/oldest"]):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (1_000 - age, 1_000 - age))
+    monkeypatch.setattr(program_store, "_MAX_BYTES", 250)
+    store._remove_least_recently_used()
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new", "used"}
+
+
+def test_loading_counts_as_use(store: ProgramStore, tmp_path: Path, tiny_params: Params) -> None:
+    embed(tiny_params, store)
+    (kept,) = tmp_path.iterdir()
+    os.utime(kept, (1_000, 1_000))
+    embed(tiny_params, store)
+    assert kept.stat().st_mtime > 1_000
+
+
+def test_program_that_fails_when_it_runs_is_compiled_again(
+    store: ProgramStore, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("cannot run")
+
+    vectors = embed(tiny_params, store)
+    made = record_compilations(monkeypatch)
+    monkeypatch.setattr(program_store, "deserialize_and_load", lambda *_, **__: fail)
+    np.testing.assert_array_equal(embed(tiny_params, store), vectors)
+    assert len(made) == 1
+
+
+def test_stored_program_runs_on_another_device(store: ProgramStore, tmp_path: Path, tiny_params: Params) -> None:
+    first, last = (choose_devices(None, [device]) for device in (jax.devices()[0], jax.devices()[-1]))
+    vectors = [Programs(tiny_params, TINY, group, store)(BATCH) for group in (first, last)]
+    wait_for_threads("minilm-jax-store")
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_array_equal(Programs(tiny_params, TINY, last, store)(BATCH), vectors[0])

@@ -23,6 +23,7 @@ from minilm_jax.runtime import compiler, programs
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
+from tests.helpers.compilations import record_compilations
 from tests.helpers.threads import wait_for_threads
 from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH, random_params
 from tests.helpers.tolerances import REARRANGED_ROUNDED_PARAMS, TINY_COSINE, UNIT_VECTORS
@@ -51,16 +52,6 @@ def fail_outside_the_main_thread(function: Callable[..., Any]) -> Callable[..., 
         return function(*args, **keywords)
 
     return checked
-
-
-def record_compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that receives the name of every program compiled from now on."""
-    made: list[str] = []
-    compile_ = Compiler._compile
-    monkeypatch.setattr(
-        Compiler, "_compile", lambda self, name, *rest: (made.append(name), compile_(self, name, *rest))[1]
-    )
-    return made
 
 
 def test_unknown_compiler_option_is_dropped(tiny_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
