@@ -19,6 +19,10 @@ class Ours:
         """Keep the encoder; nothing is compiled yet."""
         self._encoder = encoder
 
+    def warm_up(self) -> None:
+        """Make the programs of a service before its first request."""
+        self._encoder.warm_up()
+
     def embed(self, batches: Sequence[Ids]) -> list[Vectors]:
         """Embed batches of token ids without padding."""
         return list(self._encoder.embed_batches(Batch(ids, np.ones_like(ids)) for ids in batches))

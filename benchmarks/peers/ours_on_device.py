@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from benchmarks.peers.ours import Ours, encoder
 from minilm_jax import SentenceEncoder, embed
 from minilm_jax.config import AttentionImplementation, Precision
 from minilm_jax.nn.params import Params
+from minilm_jax.runtime.devices import describe_devices
+from minilm_jax.tokens.batch_plan import BatchPlanner
 from minilm_jax.tokens.batching import RaggedIds
-from minilm_jax.tokens.packed_rows import pack
+from minilm_jax.tokens.packed_rows import PackedBatch, pack
 
 
 class Variant(NamedTuple):
@@ -35,9 +37,16 @@ class Variant(NamedTuple):
     attention: AttentionImplementation
 
 
+def _packed(tokens: RaggedIds, budget: int) -> Iterator[tuple[PackedBatch, NDArray[np.intp]]]:
+    """Arrange texts as `SentenceEncoder` does on this device, with up to `budget` tokens per batch."""
+    rules = dataclasses.replace(describe_devices().shapes, call_tokens=(budget,))
+    for texts, row_length in BatchPlanner(rules).plan(tokens.lengths, int(tokens.lengths.max())):
+        yield pack(tokens, texts, row_length), texts
+
+
 VARIANTS: Mapping[str, Variant] = {
-    "packed rows": Variant(pack, "xla"),
-    "packed rows, cuDNN attention": Variant(pack, "cudnn"),
+    "packed rows": Variant(_packed, "xla"),
+    "packed rows, cuDNN attention": Variant(_packed, "cudnn"),
     "padded rows": Variant(padded, "xla"),
     "padded rows, cuDNN attention": Variant(padded, "cudnn"),
 }
