@@ -11,7 +11,7 @@ from minilm_jax.config import EncoderConfig, PoolingMode
 from minilm_jax.nn.dense import dense
 
 # sentence-transformers divides by max(norm, 1e-12); this is the square of that bound.
-_SMALLEST_SQUARED_NORM = 1e-24
+SMALLEST_SQUARED_NORM = 1e-24
 # The epsilon of torch's LayerNorm, which sentence-transformers uses in projections.
 _LAYER_NORM_EPSILON = 1e-5
 _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -108,4 +108,4 @@ def l2_normalize(vectors: Array) -> Array:
         float[..., D].
     """
     squared_norm = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
-    return vectors * lax.rsqrt(jnp.maximum(squared_norm, _SMALLEST_SQUARED_NORM))
+    return vectors * lax.rsqrt(jnp.maximum(squared_norm, SMALLEST_SQUARED_NORM))

@@ -98,7 +98,7 @@ def describe_devices(mesh: Mesh | None = None) -> DeviceGroup:
         platform=platform,
         on_cpu=on_cpu,
         count=count,
-        workers=max(1, _cores() // count) if on_cpu else _ACCELERATOR_WORKERS,
+        workers=max(1, usable_cores() // count) if on_cpu else _ACCELERATOR_WORKERS,
         shapes=dataclasses.replace(_CPU_SHAPES if on_cpu else _ACCELERATOR_SHAPES, devices=count),
         chunk=_CPU_CHUNK if on_cpu else count * _ACCELERATOR_CHUNK,
     )
@@ -161,5 +161,5 @@ def _platform(mesh: Mesh | None) -> str:
     return default_platform() if mesh is None else mesh.devices.flat[0].platform
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

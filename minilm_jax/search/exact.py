@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.nn.settings import device_use
+from minilm_jax.search.few_queries import is_for_numpy, search_few
 from minilm_jax.search.tiles import Rows, as_rows, next_power_of_two, rows_per_tile, tiles
 from minilm_jax.vectors.similarity import ScoreFunction, check_vectors, cos_sim
 
@@ -74,9 +75,8 @@ def nearest(
     """
     queries, corpus = as_rows(queries), as_rows(corpus)
     top_k, queries_per_tile = integer("top_k", top_k), integer("query_chunk_size", query_chunk_size)
-    if corpus_chunk_size is None:
-        corpus_chunk_size = rows_per_tile()
-    corpus_chunk_size = integer("corpus_chunk_size", corpus_chunk_size)
+    if corpus_chunk_size is not None:
+        corpus_chunk_size = integer("corpus_chunk_size", corpus_chunk_size)
     if len(queries) and len(corpus) and queries.shape[1] != corpus.shape[1]:
         if queries.dtype != corpus.dtype:  # One of them may be packed bits.
             check_vectors(queries)
@@ -86,7 +86,11 @@ def nearest(
         )
     k = min(top_k, len(corpus))
     for start, valid, rows in tiles(queries, queries_per_tile):
-        found = _search_corpus(rows, corpus, next_power_of_two(k), score_function, corpus_chunk_size)
+        if is_for_numpy(rows[:valid], corpus, score_function):
+            found = search_few(rows[:valid], corpus, k, score_function, corpus_chunk_size)
+        else:
+            size = corpus_chunk_size or rows_per_tile()
+            found = _search_corpus(rows, corpus, next_power_of_two(k), score_function, size)
         yield _check_finite(Nearest(*(np.asarray(x)[:valid, :k] for x in found)), start)
 
 

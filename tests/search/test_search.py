@@ -10,6 +10,8 @@ from minilm_jax.search.tiles import tiles
 from tests.helpers.tolerances import RESCORED_BINARY, UNIT_VECTORS
 
 D = 16
+# More queries than NumPy computes: see test_few_queries.py.
+MANY = 17
 
 
 def vectors(count, seed=0):
@@ -35,8 +37,9 @@ def ids(results):
 
 
 @pytest.mark.parametrize("sizes", [{}, {"query_chunk_size": 3, "corpus_chunk_size": 7}, {"corpus_chunk_size": 2}])
-def test_semantic_search_finds_the_nearest_with_any_chunk_sizes(sizes):
-    queries, corpus = vectors(5, 1), vectors(50)
+@pytest.mark.parametrize("count", [5, MANY])
+def test_semantic_search_finds_the_nearest_with_any_chunk_sizes(count, sizes):
+    queries, corpus = vectors(count, 1), vectors(50)
     results = search.semantic_search(queries, corpus, top_k=6, **sizes)
     expected = cosines(queries, corpus)
     assert ids(results) == np.argsort(-expected, axis=1)[:, :6].tolist()
@@ -52,10 +55,11 @@ def test_semantic_search_accepts_any_score_function(function):
     assert ids(search.semantic_search(queries, corpus, top_k=4, score_function=function)) == expected.tolist()
 
 
-def test_semantic_search_returns_equal_scores_in_corpus_order():
+@pytest.mark.parametrize("count", [1, MANY])
+def test_semantic_search_returns_equal_scores_in_corpus_order(count):
     corpus = np.tile(vectors(3), (5, 1))
-    results = search.semantic_search(corpus[1], corpus, corpus_chunk_size=4, top_k=5)
-    assert ids(results) == [[1, 4, 7, 10, 13]]
+    results = search.semantic_search(np.tile(corpus[1], (count, 1)), corpus, corpus_chunk_size=4, top_k=5)
+    assert ids(results) == [[1, 4, 7, 10, 13]] * count
 
 
 def test_semantic_search_accepts_one_vector_and_lists():
@@ -87,11 +91,12 @@ def test_semantic_search_scores_a_zero_vector_as_0():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("function", [search.cos_sim, search.dot_score])
-def test_semantic_search_names_the_rows_of_a_score_that_is_not_finite(value, function):
+@pytest.mark.parametrize("count", [2, MANY])
+def test_semantic_search_names_the_rows_of_a_score_that_is_not_finite(count, value, function):
     corpus = vectors(9)
     corpus[6, 2] = value
     with pytest.raises(InputError, match="query 0 and row 6 of the corpus is not a finite number"):
-        search.semantic_search(vectors(2, 1), corpus, corpus_chunk_size=4, score_function=function)
+        search.semantic_search(vectors(count, 1), corpus, corpus_chunk_size=4, score_function=function)
     with pytest.raises(InputError, match="query 6 and row 0 of the corpus is not a finite number"):
         search.semantic_search(corpus, vectors(2, 1), query_chunk_size=4, score_function=function)
 
