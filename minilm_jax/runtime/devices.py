@@ -162,4 +162,5 @@ def _platform(mesh: Mesh | None) -> str:
 
 
 def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
