@@ -1,5 +1,7 @@
 # Every target creates the environment that it needs. PYTHON selects the interpreter, 3.11 or newer.
 PYTHON ?= python3
+# Two processes, because JAX compiles small programs on one core. Each gets whole files, so fixtures of a file are made once.
+PARALLEL ?= -n 2 --dist loadfile
 FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 .DEFAULT_GOAL := help
@@ -13,10 +15,10 @@ demo: .venv/.installed ## download the model, convert it from ONNX to Flax param
 	@.venv/bin/minilm-jax demo
 
 test: .venv/.tested ## run the tests with the newest versions of all dependencies
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest $(PARALLEL)
 
 test-oldest: .venv-oldest/.installed ## run the core tests with the oldest supported versions
-	@.venv-oldest/bin/python -m pytest @tests/core.txt
+	@.venv-oldest/bin/python -m pytest $(PARALLEL) @tests/core.txt
 
 test-peers: .venv-peers/.installed ## compare every call with sentence-transformers
 	@.venv-peers/bin/python -m pytest tests/environments/peers

@@ -29,7 +29,6 @@ def in_shell(redirection: str, *arguments: object) -> "subprocess.CompletedProce
     ("encoding", "shown"),
     [
         ("cp1252", r"naïve € \u72ac \ud83e\udd8a"),
-        ("cp437", r"naïve \u20ac \u72ac \ud83e\udd8a"),
         ("ascii", r"na\u00efve \u20ac \u72ac \ud83e\udd8a"),
         ("utf-8", TEXT),
     ],
@@ -40,16 +39,15 @@ def test_characters_that_stdout_cannot_encode_are_escaped(numbers_model: Path, e
     assert shown in done.stdout.decode(encoding)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
-def test_escaped_json_is_valid(numbers_model: Path, tmp_path: Path, encoding: str) -> None:
+def test_escaped_json_is_valid(numbers_model: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(f"{TEXT}\n{TEXT}\n", "utf-8")
-    done = run(encoding, "duplicates", tmp_path / "t.txt", "--json", "--model", numbers_model)
+    done = run("cp437", "duplicates", tmp_path / "t.txt", "--json", "--model", numbers_model)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads(done.stdout.decode(encoding))[0]["texts"] == [TEXT, TEXT]
+    assert json.loads(done.stdout.decode("cp437"))[0]["texts"] == [TEXT, TEXT]
 
 
 def test_help_is_shown_in_every_encoding() -> None:
-    for arguments in (["--help"], ["embed", "--help"], ["convert", "onnx_to_flax", "--help"]):
+    for arguments in (["--help"], ["convert", "onnx_to_flax", "--help"]):
         done = run("cp437", *arguments)
         assert (done.returncode, done.stderr) == (0, b"")
 

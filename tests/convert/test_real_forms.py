@@ -117,14 +117,10 @@ def test_form_of_the_real_model_converts_to_its_weights(
             np.testing.assert_allclose(found[leaf], half, rtol=0, atol=FLOAT16_CONVERTER)
         else:
             np.testing.assert_array_equal(found[leaf], quantized.weight(weight))
+    if name in ("int8", "uint8"):
+        cost = conversion.verification.as_stored["last_hidden_state"]
+        # Token vectors of random ids are harder to quantize than those of text; 0.9899 and 0.978 were measured.
+        assert 0.97 < cost.cosine < 0.999
+        assert 0.95 < cost.smallest_cosine < cost.cosine
     made_by = f"onnxruntime {onnxruntime.__version__}, from the published file"
     table.append(conversion_table.converted(f"real weights, {name}", made_by, file.opset, conversion))
-
-
-@pytest.mark.parametrize("name", ["int8", "uint8"])
-def test_verification_reports_the_accuracy_lost_by_quantization(name: str, weights: Weights, tmp_path: Path) -> None:
-    conversion = convert(read_onnx(FORMS[name](exported(weights, tmp_path))).model)
-    cost = conversion.verification.as_stored["last_hidden_state"]
-    # Token vectors of random ids are harder to quantize than those of text; 0.9899 and 0.978 were measured.
-    assert 0.97 < cost.cosine < 0.999
-    assert 0.95 < cost.smallest_cosine < cost.cosine
