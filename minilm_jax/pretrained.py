@@ -18,6 +18,8 @@ from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import ModelFileError
 from minilm_jax.nn.casting import cast
 from minilm_jax.nn.params import Params
+from minilm_jax.runtime.program_store import ProgramStore
+from minilm_jax.runtime.stored_ranges import stored_input_ranges
 from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer
 
 
@@ -53,7 +55,12 @@ class PretrainedModel:
 
     @classmethod
     def load(
-        cls, source: str | Path, precision: Precision, cache_dir: str | Path | None, hub: HubOptions
+        cls,
+        source: str | Path,
+        precision: Precision,
+        cache_dir: str | Path | None,
+        hub: HubOptions,
+        store: ProgramStore | None = None,
     ) -> "PretrainedModel":
         """Load a model by its name or folder.
 
@@ -62,6 +69,7 @@ class PretrainedModel:
             precision: The precision to convert the params to.
             cache_dir: The folder for downloaded files.
             hub: How to access the hub.
+            store: Where the ranges that int8 needs are kept for the next process, if anywhere.
 
         Raises:
             InputError: The precision is unknown.
@@ -72,7 +80,9 @@ class PretrainedModel:
         config = read_config(folder)
         with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer") as pool:
             tokenizer = pool.submit(load_tokenizer, folder)
-            params = cast(load_params(folder, config), precision, config)
+            params = load_params(folder, config)
+            ranges = stored_input_ranges(params, config, store) if precision == "int8" else None
+            params = cast(params, precision, config, ranges=ranges)
         return cls(
             params=params,
             config=config,

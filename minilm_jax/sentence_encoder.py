@@ -132,7 +132,11 @@ class SentenceEncoder:
             check_device(device)
         group = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
-            model = PretrainedModel.load(source, precision, cache_dir, HubOptions(revision, token, local_files_only))
+            hub, store = (
+                HubOptions(revision, token, local_files_only),
+                open_store(cache_dir) if store_programs else None,
+            )
+            model = PretrainedModel.load(source, precision, cache_dir, hub, store)
         elif tokenizer is None:
             raise InputError(
                 "a parameter tree needs its tokenizer too; pass tokenizer=mj.TextTokenizer('path/to/tokenizer.json')."

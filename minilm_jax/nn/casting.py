@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig, Precision
@@ -31,7 +32,13 @@ _SAMPLE = (16, 32)
 
 @device_use()
 @enable_jit
-def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig | None = None) -> EncoderParams:
+def cast(
+    params: Mapping[str, Any],
+    precision: Precision,
+    config: EncoderConfig | None = None,
+    *,
+    ranges: Mapping[str, ArrayLike] | None = None,
+) -> EncoderParams:
     """Convert params to another precision; `embed` and `encode` accept all of them.
 
     Args:
@@ -47,6 +54,7 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
 
             Except in float32, attention multiplies in 16 bits. Sums, softmax and LayerNorm are always float32.
         config: The config that params belong to; by default the one that they carry.
+        ranges: For int8, the result of `minilm_jax.nn.casting.input_ranges`, which is called if this is None.
 
     Returns:
         A new tree, which carries the config. In int8, each encoder kernel is accompanied by `kernel_scale` and
@@ -70,7 +78,7 @@ def cast(params: Mapping[str, Any], precision: Precision, config: EncoderConfig 
             raise InputError(f"{path} is {leaf.dtype}; cast needs float32 params, as load_params returns them.")
     config = config_of(params, config)
     if precision == "int8":
-        leaves |= _smoothed(params, config)
+        leaves |= _smoothed(params, input_ranges(params, config) if ranges is None else ranges)
     if precision != "float32":
         leaves = {name: leaf for path in leaves for name, leaf in _cast(path, leaves[path], precision).items()}
     return EncoderParams(unflatten(leaves), config)
@@ -92,11 +100,8 @@ def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     return {name: jnp.asarray(array) for name, array in quantized.items()}
 
 
-def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any]:
+def _smoothed(params: Mapping[str, Any], ranges: Mapping[str, ArrayLike]) -> dict[str, Any]:
     """Return `input_scale` for the modules that follow a LayerNorm, and their kernels divided by it."""
-    shape = _SAMPLE[0], min(_SAMPLE[1], config.max_length)
-    ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
-    ranges = _ranges(params, Batch(ids, np.ones_like(ids)), config)
     leaves = flatten(params)
     smoothed: dict[str, Any] = {}
     for module, activations in ranges.items():
@@ -107,9 +112,22 @@ def _smoothed(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Any
     return smoothed
 
 
-def _ranges(params: Mapping[str, Any], batch: Batch, config: EncoderConfig) -> dict[str, Array]:
-    """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
+@device_use()
+@enable_jit
+def input_ranges(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Array]:
+    """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm.
+
+    Args:
+        params: Nested dict of float32 arrays.
+        config: The config that params belong to.
+
+    Returns:
+        float32[D] by the path of the module.
+    """
     import_completely("minilm_jax.nn.encoder")  # Only int8 needs this module and flax.
+    shape = _SAMPLE[0], min(_SAMPLE[1], config.max_length)
+    ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)
+    batch = Batch(ids, np.ones_like(ids))
     hidden = jax.jit(_run_embeddings, static_argnums=2)(params["embeddings"], batch, config)
     # All layers share one program, which compiles in a fraction of the time of the whole encoder.
     run = jax.jit(_run_layer, static_argnums=2)

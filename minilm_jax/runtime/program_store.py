@@ -84,21 +84,20 @@ class ProgramStore:
         shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves((params, batch))]
         structure = str(jax.tree.structure((params, batch))), type(leaves[0].sharding).__name__
         settings = sorted(dataclasses.asdict(config).items())
-        key = (_machine(), _sources(), structure, shapes, settings)
-        return self._folder / hashlib.sha256(repr(key).encode()).hexdigest()
+        return self.path_for((structure, shapes, settings))
+
+    def path_for(self, key: object) -> Path:
+        """Return where an entry is stored that depends on a key, the sources and the machine."""
+        return self._folder / hashlib.sha256(repr((_machine(), _sources(), key)).encode()).hexdigest()
 
     def load(self, path: Path, params: Params, batch: AnyBatch) -> Any | None:
         """Return a stored program, or None if it is missing, damaged, or writable by other users."""
+        if (payload := self.read(path)) is None:
+            return None
+        inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(Outputs(*batch[:1] * 2))
+        devices = list(jax.tree.leaves(params)[0].devices())
         with contextlib.suppress(Exception):  # The error depends on the defect and on the version of jaxlib.
-            content = read_private_file(path)
-            digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-            if hashlib.sha256(payload).digest() == digest:
-                inputs, output = jax.tree.structure(((params, batch), {})), jax.tree.structure(Outputs(*batch[:1] * 2))
-                devices = list(jax.tree.leaves(params)[0].devices())
-                program = deserialize_and_load(payload, inputs, output, execution_devices=devices)
-                with contextlib.suppress(OSError):  # The folder may be read-only.
-                    os.utime(path)
-                return program
+            return deserialize_and_load(payload, inputs, output, execution_devices=devices)
         return None
 
     def store(self, path: Path, program: Any) -> None:
@@ -109,12 +108,26 @@ class ProgramStore:
 
     def _write(self, path: Path, program: Any) -> None:
         with contextlib.suppress(Exception):  # The disk may be full; some programs cannot be serialized.
-            payload = serialize(program)[0]
-            path.unlink(missing_ok=True)  # Otherwise the mode of a rejected file would be copied.
-            with atomic_write(path) as new:
-                new.touch(mode=0o600)
-                new.write_bytes(hashlib.sha256(payload).digest() + payload)
-            self._remove_least_recently_used()
+            self.write(path, serialize(program)[0])
+
+    def read(self, path: Path) -> bytes | None:
+        """Return the content of an entry, or None if it is missing, damaged, or writable by other users."""
+        try:
+            content = read_private_file(path)
+        except OSError:
+            return None
+        with contextlib.suppress(OSError):  # The folder may be read-only.
+            os.utime(path)
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        return payload if hashlib.sha256(payload).digest() == digest else None
+
+    def write(self, path: Path, payload: bytes) -> None:
+        """Replace an entry; raises OSError if the disk is full or read-only."""
+        path.unlink(missing_ok=True)  # Otherwise the mode of a rejected file would be copied.
+        with atomic_write(path) as new:
+            new.touch(mode=0o600)
+            new.write_bytes(hashlib.sha256(payload).digest() + payload)
+        self._remove_least_recently_used()
 
     def _remove_least_recently_used(self) -> None:
         found: list[tuple[float, int, Path]] = []

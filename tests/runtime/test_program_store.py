@@ -14,12 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 import minilm_jax as mj
+from minilm_jax.nn import casting
 from minilm_jax.nn.params import Params
 from minilm_jax.runtime import program_store
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.devices import choose_devices
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
+from minilm_jax.runtime.stored_ranges import stored_input_ranges
 from tests.helpers.compilations import record_compilations
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import wait_for_threads
@@ -161,6 +163,22 @@ def test_least_recently_used_programs_are_removed(
     monkeypatch.setattr(program_store, "_MAX_BYTES", 250)
     store._remove_least_recently_used()
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new", "used"}
+
+
+def test_stored_ranges_give_the_same_int8_params(
+    store: ProgramStore, tmp_path: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = stored_input_ranges(tiny_params, TINY, store)
+    assert len(list(tmp_path.iterdir())) == 1
+    other = jax.tree.map(lambda leaf: leaf * 2, tiny_params)
+    with monkeypatch.context() as patch:
+        patch.setattr(casting, "input_ranges", fail_if_called)
+        read = stored_input_ranges(tiny_params, TINY, store)
+        with pytest.raises(AssertionError, match="compiled again"):
+            stored_input_ranges(other, TINY, store)
+    assert measured.keys() == read.keys()
+    cast, expected = mj.cast(tiny_params, "int8", TINY, ranges=read), mj.cast(tiny_params, "int8", TINY)
+    jax.tree.map(np.testing.assert_array_equal, cast, expected)
 
 
 def test_loading_counts_as_use(store: ProgramStore, tmp_path: Path, tiny_params: Params) -> None:
