@@ -132,10 +132,8 @@ class SentenceEncoder:
             check_device(device)
         group = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
-            hub, store = (
-                HubOptions(revision, token, local_files_only),
-                open_store(cache_dir) if store_programs else None,
-            )
+            hub = HubOptions(revision, token, local_files_only)
+            store = open_store(cache_dir) if store_programs else None
             model = PretrainedModel.load(source, precision, cache_dir, hub, store)
         elif tokenizer is None:
             raise InputError(
