@@ -68,7 +68,7 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
             numbered = enumerate(source.read(file), 1)
             texts = {row: text for row, text in numbered if text.strip()}
         encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
-        with model_command.hide_warnings():
+        with model_command.warnings_as_notes():
             show = False if progress.silenced() else None
             search_index = _load_or_build(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
             command(Corpus(search_index, list(texts), show), **others)

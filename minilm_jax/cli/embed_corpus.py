@@ -114,7 +114,7 @@ def embed_corpus(
         input_format=input_format,
         delimiter=delimiter,
     )
-    with model_command.hide_warnings(), _log_on_stderr():
+    with model_command.warnings_as_notes(), _log_on_stderr():
         if dry_run:
             _show_estimate(estimate.estimate(job, share))
             return

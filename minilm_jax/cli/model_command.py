@@ -9,6 +9,7 @@ import click
 
 from minilm_jax import progress
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.cli import streams
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import Precision
 
@@ -61,19 +62,23 @@ def load_encoder(
     """Load the model that the options name."""
     from minilm_jax.sentence_encoder import SentenceEncoder
 
-    return SentenceEncoder.from_pretrained(model, revision=revision, precision=precision, max_seq_length=max_seq_length)
+    with warnings_as_notes():
+        return SentenceEncoder.from_pretrained(
+            model, revision=revision, precision=precision, max_seq_length=max_seq_length
+        )
 
 
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":
-    """Return the embeddings of texts, float32[n, D], without a progress bar and without warnings."""
-    with hide_warnings():
+    """Return the embeddings of texts, float32[n, D], without a progress bar."""
+    with warnings_as_notes():
         return encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
 
 
 @contextlib.contextmanager
-def hide_warnings() -> Iterator[None]:
-    """Hide the encoder's warning about truncated texts, which commands report once, at the end."""
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings as notes, except the one about truncated texts, which commands report once, at the end."""
     with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: streams.print_note(str(message))
         warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
         yield
 

@@ -43,3 +43,14 @@ def test_programs_folder_that_cannot_be_created_is_ignored(numbers_model: Path, 
     arguments = command("embed", "a", "--model", numbers_model)
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the system has no owners and write bits")
+def test_programs_folder_that_others_can_write_to_is_one_note(numbers_model: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    environment = {**os.environ, "MINILM_JAX_PROGRAMS": str(tmp_path)}
+    arguments = command("embed", "a", "--model", numbers_model)
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    assert done.stderr.startswith(f"note: compiled programs are not stored: other users can write to {tmp_path}, and")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
