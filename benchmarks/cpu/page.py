@@ -32,9 +32,9 @@ warm and on all cores. Absolute values depend on the machine and on its other lo
             "Whole processes",
             "A script that starts, imports, loads the model, tokenizes, embeds all texts and exits. minilm-jax starts"
             " without stored programs (first run), and with those that the first run stored (second run); the other"
-            " libraries have no such programs, so their times are compared with both runs. Engines that accept only token ids"
-            " are called by the loop described above. Quantized and converted files were made beforehand, and all files"
-            " are in the operating system's cache. Peak memory is the higher of both runs.",
+            " libraries have no such programs, so their times are compared with both runs. Engines that accept only"
+            " token ids are called by the loop described above. Quantized and converted files were made beforehand, and"
+            " all files are in the operating system's cache. Peak memory is the higher of both runs.",
         ),
         "e": ("Growth", "minilm-jax alone: increasing numbers of texts of about 15 tokens, in one process."),
     },
