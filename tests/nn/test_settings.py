@@ -5,7 +5,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from minilm_jax.config import Precision
 from minilm_jax.export import save_exported
 from minilm_jax.nn.params import Params, abstract, flatten, unflatten
 from minilm_jax.runtime.engine import Engine
+from tests.helpers.compiled import embed
 from tests.helpers.tiny_model import TINY, TINY_BATCH
 from tests.helpers.tolerances import UNIT_VECTORS
 
@@ -35,6 +36,9 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "random bits": ("jax_default_prng_impl", "rbg"),
 }
 
+
+# These change what happens between compiled functions. For the others, eager calls would compile every operation again.
+EAGER = ("disabled jit", "no transfers", "no explicit transfers")
 
 # Tests make it before they change a setting, because making a key is a transfer of the caller.
 KEY = jax.random.key(0)
@@ -60,10 +64,10 @@ def host_params() -> Params:
     return mj.EncoderParams(unflatten(leaves), TINY)
 
 
-def vectors_of(params: Params, precision: Precision) -> list[Any]:
+def vectors_of(params: Params, precision: Precision, embed: Callable[..., Any] = embed) -> list[Any]:
     """Return the vectors that `embed` and an engine compute."""
     cast = mj.cast(params, precision)
-    return [mj.embed(cast, TINY_BATCH), *Engine(cast, TINY).embed_batches([TINY_BATCH])]
+    return [embed(cast, TINY_BATCH), *Engine(cast, TINY).embed_batches([TINY_BATCH])]
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +86,9 @@ def wanted(host_params: Params) -> dict[Precision, list[Any]]:
 def test_vectors_do_not_depend_on_settings(
     wanted: dict[Precision, list[Any]], host_params: Params, precision: Precision, name: str
 ) -> None:
+    compute = mj.embed if name in EAGER else embed
     with setting(name):
-        for found, expected in zip(vectors_of(host_params, precision), wanted[precision], strict=True):
+        for found, expected in zip(vectors_of(host_params, precision, compute), wanted[precision], strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=UNIT_VECTORS)
             assert found.dtype == np.float32
 
@@ -102,7 +107,7 @@ def test_packed_rows_and_random_params_do_not_depend_on_settings(host_params: Pa
 def test_exported_programs_do_not_depend_on_settings(name: str, encoder: mj.SentenceEncoder, tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, vocab_size=encoder.tokenizer.vocab_size)
     params = mj.cast(mj.init_params(config, KEY), "int8")
-    expected = np.asarray(mj.embed(params, TINY_BATCH))
+    expected = np.asarray(embed(params, TINY_BATCH))
     with setting(name):
         save_exported(mj.SentenceEncoder(params, config, encoder.tokenizer, 16), tmp_path / "a", platforms=["cpu"])
         found = np.asarray(mj.load_exported(tmp_path / "a")(TINY_BATCH))
