@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, get_args, overload
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from minilm_jax.nn.settings import device_use
 from minilm_jax.search.approximate import UsearchGraph
 from minilm_jax.search.exact import Hit, semantic_search
 from minilm_jax.search.index_files import GRAPH_FILE, StoredIndex, read_index, write_index
+from minilm_jax.search.tiles import concatenate_for_search
 from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.tokens.texts import as_texts
 from minilm_jax.vectors.similarity import dot_score
@@ -57,8 +57,8 @@ class SearchIndex:
         self.texts: list[str] = []
         self._encoder = encoder
         self._backend: SearchBackend = backend
-        # A jax array is stored on the device that searches it; on CPU no copy is needed to read it from NumPy.
-        self._vectors = jnp.empty((0, encoder.get_embedding_dimension()), jnp.float32)
+        # On the device that searches them.
+        self._vectors = concatenate_for_search([np.empty((0, encoder.get_embedding_dimension()), np.float32)])
         self._graph = UsearchGraph(self._vectors.shape[1]) if backend == "usearch" else None
 
     @classmethod
@@ -201,7 +201,7 @@ class SearchIndex:
                 " or build it again."
             )
         index = cls(encoder, stored.backend)
-        index.texts, index._vectors = stored.texts, jnp.asarray(stored.vectors)
+        index.texts, index._vectors = stored.texts, concatenate_for_search([stored.vectors])
         if index._graph is not None:
             index._graph = UsearchGraph.load(Path(path) / GRAPH_FILE, *stored.vectors.shape)
         return index
@@ -209,7 +209,7 @@ class SearchIndex:
     @device_use()
     def _append(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
         self.texts += texts
-        self._vectors = jnp.asarray(np.concatenate([self._vectors, vectors]))
+        self._vectors = concatenate_for_search([self.vectors, vectors])
         if self._graph is not None:
             self._graph.add(vectors)
 

@@ -1,6 +1,7 @@
 """Tiles: blocks of rows of one fixed shape, which bound the memory and the number of compiled programs of a search."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -67,6 +68,20 @@ def tiles(vectors: Rows, size: int) -> Iterator[Tile]:
         valid = min(size, len(vectors) - start)
         rows = _slice(vectors, start, valid)
         yield Tile(start, valid, rows if valid == size else _pad(rows, size))
+
+
+def concatenate_for_search(parts: Sequence[NDArray[np.float32]]) -> Rows:
+    """Copy vectors, float32[n, D], to one read-only array [sum of n, D] in the memory that searches read fastest."""
+    if default_platform() != "cpu":
+        return jnp.asarray(np.concatenate(parts))
+    # NumPy's memory has large pages where the system allows it: one query is up to twice as fast as with a jax array.
+    # XLA, which computes many queries, reads it in place if it starts at a multiple of 64 bytes.
+    shape = sum(map(len, parts)), parts[0].shape[1]
+    memory = np.empty(math.prod(shape) + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    vectors = np.concatenate(parts, out=memory[start : start + math.prod(shape)].reshape(shape))
+    vectors.flags.writeable = False
+    return vectors
 
 
 def rows_per_tile() -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minilm_jax import search
+from minilm_jax.search.tiles import concatenate_for_search
 from tests.helpers.tolerances import UNIT_VECTORS
 
 D = 24
@@ -84,3 +85,13 @@ def test_tiles_of_several_cores_are_merged_in_order(monkeypatch):
     corpus = np.tile(vectors(4), (25, 1))
     (found,) = search.nearest(corpus[3], corpus, 25, corpus_chunk_size=6)
     assert found.ids.tolist() == [list(range(3, 100, 4))]
+
+
+@pytest.mark.parametrize("counts", [(0,), (3,), (0, 5, 2)])
+def test_vectors_of_an_index_are_one_aligned_read_only_array(counts):
+    parts = [vectors(count, seed=count) for count in counts]
+    found = concatenate_for_search(parts)
+    np.testing.assert_array_equal(found, np.concatenate(parts))
+    assert isinstance(found, np.ndarray)
+    assert found.ctypes.data % 64 == 0
+    assert not found.flags.writeable
