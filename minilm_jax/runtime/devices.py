@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from minilm_jax.errors import InputError
 from minilm_jax.nn.settings import default_platform
-from minilm_jax.tokens.batch_plan import ShapeRules
+from minilm_jax.tokens.batch_shapes import ShapeRules
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] a class at run time
 Devices = Literal["all"] | Sequence[jax.Device]

@@ -190,13 +190,15 @@ class Engine:
             batch_sizes: Texts per list.
             longest: Maximum tokens per text.
         """
-        stats = dataclasses.replace(self.stats)
-        for length, count in itertools.product({*lengths, longest}, batch_sizes):
-            tokens = RaggedIds(np.zeros(count * length, np.int32), np.full(count, length, np.int32))
-            self.sentence_vectors([tokens], count, longest)
-        self._planner.closed = True
-        self._programs.upgrade()
-        self.stats.computed_tokens = stats.computed_tokens
+        computed, self._planner.warming, self._planner.closed = self.stats.computed_tokens, True, False
+        try:
+            for length, count in itertools.product(sorted({*lengths, longest}, reverse=True), batch_sizes):
+                tokens = RaggedIds(np.zeros(count * length, np.int32), np.full(count, length, np.int32))
+                self.sentence_vectors([tokens], count, longest)
+            self._programs.upgrade()
+            self._planner.closed = True
+        finally:
+            self._planner.warming, self.stats.computed_tokens = False, computed
 
     def _map(self, compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
         yield from parallel_map(compute, items, self.devices.workers)

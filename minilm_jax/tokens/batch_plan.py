@@ -1,9 +1,5 @@
-"""Which batches a job is computed in: packed rows of few shapes, because every shape is a program to compile.
+"""Which batches a job is computed in: packed rows of few shapes, because every shape is a program to compile."""
 
-Costs are in tokens: a cost of 100 is the time in which a full batch of short rows computes 100 tokens.
-"""
-
-import dataclasses
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -12,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.tokens.batch_shapes import ShapeRules
 from minilm_jax.tokens.batching import Shape
 from minilm_jax.tokens.packed_rows import NO_TEXT
 from minilm_jax.tokens.row_filling import Lengths, Rows
@@ -34,54 +31,6 @@ _LARGE = 2
 
 # Batches of one row per device are considered for jobs, or for batch sizes, that need at most this many.
 _FEW = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class ShapeRules:
-    """The shapes that batches may have on one kind of device, and their costs.
-
-    Attributes:
-        query_lengths: Tokens per row of batches with one row per device, for a few short texts.
-        row_lengths: Tokens per row of other batches, in ascending order; the first is for short texts.
-        call_tokens: Tokens per device in these batches, in descending order.
-        call_cost: Cost of a call without any token.
-        attention_length: Tokens at which attention doubles the cost of a row.
-        compile_cost: Cost of a program.
-        devices: Number of devices, which the rows of a batch are a multiple of.
-    """
-
-    query_lengths: tuple[int, ...]
-    row_lengths: tuple[int, ...]
-    call_tokens: tuple[int, ...]
-    call_cost: float
-    attention_length: float
-    compile_cost: float
-    devices: int = 1
-
-    def cost(self, shape: Shape) -> float:
-        """Return the cost of a call."""
-        rows, length = shape
-        return self.call_cost + rows / self.devices * length * (1 + length / self.attention_length)
-
-    def row_length(self, tokens: int) -> int:
-        """Return the shortest row length for lists of texts of this many tokens."""
-        return min((length for length in self.row_lengths if length >= tokens), default=tokens)
-
-    def list_shapes(self, length: int) -> list[Shape]:
-        """Return the shapes for lists of texts, (rows, tokens per row), those with the most rows first."""
-        rows = dict.fromkeys(max(1, tokens // length) * self.devices for tokens in self.call_tokens)
-        return [(count, length) for count in rows]
-
-    def expected_shapes(self, longest: int) -> list[Shape]:
-        """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
-        queries = [(self.devices, length) for length in self.query_lengths]
-        lists = self.list_shapes(self.row_lengths[0]) + self.list_shapes(self.row_length(longest))
-        return [*dict.fromkeys(queries + lists)]
-
-    def other_shapes(self, longest: int) -> list[Shape]:
-        """Return further shapes that may suit texts of up to this length better."""
-        lengths = [length for length in self.row_lengths if length <= self.row_length(longest)]
-        return [shape for length in lengths for shape in [*self.list_shapes(length), (self.devices, length)]]
 
 
 class Part(NamedTuple):
@@ -126,7 +75,8 @@ class BatchPlanner:
 
     Attributes:
         shapes: The shapes of all batches so far.
-        closed: Whether no shape may be added.
+        warming: Whether the jobs are examples of all future work, so that compilation costs nothing now.
+        closed: Whether no shape may be added, except for longer texts.
     """
 
     def __init__(self, rules: ShapeRules) -> None:
@@ -136,7 +86,7 @@ class BatchPlanner:
             rules: The shapes that batches may have.
         """
         self.shapes: set[Shape] = set()
-        self.closed = False
+        self.warming = self.closed = False
         self._rules, self._computed, self._lock = rules, 0, threading.Lock()
 
     def plan(self, lengths: NDArray[np.int32], longest: int, batch_size: int | None = None) -> Iterator[_Batch]:
@@ -161,13 +111,16 @@ class BatchPlanner:
         yield from _one_of_each_shape_first([*_batches(chosen.parts, lengths)])
 
     def _choose(self, job: "_Job", longest: int) -> Arrangement:
+        if self.closed and any(length >= job.lengths.longest for _, length in self.shapes):
+            return job.best(self.shapes, self.shapes, {})
         known = {*self._rules.expected_shapes(longest)} | self.shapes
         prices = {shape: job.tokens * _EXPECTED for shape in known - self.shapes}
         best = job.best(known, known, prices)
         if self.closed or len(known) >= MOST_PROGRAMS:
             return best
         price, compilation = job.tokens * _UNEXPECTED, self._rules.compile_cost
-        price = max(min(price, _LARGE * compilation), compilation * job.tokens / (job.tokens + self._computed))
+        if not self.warming:
+            price = max(min(price, _LARGE * compilation), compilation * job.tokens / (job.tokens + self._computed))
         for shape in job.useful({*self._rules.other_shapes(job.lengths.longest)} - known):
             found = job.with_another(best, shape, known | {shape}, prices | {shape: price})
             best = min(best, found, key=lambda found: found.cost)
@@ -195,9 +148,8 @@ class _Job:
             rests: The shapes to choose from for the last rows of a length.
             prices: Costs of new programs.
         """
-        useful = self.useful(shapes)
-        options = [(shape,) for shape in useful if shape[1] >= self.lengths.longest]
-        chosen = self._cheapest(options, rests, prices)
+        useful, fitting = self.useful(shapes), [shape for shape in shapes if shape[1] >= self.lengths.longest]
+        chosen = self._cheapest([(shape,) for shape in self.useful(fitting) or fitting], rests, prices)
         while len(chosen.shapes) < _MOST_ROW_LENGTHS:
             lengths = {length for _, length in chosen.shapes}
             shorter = [shape for shape in useful if shape[1] < max(lengths) and shape[1] not in lengths]

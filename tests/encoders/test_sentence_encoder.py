@@ -73,7 +73,7 @@ def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) ->
     assert (made, service.stats.texts, service.stats.computed_tokens) == (2, 0, 0)
     service.encode("word " * 200)
     service.encode("word " * 10)
-    assert (service.stats.compilations, service.stats.computed_tokens) == (made, 512 + 24)
+    assert (service.stats.compilations, service.stats.computed_tokens) == (made, 256 + 24)
 
 
 @pytest.mark.parametrize(

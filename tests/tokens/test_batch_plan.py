@@ -69,6 +69,8 @@ def test_query_gets_the_shortest_row_whatever_came_before(jobs: list[tuple[int, 
     planner = BatchPlanner(RULES["cpu"])
     for seed, (longest, count, batch_size) in enumerate(jobs):
         computed(planner, random_lengths(longest, count, seed), 512, batch_size)
+    for row in (16, 24, 32, 48, 64):
+        computed(planner, np.array([row], np.int32), 512)
     planner.closed = warm
     for length in range(2, 65):
         row = min(each for each in (16, 24, 32, 48, 64) if each >= length)
@@ -83,11 +85,17 @@ def test_repeated_texts_of_one_length_get_a_better_shape() -> None:
     assert tokens[-1] <= 128
 
 
-def test_closed_planner_adds_no_shapes() -> None:
-    planner = BatchPlanner(RULES["cpu"])
-    planner.closed = True
-    for _ in range(50):
-        assert computed(planner, np.array([100], np.int32)) == 512
+@pytest.mark.parametrize("kind", RULES)
+@settings(deadline=None, max_examples=25)
+@given(jobs=JOBS)
+def test_closed_planner_adds_no_shapes(kind: str, jobs: list[tuple[int, int, int | None]]) -> None:
+    planner = BatchPlanner(RULES[kind])
+    computed(planner, np.array([512], np.int32), 512)
+    planner.closed, shapes = True, planner.shapes.copy()
+    for seed, (longest, count, batch_size) in enumerate(jobs):
+        computed(planner, random_lengths(longest, count, seed), 512, batch_size)
+        assert planner.shapes == shapes
+    computed(planner, np.array([2_000], np.int32), 2_000)
 
 
 def test_longer_texts_than_expected_fit() -> None:

@@ -1,0 +1,56 @@
+"""The shapes that batches may have, and what they cost.
+
+Costs are in tokens: a cost of 100 is the time in which a full batch of short rows computes 100 tokens.
+"""
+
+import dataclasses
+
+from minilm_jax.tokens.batching import Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class ShapeRules:
+    """The shapes that batches may have on one kind of device, and their costs.
+
+    Attributes:
+        query_lengths: Tokens per row of batches with one row per device, for a few short texts.
+        row_lengths: Tokens per row of other batches, in ascending order; the first is for short texts.
+        call_tokens: Tokens per device in these batches, in descending order.
+        call_cost: Cost of a call without any token.
+        attention_length: Tokens at which attention doubles the cost of a row.
+        compile_cost: Cost of a program.
+        devices: Number of devices, which the rows of a batch are a multiple of.
+    """
+
+    query_lengths: tuple[int, ...]
+    row_lengths: tuple[int, ...]
+    call_tokens: tuple[int, ...]
+    call_cost: float
+    attention_length: float
+    compile_cost: float
+    devices: int = 1
+
+    def cost(self, shape: Shape) -> float:
+        """Return the cost of a call."""
+        rows, length = shape
+        return self.call_cost + rows / self.devices * length * (1 + length / self.attention_length)
+
+    def row_length(self, tokens: int) -> int:
+        """Return the shortest row length for lists of texts of this many tokens."""
+        return min((length for length in self.row_lengths if length >= tokens), default=tokens)
+
+    def list_shapes(self, length: int) -> list[Shape]:
+        """Return the shapes for lists of texts, (rows, tokens per row), those with the most rows first."""
+        rows = dict.fromkeys(max(1, tokens // length) * self.devices for tokens in self.call_tokens)
+        return [(count, length) for count in rows]
+
+    def expected_shapes(self, longest: int) -> list[Shape]:
+        """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
+        queries = [(self.devices, length) for length in self.query_lengths]
+        lists = self.list_shapes(self.row_lengths[0]) + self.list_shapes(self.row_length(longest))
+        return [*dict.fromkeys(queries + lists)]
+
+    def other_shapes(self, longest: int) -> list[Shape]:
+        """Return further shapes that may suit texts of up to this length better."""
+        lengths = [length for length in self.row_lengths if length <= self.row_length(longest)]
+        return [shape for length in lengths for shape in [*self.list_shapes(length), (self.devices, length)]]
