@@ -56,8 +56,6 @@ COPY_IN_16_BITS = 2e-4
 TINY_COSINE = 0.999
 # One int8 dense layer of a tiny model, compared with float32.
 INT8_DENSE = 0.02
-# Rounded params in another arrangement: a value between two levels may be rounded to the other one.
-REARRANGED_ROUNDED_PARAMS = 2e-3
 
 # Dot products and distances of vectors with about 24 components near 1, float32 compared with float64.
 SHORT_VECTOR_SCORES = 1e-5

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import ArrayLike
 
 import minilm_jax as mj
 from minilm_jax.config import Precision
@@ -26,7 +27,7 @@ from minilm_jax.runtime.programs import Programs
 from tests.helpers.compilations import record_compilations
 from tests.helpers.threads import wait_for_threads
 from tests.helpers.tiny_model import TINY, TINY_BATCH as BATCH, random_params
-from tests.helpers.tolerances import REARRANGED_ROUNDED_PARAMS, TINY_COSINE, UNIT_VECTORS
+from tests.helpers.tolerances import TINY_COSINE, UNIT_VECTORS
 
 # Sizes at which every kernel can be blocked.
 BLOCKABLE = dataclasses.replace(TINY, hidden_size=192, intermediate_size=128)
@@ -91,6 +92,13 @@ def test_interrupted_compilation_is_retried(tiny_params: Params, monkeypatch: py
     assert program.compilations == 1
 
 
+def assert_same_vectors(found: ArrayLike, wanted: ArrayLike, precision: Precision) -> None:
+    """Compare unit vectors; in 8 and 16 bits, another order of operations rounds a few activations to the next level."""
+    if precision == "float32":
+        assert_allclose(found, wanted, atol=UNIT_VECTORS)
+    assert (np.asarray(found) * np.asarray(wanted)).sum(axis=1).min() > TINY_COSINE
+
+
 def prefer(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the comparison of two programs always end in the same way."""
     monkeypatch.setattr(compiler, "faster_program", lambda one, other, _: {"first": one, "second": other}[choice])
@@ -143,18 +151,15 @@ def test_kernels_are_held_in_one_form(
         assert plain() is None
     for path, leaf in flatten(program.compiler.original_params).items():
         np.testing.assert_array_equal(leaf, flatten(params)[path])
-    tolerance = UNIT_VECTORS if precision == "float32" else REARRANGED_ROUNDED_PARAMS
-    assert_allclose(program(BATCH), wanted, atol=tolerance)
-    assert_allclose(program(LARGE), Programs(params, BLOCKABLE)(LARGE), atol=tolerance)
+    assert_same_vectors(program(BATCH), wanted, precision)
+    assert_same_vectors(program(LARGE), Programs(params, BLOCKABLE)(LARGE), precision)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_cpu_arrangement_of_params_gives_the_same_vectors(blockable_params: Params, precision: Precision) -> None:
     params = mj.cast(blockable_params, precision, BLOCKABLE)
-    tolerance = UNIT_VECTORS if precision == "float32" else REARRANGED_ROUNDED_PARAMS
     for batch in (BATCH, LARGE):
-        vectors = np.asarray(Programs(params, BLOCKABLE)(batch))
-        assert_allclose(vectors, np.asarray(mj.embed(params, batch, BLOCKABLE)), atol=tolerance)
+        assert_same_vectors(Programs(params, BLOCKABLE)(batch), mj.embed(params, batch, BLOCKABLE), precision)
 
 
 @pytest.mark.parametrize(("faster", "computed_in"), [(True, "bfloat16"), (False, "float32")])
