@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
+from tests.helpers.threads import wait_for_threads
 from tests.helpers.tiny_model import TINY, random_params
 from tests.helpers.tolerances import UNIT_NORM, UNIT_VECTORS
 
@@ -64,6 +65,14 @@ def test_each_program_is_made_once(encoder: mj.SentenceEncoder) -> None:
     counted.encode(texts[::-1])
     counted.encode(texts, output_value="token_embeddings")
     assert counted.stats.compilations == made
+
+
+def test_stats_count_programs_that_were_loaded(encoder: mj.SentenceEncoder) -> None:
+    fresh(encoder).encode("text")
+    wait_for_threads("minilm-jax-store")
+    later = fresh(encoder)
+    later.encode("text")
+    assert (later.stats.compilations, later.stats.loaded, later.stats.compile_seconds) == (1, 1, 0)
 
 
 def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) -> None:
