@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import Params
+from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
 from minilm_jax.runtime.program_store import ProgramStore
@@ -108,6 +109,8 @@ class Engine:
         return other
 
     @property
+    @device_use()
+    @enable_jit
     def params(self) -> Params:
         """The parameter tree; on CPU, parts of it are copies."""
         return self._programs.compiler.original_params

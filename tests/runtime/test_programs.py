@@ -106,7 +106,7 @@ def prefer(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def blocked_kernels_are_supported(params: Params, tokens: int) -> bool:
-    blocked = cpu_params.with_blocked_kernels(cpu_params.prepare_for_cpu(params))
+    blocked = cpu_params.with_blocked_kernels(jax.device_put(cpu_params.prepare_for_cpu(params)))
     return blocked is not None and cpu_params.blocked_kernels_work(blocked, tokens)
 
 
