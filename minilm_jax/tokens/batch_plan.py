@@ -24,12 +24,13 @@ _MOST_ROW_LENGTHS = 3
 # A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
 _TOKENS_PER_PLACE = 4
 
-# A program that every process is likely to need must save this fraction of a job, any other program the second one; in
-# a large job it is enough that it saves its compilation several times.
+# A program that every process is likely to need must save the first fraction of a job, any other one the second. In a
+# large job, it is enough that the program saves its compilation this many times.
 _EXPECTED, _UNEXPECTED = 1 / 64, 0.15
-_LARGE = 2
+_ENOUGH = 2
 
-# Batches of one row per device are considered for jobs, or for batch sizes, that need at most this many.
+# The shapes for queries are considered for jobs that need at most this many batches of them, and for batch sizes of at
+# most this many texts per row.
 _FEW = 8
 
 
@@ -120,7 +121,7 @@ class BatchPlanner:
             return best
         price, compilation = job.tokens * _UNEXPECTED, self._rules.compile_cost
         if not self.warming:
-            price = max(min(price, _LARGE * compilation), compilation * job.tokens / (job.tokens + self._computed))
+            price = max(min(price, _ENOUGH * compilation), compilation * job.tokens / (job.tokens + self._computed))
         for shape in job.useful({*self._rules.other_shapes(job.lengths.longest)} - known):
             found = job.with_another(best, shape, known | {shape}, prices | {shape: price})
             best = min(best, found, key=lambda found: found.cost)
