@@ -89,7 +89,9 @@ def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     is_integer = precision == "int8" and name == "kernel" and path.startswith("encoder.")
     # Attention multiplies in the dtype of the biases of its projections.
     if path.endswith(_ATTENDED) or (name in ("embedding", "kernel") and not is_integer):
-        return {path: jnp.asarray(leaf, jnp.bfloat16 if precision == "int8" else precision)}
+        # For int8, NumPy rounds, because XLA would compile a program for each shape. Other casts may be traced.
+        rounded = np.asarray(leaf).astype(jnp.bfloat16) if precision == "int8" else leaf
+        return {path: jnp.asarray(rounded, jnp.bfloat16 if precision == "int8" else precision)}
     if name != "kernel":
         return {path: leaf}
     kernel = np.asarray(leaf)
