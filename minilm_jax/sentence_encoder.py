@@ -41,9 +41,6 @@ from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, one_batch
 from minilm_jax.user_warnings import warn_user
 from minilm_jax.vectors.similarity import HOW_TO_COMPARE_BITS, similarity_functions
 
-# By default, `warm_up` makes the programs for queries of these numbers of tokens.
-_QUERY_LENGTHS = (16, 24, 32, 48, 64)
-
 # `encode_document` uses the first of these prompts that a model has, in the order of sentence-transformers.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
@@ -217,10 +214,8 @@ class SentenceEncoder:
     def _engine(self) -> Engine:
         """The engine; an encoder from a pickle creates it when it is first used."""
         store = open_store(self._cache_dir) if self._store_programs else None
-        params, self._params = (
-            jax.tree.map(jnp.asarray, self._params),
-            None,
-        )  # The engine may hold them in another form.
+        params = jax.tree.map(jnp.asarray, self._params)
+        self._params = None  # The engine may hold them in another form.
         return Engine(params, self.config, self._devices, store)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -522,18 +517,20 @@ class SentenceEncoder:
         pass the lengths and list sizes that you expect. Only a larger `max_seq_length` needs another program.
 
         Args:
-            lengths: Tokens per text; by default queries of 16 to 64 tokens, and texts of max_seq_length tokens, which
-                are always included.
+            lengths: Tokens per text; by default those of queries, on CPU 16 to 64. Texts of max_seq_length tokens are
+                always included.
             batch_sizes: Texts per call.
 
         Raises:
             InputError: A length or a size is not a positive integer, or a length exceeds max_seq_length.
         """
-        chosen = _QUERY_LENGTHS if lengths is None else [integer("lengths", length) for length in lengths]
-        if lengths is not None and max(chosen, default=0) > self.max_seq_length:
-            raise InputError(f"lengths has {max(chosen)}, but max_seq_length is {self.max_seq_length} tokens.")
+        if lengths is None:
+            lengths = [min(each, self.max_seq_length) for each in self._engine.devices.shapes.query_lengths]
+        lengths = [integer("lengths", length) for length in lengths]
+        if max(lengths, default=0) > self.max_seq_length:
+            raise InputError(f"lengths has {max(lengths)}, but max_seq_length is {self.max_seq_length} tokens.")
         sizes = [integer("batch_sizes", size) for size in batch_sizes]
-        self._engine.warm_up([min(each, self.max_seq_length) for each in chosen], sizes, self.max_seq_length)
+        self._engine.warm_up(lengths, sizes, self.max_seq_length)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embed batches of token ids, several at a time; `encode` makes such batches from texts.

@@ -86,7 +86,7 @@ class BatchPlanner:
         Args:
             rules: The shapes that batches may have.
         """
-        self.shapes: set[Shape] = set()
+        self.shapes: frozenset[Shape] = frozenset()
         self.warming = self.closed = False
         self._rules, self._computed, self._lock = rules, 0, threading.Lock()
 
@@ -104,14 +104,30 @@ class BatchPlanner:
         """
         if not len(lengths):
             return
+        chosen = self._choose(lengths, longest, batch_size)
         with self._lock:
-            job = _Job(self._rules, lengths, batch_size)
-            chosen = self._choose(job, max(longest, job.lengths.longest))
+            if not chosen.used <= self.shapes:  # Another thread may have added a shape in the meantime.
+                chosen = self._choose(lengths, longest, batch_size)
             self.shapes |= chosen.used
             self._computed += sum(rows * part.length for part in chosen.parts for _, rows in part.calls)
         yield from _one_of_each_shape_first([*_batches(chosen.parts, lengths)])
 
-    def _choose(self, job: "_Job", longest: int) -> Arrangement:
+    def _choose(self, lengths: NDArray[np.int32], longest: int, batch_size: int | None) -> Arrangement:
+        if len(lengths) == 1 and (row := self._row_of_one(int(lengths[0]))) is not None:
+            return row
+        job = _Job(self._rules, lengths, batch_size)
+        return self._choose_for(job, max(longest, job.lengths.longest))
+
+    def _row_of_one(self, length: int) -> Arrangement | None:
+        """Return the cheapest row for a query, without the time to compare arrangements, or None if it is too long."""
+        shapes = self.shapes if self.closed else self._rules.query_shapes
+        fitting = [shape for shape in shapes if shape[1] >= length]
+        if not fitting:
+            return None
+        rows, row_length = shape = min(fitting, key=self._rules.cost)
+        return Arrangement((shape,), [Part(row_length, [Rows(1, {length: 1})], [(1, rows)])], self._rules.cost(shape))
+
+    def _choose_for(self, job: "_Job", longest: int) -> Arrangement:
         if self.closed and any(length >= job.lengths.longest for _, length in self.shapes):
             return job.best(self.shapes, self.shapes, {})
         known = {*self._rules.expected_shapes(longest)} | self.shapes

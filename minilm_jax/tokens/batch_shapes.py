@@ -30,6 +30,11 @@ class ShapeRules:
     compile_cost: float
     devices: int = 1
 
+    @property
+    def query_shapes(self) -> list[Shape]:
+        """The shapes for queries, (rows, tokens per row)."""
+        return [(self.devices, length) for length in self.query_lengths]
+
     def cost(self, shape: Shape) -> float:
         """Return the cost of a call."""
         rows, length = shape
@@ -40,15 +45,14 @@ class ShapeRules:
         return min((length for length in self.row_lengths if length >= tokens), default=tokens)
 
     def list_shapes(self, length: int) -> list[Shape]:
-        """Return the shapes for lists of texts, (rows, tokens per row), those with the most rows first."""
+        """Return the shapes for lists of texts, (rows, tokens per row), in descending order of rows."""
         rows = dict.fromkeys(max(1, tokens // length) * self.devices for tokens in self.call_tokens)
         return [(count, length) for count in rows]
 
     def expected_shapes(self, longest: int) -> list[Shape]:
         """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
-        queries = [(self.devices, length) for length in self.query_lengths]
         lists = self.list_shapes(self.row_lengths[0]) + self.list_shapes(self.row_length(longest))
-        return [*dict.fromkeys(queries + lists)]
+        return [*dict.fromkeys(self.query_shapes + lists)]
 
     def other_shapes(self, longest: int) -> list[Shape]:
         """Return further shapes that may suit texts of up to this length better."""
