@@ -98,13 +98,13 @@ def _in_blocks(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.ascontiguousarray(blocks).reshape(kernel.shape)
 
 
-def unblock_kernel(kernel: BlockedKernel) -> Array:
+def unblock_kernel(kernel: BlockedKernel) -> NDArray[np.generic]:
     """Return the kernel in the usual order, [D, F]."""
     values = np.asarray(kernel.values)
     inputs, features = values.shape
     depth = _DEPTH // values.itemsize
     blocks = values.reshape(features // _BLOCK, inputs // depth, _BLOCK, depth).transpose(1, 3, 0, 2)
-    return jax.device_put(blocks.reshape(values.shape), kernel.values.sharding)
+    return blocks.reshape(values.shape)
 
 
 def without_disk_cache() -> AbstractContextManager[object]:

@@ -89,9 +89,10 @@ def _cast(path: str, leaf: Array, precision: Precision) -> dict[str, Array]:
     is_integer = precision == "int8" and name == "kernel" and path.startswith("encoder.")
     # Attention multiplies in the dtype of the biases of its projections.
     if path.endswith(_ATTENDED) or (name in ("embedding", "kernel") and not is_integer):
-        # For int8, NumPy rounds, because XLA would compile a program for each shape. Other casts may be traced.
-        rounded = np.asarray(leaf).astype(jnp.bfloat16) if precision == "int8" else leaf
-        return {path: jnp.asarray(rounded, jnp.bfloat16 if precision == "int8" else precision)}
+        if precision != "int8":
+            return {path: jnp.asarray(leaf, precision)}
+        # NumPy rounds, because XLA would compile a program for each shape.
+        return {path: jnp.asarray(np.asarray(leaf).astype(jnp.bfloat16))}
     if name != "kernel":
         return {path: leaf}
     kernel = np.asarray(leaf)

@@ -43,16 +43,19 @@ def with_blocked_kernels(params: Params) -> Params | None:
         params: The parameter tree.
 
     Returns:
-        Another tree, which `embed` accepts if `blocked_kernels_work`, or None if no kernel can be blocked.
+        Another tree, which `embed` accepts if `blocked_kernels_work`, or None if no kernel can be blocked, or some are
+        already.
     """
     leaves = flatten(params)
+    if any(isinstance(leaf, BlockedKernel) for leaf in leaves.values()):
+        return None
     kernels = [path for path in leaves if path.startswith("encoder.") and path.endswith(".kernel")]
     found = {path: kernel for path in kernels if isinstance(kernel := block_kernel(leaves[path]), BlockedKernel)}
     return unflatten(leaves | found) if found else None
 
 
 def without_blocked_kernels(params: Params) -> Params:
-    """Convert blocked kernels back."""
+    """Convert blocked kernels to numpy arrays in the usual order."""
     leaves = flatten(params)
     return unflatten({path: unblock_kernel(x) if isinstance(x, BlockedKernel) else x for path, x in leaves.items()})
 
@@ -65,14 +68,16 @@ def original_params(params: Params, dtypes: Mapping[str, Any]) -> Params:
         dtypes: The dtype of every leaf of the original tree.
 
     Returns:
-        The original tree.
+        The original tree; leaves that were changed are numpy arrays.
     """
     leaves = flatten(without_blocked_kernels(params))
     for path in [path for path in leaves if _CONCATENATED in path]:
         module, name = path.split(_CONCATENATED)
-        parts = jnp.split(leaves.pop(path), len(_LAYERS), axis=-1)
+        parts = np.split(np.asarray(leaves.pop(path)), len(_LAYERS), axis=-1)
         leaves |= {f"{module}{layer}.{name}": part for layer, part in zip(_LAYERS, parts, strict=True)}
-    return unflatten({path: leaves[path].astype(dtype) for path, dtype in dtypes.items()})
+    changed = {path: np.asarray(leaf) for path, leaf in leaves.items() if leaf.dtype != dtypes[path]}
+    leaves |= {path: leaf.astype(dtypes[path]) for path, leaf in changed.items()}
+    return unflatten({path: leaves[path] for path in dtypes})
 
 
 def blocked_kernels_work(params: Params, tokens: int) -> bool:

@@ -74,15 +74,16 @@ class Compiler:
 
     @property
     def original_params(self) -> Params:
-        """The parameter tree that this object was created with."""
-        return original_params(self.params, self._dtypes) if self.devices.on_cpu else self.params
+        """The parameter tree that this object was created with, on jax's default device."""
+        params = original_params(self.params, self._dtypes) if self.devices.on_cpu else self.params
+        return params if self.devices.mesh is None else jax.tree.map(np.asarray, params)
 
     def compile(self, batch: AnyBatch) -> Program:
         """Return a program for batches of this shape, from disk if it is stored there."""
         params = self.params
         if blocked_kernels_work(params, np.size(batch.input_ids)):
             return self._compile_blocked(params, batch)
-        params = without_blocked_kernels(params)
+        params = self.devices.replicate(without_blocked_kernels(params))
         first, *others = self.configs
         program = self._load_or_compile(params, batch, first)
         for config in others:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,7 +114,7 @@ class Engine:
     @enable_jit
     def params(self) -> Params:
         """The parameter tree; on CPU, parts of it are copies."""
-        return self._programs.compiler.original_params
+        return jax.tree.map(jnp.asarray, self._programs.compiler.original_params)
 
     @property
     def device(self) -> Device:

@@ -42,7 +42,7 @@ def read_private_file(path: Path) -> bytes:
     """Return the content of a regular file that belongs to the user, and that no other user can write to.
 
     Raises:
-        OSError: There is no such file.
+        OSError: The file does not exist, is a link, or can be changed by another user.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
         status = os.fstat(file.fileno())

@@ -161,6 +161,8 @@ class Programs:
         with self._lock:
             busiest_first = [key for key, _ in self._tokens.most_common() if key in self._made]
             made = {key: self._made[key].result() for key in busiest_first if self._made[key].done()}
+        if not made:
+            return
         with self._upgrading:
             new = self._compiler.upgrade([(self._batches[key], program) for key, program in made.items()])
         for key, program in zip(made, new or [], strict=bool(new)):

@@ -83,6 +83,9 @@ def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) ->
     service.encode("word " * 200)
     service.encode("word " * 10)
     assert (service.stats.compilations, service.stats.computed_tokens) == (made, 256 + 24)
+    service.warm_up(lengths=[16], batch_sizes=[1])
+    service.warm_up(lengths=[], batch_sizes=[])
+    assert service.stats.compilations == made + 1
 
 
 @pytest.mark.parametrize(

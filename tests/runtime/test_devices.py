@@ -54,6 +54,7 @@ def test_several_devices_give_the_same_vectors(encoder: mj.SentenceEncoder) -> N
     texts = TEXTS[:13]  # Not a multiple of the number of devices.
     np.testing.assert_allclose(several.encode(texts), encoder.encode(texts), rtol=0, atol=UNIT_VECTORS)
     np.testing.assert_allclose(several.encode(texts[0]), encoder.encode(texts[0]), rtol=0, atol=UNIT_VECTORS)
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(several.params)} == {1}
 
 
 @pytest.mark.parametrize("mesh", MESHES)

@@ -138,6 +138,17 @@ def test_slower_blocked_kernels_are_not_used(blockable_params: Params, monkeypat
     assert not cpu_params.blocked_kernels_work(program.params, BATCH.input_ids.size)
 
 
+def test_programs_are_upgraded_only_once(blockable_params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefer("second", monkeypatch)
+    made, program = record_compilations(monkeypatch), Programs(blockable_params, BLOCKABLE)
+    program.upgrade()  # No program was made yet.
+    program(BATCH)
+    program.upgrade()
+    compiled = len(made)
+    program.upgrade()
+    assert len(made) == compiled
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_kernels_are_held_in_one_form(
     blockable_params: Params, precision: Precision, monkeypatch: pytest.MonkeyPatch
