@@ -56,8 +56,7 @@ def cast_exactly(array: pa.Array, type: pa.DataType) -> pa.Array:
     array = to_plain(array)
     try:
         values, kept = _cast(array, type)
-    except pa.ArrowNotImplementedError:
-        # pyarrow does not list its casts. This error means that it has none between these types, for any value.
+    except pa.ArrowNotImplementedError:  # The only sign that pyarrow cannot cast any value between these types.
         return pa.nulls(len(array), type)
     except CONVERSION_ERRORS:
         if len(array) < 2:

@@ -125,9 +125,8 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
     origins = {name: types_in_files(name, files) for name in names}
     columns = pa.schema([kept_field(name, files) for name in names], {n: ", ".join(origins[n]) for n in names})
     try:
-        # pyarrow does not list the types that Parquet supports; an empty file shows whether it can write these.
         pq.ParquetWriter(pa.BufferOutputStream(), columns).close()
-    except pa.ArrowNotImplementedError as error:
+    except pa.ArrowNotImplementedError as error:  # pyarrow does not list the types that it can write to Parquet.
         raise InputError(f"Parquet does not support a column: {error}; choose other columns with --keep.") from None
     for name in names:
         if len(origins[name]) > 1:
