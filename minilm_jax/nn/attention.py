@@ -9,9 +9,9 @@ from jax import Array, lax
 from minilm_jax.config import AttentionImplementation
 from minilm_jax.nn.dense import HALF_TYPES
 
-# From this length on, a loop over the heads is 8 % faster on CPU in float32. For shorter rows it only takes two to
-# three times as long to compile.
-_LONG = 256
+# From this length on, a loop over the heads is up to 8 % faster on CPU. For shorter rows it only takes two or three
+# times as long to compile.
+_LONG = 192
 
 
 def attention(

@@ -99,7 +99,7 @@ class Engine:
         """
         self.devices, self._config = devices or describe_devices(), config
         self._programs = Programs(params, config, self.devices, store)
-        self._planner = BatchPlanner(self.devices.shapes)
+        self._planner = BatchPlanner(self.devices.shapes_in(self._programs.computed_in))
         self.stats = Stats(computed_in=self._programs.computed_in)
 
     def __copy__(self) -> "Engine":

@@ -24,14 +24,19 @@ _MOST_ROW_LENGTHS = 3
 # A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
 _TOKENS_PER_PLACE = 4
 
-# A program that every process is likely to need must save the first fraction of a job, any other one the second. In a
-# large job, it is enough that the program saves its compilation this many times.
-_EXPECTED, _UNEXPECTED = 1 / 64, 0.15
-_ENOUGH = 2
+# A program that every process is likely to need must save the first fraction of a job, any other one the second, or the
+# third if the job is an example of all future work.
+_EXPECTED, _UNEXPECTED, _EXAMPLE = 1 / 64, 0.02, 0.15
+
+# Other programs are considered once the work so far, or the padding of a job, costs this many times a program.
+_SEARCH_FROM = 2
 
 # The shapes for queries are considered for jobs that need at most this many batches of them, and for batch sizes of at
 # most this many texts per row.
 _FEW = 8
+
+# The shape for single long texts is considered for jobs that fit in about this many of its rows.
+_FEW_SINGLE = 2
 
 
 class Part(NamedTuple):
@@ -62,6 +67,11 @@ class Arrangement(NamedTuple):
     cost: float
 
     @property
+    def tokens(self) -> int:
+        """Computed tokens."""
+        return sum(rows * part.length for part in self.parts for _, rows in part.calls)
+
+    @property
     def used(self) -> set[Shape]:
         """The shapes of all batches."""
         return {(rows, part.length) for part in self.parts for _, rows in part.calls}
@@ -70,9 +80,9 @@ class Arrangement(NamedTuple):
 class BatchPlanner:
     """Chooses the batches of each job, with at most `MOST_PROGRAMS` shapes in all; for use from several threads.
 
-    The shapes that are expected anyway are enough for every job. One more can be added if it suits some texts better:
-    it must save more, in this job and in future work, than its compilation costs. The best guess of the future work is
-    the work so far.
+    The shapes that are expected anyway are enough for every job. Others can be added if they suit some texts better:
+    one must save more, in this job and in future work, than its compilation costs. The best guess of the future work is
+    the work so far. As the search takes time, there is one whenever the work has doubled.
 
     Attributes:
         shapes: The shapes of all batches so far.
@@ -88,7 +98,8 @@ class BatchPlanner:
         """
         self.shapes: frozenset[Shape] = frozenset()
         self.warming = self.closed = False
-        self._rules, self._computed, self._lock = rules, 0, threading.Lock()
+        self._rules, self._lock = rules, threading.Lock()
+        self._computed, self._next_search = 0, _SEARCH_FROM * rules.compile_cost
 
     def plan(self, lengths: NDArray[np.int32], longest: int, batch_size: int | None = None) -> Iterator[_Batch]:
         """Choose the batches of a job: first one of each shape, so that programs are compiled side by side.
@@ -104,12 +115,13 @@ class BatchPlanner:
         """
         if not len(lengths):
             return
-        chosen = self._choose(lengths, longest, batch_size)
+        before, chosen = self.shapes, self._choose(lengths, longest, batch_size)
         with self._lock:
-            if not chosen.used <= self.shapes:  # Another thread may have added a shape in the meantime.
+            if self.shapes is not before:  # Another thread added a shape in the meantime.
                 chosen = self._choose(lengths, longest, batch_size)
-            self.shapes |= chosen.used
-            self._computed += sum(rows * part.length for part in chosen.parts for _, rows in part.calls)
+            if not chosen.used <= self.shapes:
+                self.shapes |= chosen.used
+            self._computed += chosen.tokens
         yield from _one_of_each_shape_first([*_batches(chosen.parts, lengths)])
 
     def _choose(self, lengths: NDArray[np.int32], longest: int, batch_size: int | None) -> Arrangement:
@@ -131,17 +143,25 @@ class BatchPlanner:
         if self.closed and any(length >= job.lengths.longest for _, length in self.shapes):
             return job.best(self.shapes, self.shapes, {})
         known = {*self._rules.expected_shapes(longest)} | self.shapes
+        single = self._rules.single_shape(longest)
+        if job.tokens <= _FEW_SINGLE * single[1] and len(known) < MOST_PROGRAMS:
+            known.add(single)
         prices = {shape: job.tokens * _EXPECTED for shape in known - self.shapes}
         best = job.best(known, known, prices)
-        if self.closed or len(known) >= MOST_PROGRAMS:
+        too_early = self._computed + best.tokens - job.tokens < self._next_search and not self.warming
+        if self.closed or too_early or len(known) >= MOST_PROGRAMS:
             return best
-        price, compilation = job.tokens * _UNEXPECTED, self._rules.compile_cost
-        if not self.warming:
-            price = max(min(price, _ENOUGH * compilation), compilation * job.tokens / (job.tokens + self._computed))
-        for shape in job.useful({*self._rules.other_shapes(job.lengths.longest)} - known):
-            found = job.with_another(best, shape, known | {shape}, prices | {shape: price})
-            best = min(best, found, key=lambda found: found.cost)
-        return best
+        self._next_search = 2 * (self._computed + best.tokens)  # Threads may overwrite it; it only saves time.
+        price = self._price(job.tokens)
+        others = job.useful({*self._rules.other_shapes(job.lengths.longest)} - known)
+        found = [job.with_another(best, shape, known | {shape}, prices | {shape: price}) for shape in others]
+        return min([best, *found], key=lambda found: found.cost)
+
+    def _price(self, tokens: int) -> float:
+        """Return what a new shape must save in a job of this many tokens."""
+        if self.warming:
+            return tokens * _EXAMPLE
+        return max(tokens * _UNEXPECTED, self._rules.compile_cost * tokens / (tokens + self._computed))
 
 
 class _Job:

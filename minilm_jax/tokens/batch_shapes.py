@@ -14,8 +14,11 @@ class ShapeRules:
 
     Attributes:
         query_lengths: Tokens per row of batches with one row per device, for a few short texts.
-        row_lengths: Tokens per row of other batches, in ascending order; the first is for short texts.
+        short_length: Tokens per row of batches for lists of short texts.
+        row_lengths: Tokens per row that further batches may have, in ascending order.
         call_tokens: Tokens per device in these batches, in descending order.
+        fewest_rows: Rows per device of these batches, even if they have more tokens, up to `most_tokens`.
+        most_tokens: Maximum tokens per device, except for a single row.
         call_cost: Cost of a call without any token.
         attention_length: Tokens at which attention doubles the cost of a row.
         compile_cost: Cost of a program.
@@ -23,11 +26,14 @@ class ShapeRules:
     """
 
     query_lengths: tuple[int, ...]
+    short_length: int
     row_lengths: tuple[int, ...]
     call_tokens: tuple[int, ...]
     call_cost: float
     attention_length: float
     compile_cost: float
+    fewest_rows: int = 1
+    most_tokens: int = 0
     devices: int = 1
 
     @property
@@ -46,15 +52,22 @@ class ShapeRules:
 
     def list_shapes(self, length: int) -> list[Shape]:
         """Return the shapes for lists of texts, (rows, tokens per row), in descending order of rows."""
-        rows = dict.fromkeys(max(1, tokens // length) * self.devices for tokens in self.call_tokens)
+        fewest = max(1, min(self.fewest_rows, self.most_tokens // length))
+        rows = dict.fromkeys(max(fewest, tokens // length) * self.devices for tokens in self.call_tokens)
         return [(count, length) for count in rows]
 
     def expected_shapes(self, longest: int) -> list[Shape]:
         """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
-        lists = self.list_shapes(self.row_lengths[0]) + self.list_shapes(self.row_length(longest))
+        lists = self.list_shapes(self.short_length) + self.list_shapes(max(self.short_length, self.row_length(longest)))
         return [*dict.fromkeys(self.query_shapes + lists)]
+
+    def single_shape(self, longest: int) -> Shape:
+        """Return the shape for a single text of up to this length, if it is too long for the shapes for queries."""
+        return self.devices, self.row_length(longest)
 
     def other_shapes(self, longest: int) -> list[Shape]:
         """Return further shapes that may suit texts of up to this length better."""
         lengths = [length for length in self.row_lengths if length <= self.row_length(longest)]
-        return [shape for length in lengths for shape in [*self.list_shapes(length), (self.devices, length)]]
+        # A single text is followed by others of different lengths, so that its row should not fit too closely.
+        single = (self.devices, 1 << (longest - 1).bit_length())
+        return [shape for length in lengths for shape in self.list_shapes(length)] + [single]

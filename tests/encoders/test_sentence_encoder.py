@@ -77,12 +77,12 @@ def test_stats_count_programs_that_were_loaded(encoder: mj.SentenceEncoder) -> N
 
 def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) -> None:
     service = fresh(encoder)
-    service.warm_up(lengths=[24], batch_sizes=[1])
+    service.warm_up(lengths=[28], batch_sizes=[1])
     made = service.stats.compilations
     assert (made, service.stats.texts, service.stats.computed_tokens) == (2, 0, 0)
     service.encode("word " * 200)
     service.encode("word " * 10)
-    assert (service.stats.compilations, service.stats.computed_tokens) == (made, 256 + 24)
+    assert (service.stats.compilations, service.stats.computed_tokens) == (made, 256 + 28)
     service.warm_up(lengths=[16], batch_sizes=[1])
     service.warm_up(lengths=[], batch_sizes=[])
     assert service.stats.compilations == made + 1
