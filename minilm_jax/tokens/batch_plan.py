@@ -24,9 +24,10 @@ _MOST_ROW_LENGTHS = 3
 # A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
 _TOKENS_PER_PLACE = 4
 
-# A program that every process is likely to need must save the first fraction of a job, any other one the second, or the
-# third if the job is an example of all future work.
-_EXPECTED, _UNEXPECTED, _EXAMPLE = 1 / 64, 0.02, 0.15
+# A program must save its compilation in this job and in future ones. It is enough that one that every process is likely
+# to need saves the first fraction of a job; any other one must save at least the second, or the third if the job is an
+# example of all future work.
+_EXPECTED, _UNEXPECTED, _EXAMPLE = 0.12, 0.02, 0.15
 
 # Other programs are considered once the work so far, or the padding of a job, costs this many times a program.
 _SEARCH_FROM = 2
@@ -146,22 +147,21 @@ class BatchPlanner:
         single = self._rules.single_shape(longest)
         if job.tokens <= _FEW_SINGLE * single[1] and len(known) < MOST_PROGRAMS:
             known.add(single)
-        prices = {shape: job.tokens * _EXPECTED for shape in known - self.shapes}
+        price = min(job.tokens * _EXPECTED, self._share(job.tokens))
+        prices = dict.fromkeys(known - self.shapes, price)
         best = job.best(known, known, prices)
         too_early = self._computed + best.tokens - job.tokens < self._next_search and not self.warming
         if self.closed or too_early or len(known) >= MOST_PROGRAMS:
             return best
         self._next_search = 2 * (self._computed + best.tokens)  # Threads may overwrite it; it only saves time.
-        price = self._price(job.tokens)
+        price = job.tokens * _EXAMPLE if self.warming else max(job.tokens * _UNEXPECTED, self._share(job.tokens))
         others = job.useful({*self._rules.other_shapes(job.lengths.longest)} - known)
         found = [job.with_another(best, shape, known | {shape}, prices | {shape: price}) for shape in others]
         return min([best, *found], key=lambda found: found.cost)
 
-    def _price(self, tokens: int) -> float:
-        """Return what a new shape must save in a job of this many tokens."""
-        if self.warming:
-            return tokens * _EXAMPLE
-        return max(tokens * _UNEXPECTED, self._rules.compile_cost * tokens / (tokens + self._computed))
+    def _share(self, tokens: int) -> float:
+        """Return this job's share of the cost of a program that this job and future ones use."""
+        return self._rules.compile_cost * tokens / (tokens + self._computed)
 
 
 class _Job:
@@ -232,7 +232,9 @@ class _Job:
         full, rest = divmod(count, used)
 
         def cost(rows: int) -> float:
-            return -(-rest // rows) * self._rules.cost((rows, length)) + prices.get((rows, length), 0)
+            # Full batches pay for the program of their shape.
+            price = 0 if full and rows == most else prices.get((rows, length), 0)
+            return -(-rest // rows) * self._rules.cost((rows, length)) + price
 
         size = min([rows for rows, other in rests if other == length and rows < used] + [most], key=cost)
         smaller = [min(size, rest - start) for start in range(0, rest, size)]
