@@ -34,10 +34,10 @@ from minilm_jax.runtime.engine import Engine, Stats
 from minilm_jax.runtime.program_store import open_store
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
-from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.batching import RaggedIds, one_batch
 from minilm_jax.tokens.packed_rows import AnyBatch
 from minilm_jax.tokens.texts import as_texts, iterate_texts
-from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, one_batch
+from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer
 from minilm_jax.user_warnings import warn_user
 from minilm_jax.vectors.similarity import HOW_TO_COMPARE_BITS, similarity_functions
 

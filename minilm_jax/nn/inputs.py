@@ -108,12 +108,15 @@ def _packed(batch: PackedBatch, config: EncoderConfig) -> Inputs:
         check_lengths(batch)
     starts, is_own = spans(batch)
     texts = _sum_of_texts(is_own, jnp.arange(1, is_own.shape[1] + 1, dtype=jnp.int32)[None, :, None])
-    places = _sum_of_texts(is_own, jnp.arange(is_own.shape[2], dtype=jnp.int32)[None, None] - starts[..., None])
+    places = _sum_of_texts(is_own, _places(batch) - starts[..., None])
     mask = texts[:, :, None] == texts[:, None, :]
-    input_ids = token_ids("input_ids", batch.input_ids)
+    input_ids, token_type_ids = token_ids("input_ids", batch.input_ids), jnp.asarray(_NO_TOKEN_TYPES)
+    if batch.first_lengths is not None:
+        seconds = starts + jnp.asarray(batch.first_lengths).astype(jnp.int32)
+        token_type_ids = _sum_of_texts(is_own, (_places(batch) >= seconds[..., None]).astype(jnp.int32))
     if config.padding_idx is not None:
         places = _counted_per_text(input_ids, is_own, config.padding_idx)
-    return Inputs(input_ids, jnp.asarray(_NO_TOKEN_TYPES), places, mask)
+    return Inputs(input_ids, token_type_ids, places, mask)
 
 
 def _sum_of_texts(is_own: Array, values: Array) -> Array:
@@ -129,6 +132,9 @@ def _counted_per_text(input_ids: Array, is_own: Array, padding_idx: int) -> Arra
 def spans(batch: PackedBatch) -> tuple[Array, Array]:
     """Return the start of each text in its row, int32[B, S], and a mask of its tokens, bool[B, S, T]."""
     lengths = jnp.asarray(batch.lengths).astype(jnp.int32)
-    ends = jnp.cumsum(lengths, axis=1)
-    places = jnp.arange(jnp.shape(batch.input_ids)[1], dtype=jnp.int32)[None, None]
+    ends, places = jnp.cumsum(lengths, axis=1), _places(batch)
     return ends - lengths, (places >= (ends - lengths)[..., None]) & (places < ends[..., None])
+
+
+def _places(batch: PackedBatch) -> Array:
+    return jnp.arange(jnp.shape(batch.input_ids)[1], dtype=jnp.int32)[None, None]

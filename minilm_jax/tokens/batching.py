@@ -73,10 +73,13 @@ class RaggedIds:
     Attributes:
         ids: int32[total], the ids of all texts.
         lengths: int32[n], the number of tokens of each text.
+        first_lengths: int32[n], for pairs of texts, the number of tokens that belong to the first one, which have the
+            token type 0; those of the second one have the type 1. None if all types are 0.
     """
 
     ids: NDArray[np.int32]
     lengths: NDArray[np.int32]
+    first_lengths: NDArray[np.int32] | None = None
 
     @functools.cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -90,14 +93,18 @@ class RaggedIds:
             shape: (B, T).
 
         Returns:
-            A batch of int32[B, T] arrays; token_type_ids is None, which means zeros.
+            A batch of int32[B, T] arrays; token_type_ids is None, which means zeros, unless these are pairs.
         """
-        lengths = np.zeros(shape[0], np.int32)
+        places, lengths = np.arange(shape[1]), np.zeros(shape[0], np.int32)
         lengths[: len(texts)] = self.lengths[texts]
-        mask = np.arange(shape[1]) < lengths[:, None]
+        mask = places < lengths[:, None]
         input_ids = np.zeros(shape, np.int32)
         input_ids[mask] = self.of(texts)
-        return Batch(input_ids, mask.astype(np.int32))
+        if self.first_lengths is None:
+            return Batch(input_ids, mask.astype(np.int32))
+        first = np.zeros(shape[0], np.int32)
+        first[: len(texts)] = self.first_lengths[texts]
+        return Batch(input_ids, mask.astype(np.int32), (mask & (places >= first[:, None])).astype(np.int32))
 
     def of(self, texts: NDArray[np.intp]) -> NDArray[np.int32]:
         """Return the concatenated ids of some of the texts."""
@@ -109,3 +116,11 @@ class RaggedIds:
 def bucket_length(length: int) -> int:
     """Return the row length T that a text of this many tokens is padded to."""
     return max(length, LENGTH_BUCKETS[min(bisect.bisect_left(LENGTH_BUCKETS, length), len(LENGTH_BUCKETS) - 1)])
+
+
+def one_batch(tokens: RaggedIds, length: int, pad_id: int = 0) -> Batch:
+    """Return all texts as one batch of int32[n, length] arrays, including token_type_ids."""
+    batch = tokens.pad(np.arange(len(tokens.lengths)), (len(tokens.lengths), length))
+    input_ids = np.where(batch.attention_mask, batch.input_ids, np.int32(pad_id))
+    types = np.zeros_like(input_ids) if batch.token_type_ids is None else batch.token_type_ids
+    return Batch(input_ids, batch.attention_mask, types)

@@ -18,10 +18,13 @@ class PackedBatch(NamedTuple):
     Attributes:
         input_ids: int[B, T], the concatenated token ids of each row's texts, followed by padding.
         lengths: int[B, S], the number of tokens of each text in a row; zeros after a row's last text.
+        first_lengths: int[B, S], for pairs of texts, the tokens of each pair that have the token type 0, see
+            `RaggedIds`; or None for all zeros.
     """
 
     input_ids: Any
     lengths: Any
+    first_lengths: Any = None
 
 
 AnyBatch: TypeAlias = Batch | PackedBatch
@@ -32,6 +35,9 @@ def check_shapes(batch: PackedBatch) -> None:
     shape, places_shape = np.shape(batch.input_ids), np.shape(batch.lengths)
     if len(shape) != 2 or len(places_shape) != 2 or shape[0] != places_shape[0]:
         raise InputError(f"input_ids has shape {shape}, lengths {places_shape}; they must be [B, T] and [B, S].")
+    if batch.first_lengths is not None and np.shape(batch.first_lengths) != places_shape:
+        found = np.shape(batch.first_lengths)
+        raise InputError(f"first_lengths has shape {found}, lengths {places_shape}; they must be equal.")
 
 
 def check_lengths(batch: PackedBatch) -> None:
@@ -58,7 +64,10 @@ def pack(tokens: RaggedIds, texts: NDArray[np.intp], row_length: int) -> PackedB
     Returns:
         A batch of int32 arrays.
     """
-    lengths = np.where(texts == NO_TEXT, 0, tokens.lengths[texts])
+    used = texts != NO_TEXT
+    lengths = np.where(used, tokens.lengths[texts], 0).astype(np.int32)
     input_ids = np.zeros((len(texts), row_length), np.int32)
-    input_ids[np.arange(row_length) < lengths.sum(axis=1, keepdims=True)] = tokens.of(texts[texts != NO_TEXT])
-    return PackedBatch(input_ids, lengths.astype(np.int32))
+    input_ids[np.arange(row_length) < lengths.sum(axis=1, keepdims=True)] = tokens.of(texts[used])
+    if tokens.first_lengths is None:
+        return PackedBatch(input_ids, lengths)
+    return PackedBatch(input_ids, lengths, np.where(used, tokens.first_lengths[texts], 0).astype(np.int32))

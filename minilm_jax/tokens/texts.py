@@ -1,6 +1,6 @@
-"""Checks of the texts that users pass: one rule for every function that takes texts."""
+"""Checks of the texts that users pass: one rule for every function that takes texts or pairs of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minilm_jax.errors import InputError
@@ -30,11 +30,36 @@ def iterate_texts(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
     """
     if isinstance(texts, str):
         raise InputError(f"{name} is one string, {texts!r:.60}; pass a list of strings.")
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes | bytearray) or _is_table(texts):
+    if not _is_iterable(texts) or _is_table(texts):
         raise InputError(f"{name} is {type(texts).__name__}; pass a list of strings, or one column of a table.")
     if hasattr(texts, "to_pylist"):  # Arrays of pyarrow yield scalars of their own type.
         texts = texts.to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
     return (check_text(text, index) for index, text in enumerate(texts))
+
+
+def as_pairs(pairs: Iterable[Sequence[str]]) -> list[tuple[str, str]]:
+    """Return pairs of texts as a list, after checking all of them.
+
+    Args:
+        pairs: A list or another iterable of pairs, such as tuples, lists or rows of an array [n, 2].
+
+    Raises:
+        InputError: `pairs` is not an iterable, or an item, which the message names by its index, is not a pair of valid
+            strings.
+    """
+    if not _is_iterable(pairs) or isinstance(pairs, str | Mapping):
+        raise InputError(f"pairs is {type(pairs).__name__}; pass a list of pairs, such as [(question, answer)].")
+    return [_check_pair(pair, index) for index, pair in enumerate(pairs)]
+
+
+def _check_pair(pair: Any, index: int) -> tuple[str, str]:
+    if not _is_iterable(pair) or isinstance(pair, str | Mapping) or len(texts := list(pair)) != 2:
+        raise InputError(f"pair {index} is {pair!r:.60}; it must be two texts, such as (question, answer).")
+    try:
+        first, second = (check_text(text, place) for place, text in enumerate(texts))
+    except InputError as error:
+        raise InputError(f"pair {index}: {error}") from None
+    return first, second
 
 
 def check_text(text: Any, index: int = 0) -> str:
@@ -49,6 +74,10 @@ def check_text(text: Any, index: int = 0) -> str:
             " Clean it with text.encode('utf-8', 'replace').decode()."
         ) from None
     return text
+
+
+def _is_iterable(texts: Any) -> bool:
+    return isinstance(texts, Iterable) and not isinstance(texts, bytes | bytearray)
 
 
 def _is_table(texts: Any) -> bool:

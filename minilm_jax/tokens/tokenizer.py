@@ -2,17 +2,18 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, normalizers
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import ModelFileError
-from minilm_jax.tokens.batching import Batch, RaggedIds
-from minilm_jax.tokens.texts import as_texts, check_text
+from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.texts import as_pairs, as_texts, check_text
 
 # all-MiniLM-L6-v2 was trained with this length, although its position table has 512 rows.
 DEFAULT_MAX_SEQ_LENGTH = 256
@@ -138,6 +139,37 @@ class TextTokenizer:
         tokens = RaggedIds(np.concatenate(ids), np.minimum(full, max_seq_length))
         return Tokenized(tokens, int(np.count_nonzero(full > max_seq_length)), int(full.max(initial=0)))
 
+    def pairs(self, pairs: Iterable[Sequence[str]], max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> Tokenized:
+        """Tokenize pairs of texts for a model that reads both at once, in BERT as [CLS] first [SEP] second [SEP].
+
+        Args:
+            pairs: Pairs of strings, which may be empty.
+            max_seq_length: Maximum tokens per pair, including special tokens. Tokens are removed from the longer text
+                until the pair fits, as in the strategy longest_first of transformers.
+
+        Returns:
+            The ids with their token types, and counts of truncated pairs.
+
+        Raises:
+            InputError: An item is not a pair of valid strings, or max_seq_length is too small.
+            ModelFileError: The tokenizer cannot process a text, or has other token types than 0 and 1.
+        """
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        max_seq_length = min(integer("max_seq_length", max_seq_length, special + 1), _MAX_IDS - 1)
+        pairs, truncating = as_pairs(pairs), self._truncating(max_seq_length)
+        ids, types, lengths, full_lengths = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [0], [0]
+        for start in range(0, len(pairs), _CHUNK):
+            chunk = pairs[start : start + _CHUNK]
+            encodings = self._encode(chunk, truncating)
+            ids += [np.array(encoding.ids, np.int32) for encoding in encodings]
+            types += [np.array(encoding.type_ids, np.int32) for encoding in encodings]
+            lengths += [len(encoding) for encoding in encodings]
+            too_long = [pair for pair, encoding in zip(chunk, encodings, strict=True) if encoding.overflowing]
+            full_lengths += [len(encoding) for encoding in self._encode(too_long)]
+        found = np.array(lengths[1:], np.int32)
+        tokens = RaggedIds(np.concatenate(ids), found, self._first_lengths(types[1:], found))
+        return Tokenized(tokens, len(full_lengths) - 1, max(*full_lengths, *lengths))
+
     def pieces(self, text: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> list[Piece]:
         """Tokenize one text to the same ids, with the position of each token in the text.
 
@@ -178,10 +210,27 @@ class TextTokenizer:
         """Write a `tokenizer.json` without settings for truncation and padding."""
         path.write_text(self.to_json(), "utf-8")
 
-    def _encode(self, texts: list[str], *, with_offsets: bool = False) -> list[Encoding]:
-        encode = self._tokenizer.encode_batch if with_offsets else self._tokenizer.encode_batch_fast
+    def _truncating(self, limit: int) -> Tokenizer:
+        # The setting belongs to the tokenizer, which other threads use at the same time.
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.enable_truncation(limit, strategy="longest_first")
+        return tokenizer
+
+    def _first_lengths(self, types: list[NDArray[np.int32]], lengths: NDArray[np.int32]) -> NDArray[np.int32] | None:
+        """Return the number of tokens with type 0, which come first, or None if there are no others."""
+        first = np.array([np.count_nonzero(each == 0) for each in types], np.int32)
+        if any((each[count:] != 1).any() for each, count in zip(types, first, strict=True)):
+            raise ModelFileError(
+                f"{self._path} gives pairs other token types than 0 and then 1, as no BERT model does."
+            )
+        return None if np.array_equal(first, lengths) else first
+
+    def _encode(
+        self, texts: list[Any], tokenizer: Tokenizer | None = None, *, with_offsets: bool = False
+    ) -> list[Encoding]:
+        tokenizer = tokenizer or self._tokenizer
         try:
-            return encode(texts)
+            return tokenizer.encode_batch(texts) if with_offsets else tokenizer.encode_batch_fast(texts)
         except BaseException as error:
             raise self._failure(error, "cannot tokenize these texts") from None
 
@@ -195,10 +244,3 @@ class TextTokenizer:
 def _truncate(tokens: list[_Token], limit: int) -> list[_Token]:
     # The end of the text is dropped, but not the final [SEP].
     return tokens if len(tokens) <= limit else tokens[: limit - 1] + tokens[-1:]
-
-
-def one_batch(tokens: RaggedIds, length: int, pad_id: int = 0) -> Batch:
-    """Return all texts as one batch of int32[n, length] arrays, including token_type_ids."""
-    batch = tokens.pad(np.arange(len(tokens.lengths)), (len(tokens.lengths), length))
-    input_ids = np.where(batch.attention_mask, batch.input_ids, np.int32(pad_id))
-    return Batch(input_ids, batch.attention_mask, np.zeros_like(input_ids))
