@@ -4,6 +4,7 @@ from .checkpoints.model_tokenizer import tokenize as tokenize
 from .checkpoints.weights import load_params as load_params, save_params as save_params
 from .config.encoder_config import (
     ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
+    Classifier as Classifier,
     EncoderConfig as EncoderConfig,
     Projection as Projection,
 )
@@ -16,6 +17,7 @@ from .errors import (
 )
 from .export import load_exported as load_exported, save_exported as save_exported
 from .nn.casting import cast as cast
+from .nn.classification import classify as classify
 from .nn.embedding import embed as embed
 from .nn.encoder import EncoderOutput as EncoderOutput, encode as encode
 from .nn.encoder_params import EncoderParams as EncoderParams, init_params as init_params

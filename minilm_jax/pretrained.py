@@ -13,13 +13,12 @@ from minilm_jax.checkpoints.folder_config import (
 )
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.model_tokenizer import load_tokenizer
-from minilm_jax.checkpoints.weights import find_weights, load_params
+from minilm_jax.checkpoints.weights import find_weights
 from minilm_jax.config import EncoderConfig, Precision
 from minilm_jax.errors import ModelFileError
-from minilm_jax.nn.casting import cast
 from minilm_jax.nn.params import Params
 from minilm_jax.runtime.program_store import ProgramStore
-from minilm_jax.runtime.stored_ranges import stored_input_ranges
+from minilm_jax.runtime.stored_cast import load_cast
 from minilm_jax.tokens.tokenizer import DEFAULT_MAX_SEQ_LENGTH, TextTokenizer
 
 
@@ -69,7 +68,7 @@ class PretrainedModel:
             precision: The precision to convert the params to.
             cache_dir: The folder for downloaded files.
             hub: How to access the hub.
-            store: Where the ranges that int8 needs are kept for the next process, if anywhere.
+            store: Where int8 params are kept for the next process, if anywhere.
 
         Raises:
             InputError: The precision is unknown.
@@ -80,9 +79,7 @@ class PretrainedModel:
         config = read_config(folder)
         with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer") as pool:
             tokenizer = pool.submit(load_tokenizer, folder)
-            params = load_params(folder, config)
-            ranges = stored_input_ranges(params, config, store) if precision == "int8" else None
-            params = cast(params, precision, config, ranges=ranges)
+            params = load_cast(folder, config, precision, store)
         return cls(
             params=params,
             config=config,

@@ -3,6 +3,7 @@ from .choices import (
     AttentionImplementation as AttentionImplementation,
     CorpusEngine as CorpusEngine,
     CorpusFormat as CorpusFormat,
+    HeadActivation as HeadActivation,
     OnnxPrecision as OnnxPrecision,
     OutputPrecision as OutputPrecision,
     OutputValue as OutputValue,
@@ -24,6 +25,7 @@ from .choices import (
 )
 from .encoder_config import (
     ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
+    Classifier as Classifier,
     EncoderConfig as EncoderConfig,
     Projection as Projection,
     short_repr as short_repr,

@@ -7,6 +7,7 @@ PoolingMode = Literal["mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "l
 ProjectionKind = Literal["dense", "layer_norm"]
 ProjectionActivation = Literal["identity", "tanh", "relu", "gelu", "sigmoid"]
 AttentionImplementation = Literal["xla", "cudnn"]
+HeadActivation = Literal["tanh", "relu"]
 
 # The network computes in a Precision; finished vectors are rounded to an OutputPrecision.
 Precision = Literal["float32", "bfloat16", "float16", "int8"]

@@ -10,6 +10,7 @@ from minilm_jax.config.architectures import encoder_fields
 from minilm_jax.config.choices import (
     Activation,
     AttentionImplementation,
+    HeadActivation,
     PoolingMode,
     ProjectionActivation,
     ProjectionKind,
@@ -41,10 +42,29 @@ class Projection:
         _check_size("projections: features", self.features, _MAX_SIZE)
 
 
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """The head of a cross-encoder: two dense layers over the first token, which `classify` computes.
+
+    Attributes:
+        labels: The name of each output; a reranker has one.
+        activation: The activation between the layers: "tanh" in BERT, whose first layer is the pooler, and in RoBERTa;
+            "relu" in DistilBERT.
+    """
+
+    labels: tuple[str, ...]
+    activation: HeadActivation = "tanh"
+
+    def __post_init__(self) -> None:
+        _check_choice("classifier: activation", self.activation, get_args(HeadActivation))
+        if not self.labels or not all(isinstance(label, str) for label in self.labels):
+            raise ModelFileError(f"config: classifier: labels is {self.labels!r:.60}; it must be one name or several.")
+
+
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Sizes of a BERT sentence encoder, and its pooling.
+    """Sizes of a BERT encoder, and its pooling or its head.
 
     Hashable, and a pytree without leaves: `jax.jit` takes it as an ordinary argument.
 
@@ -64,6 +84,7 @@ class EncoderConfig:
             several joined by "+", such as "cls+mean", whose vectors are concatenated.
         projections: Modules that are applied to the pooled vector, in order.
         normalize: Whether `embed` returns unit vectors.
+        classifier: The head of a cross-encoder, or None.
         attention_implementation: "xla", or "cudnn" for 16-bit computation on NVIDIA GPUs. It is not a property of the
             model and not part of `config.json`; `SentenceEncoder` chooses the faster one.
     """
@@ -81,6 +102,7 @@ class EncoderConfig:
     pooling: str = "mean"
     projections: tuple[Projection, ...] = ()
     normalize: bool = True
+    classifier: Classifier | None = None
     attention_implementation: AttentionImplementation = "xla"
 
     def __post_init__(self) -> None:
@@ -150,16 +172,21 @@ class EncoderConfig:
         known = {name: fields[name] for name in _model_fields() if name in fields}
         if "projections" in known:
             known["projections"] = _projections(known["projections"])
+        if known.get("classifier") is not None:
+            known["classifier"] = _classifier(known["classifier"])
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as a Hugging Face `config.json` object; the inverse of `from_dict`."""
         values = {name: getattr(self, name) for name in _model_fields()}
         values["projections"] = [dataclasses.asdict(projection) for projection in self.projections]
-        # The field exists in RoBERTa's config.json only, and projections in that of few models.
+        # The field exists in RoBERTa's config.json only, and projections and classifiers in that of few models.
         padding_idx = values.pop("padding_idx")
         if not self.projections:
             del values["projections"]
+        del values["classifier"]
+        if self.classifier is not None:
+            values["classifier"] = {"labels": [*self.classifier.labels], "activation": self.classifier.activation}
         if padding_idx is None:
             return {"model_type": "bert", **values}
         return {"model_type": "roberta", "pad_token_id": padding_idx, **values}
@@ -174,6 +201,13 @@ def _projections(values: Any) -> tuple[Projection, ...]:
         return tuple(Projection(**value) for value in values)
     except TypeError:
         raise ModelFileError(f"config: projections is {values!r:.200}; it must be a list of projections.") from None
+
+
+def _classifier(value: Any) -> Classifier:
+    try:
+        return Classifier(**value | {"labels": tuple(value["labels"])})
+    except (TypeError, KeyError):
+        raise ModelFileError(f"config: classifier is {value!r:.200}; it must have labels and an activation.") from None
 
 
 def _check_size(name: str, value: Any, limit: int) -> None:

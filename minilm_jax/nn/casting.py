@@ -36,8 +36,6 @@ def cast(
     params: Mapping[str, Any],
     precision: Precision,
     config: EncoderConfig | None = None,
-    *,
-    ranges: Mapping[str, ArrayLike] | None = None,
 ) -> EncoderParams:
     """Convert params to another precision; `embed` and `encode` accept all of them.
 
@@ -54,7 +52,6 @@ def cast(
 
             Except in float32, attention multiplies in 16 bits. Sums, softmax and LayerNorm are always float32.
         config: The config that params belong to; by default the one that they carry.
-        ranges: For int8, the result of `minilm_jax.nn.casting.input_ranges`, which is called if this is None.
 
     Returns:
         A new tree, which carries the config. In int8, each encoder kernel is accompanied by `kernel_scale` and
@@ -78,7 +75,7 @@ def cast(
             raise InputError(f"{path} is {leaf.dtype}; cast needs float32 params, as load_params returns them.")
     config = config_of(params, config)
     if precision == "int8":
-        leaves |= _smoothed(params, input_ranges(params, config) if ranges is None else ranges)
+        leaves |= _smoothed(params, _input_ranges(params, config))
     if precision != "float32":
         leaves = {name: leaf for path in leaves for name, leaf in _cast(path, leaves[path], precision).items()}
     return EncoderParams(unflatten(leaves), config)
@@ -115,18 +112,8 @@ def _smoothed(params: Mapping[str, Any], ranges: Mapping[str, ArrayLike]) -> dic
     return smoothed
 
 
-@device_use()
-@enable_jit
-def input_ranges(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Array]:
-    """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm.
-
-    Args:
-        params: Nested dict of float32 arrays.
-        config: The config that params belong to.
-
-    Returns:
-        float32[D] by the path of the module.
-    """
+def _input_ranges(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, Array]:
+    """Measure the largest magnitude per channel, [D], in the input of every module that follows a LayerNorm."""
     import_completely("minilm_jax.nn.encoder")  # Only int8 needs this module and flax.
     shape = _SAMPLE[0], min(_SAMPLE[1], config.max_length)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=shape).astype(np.int32)

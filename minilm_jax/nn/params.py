@@ -20,7 +20,7 @@ def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
 
     Args:
         config: The encoder's config.
-        pooler: Whether to include BERT's pooler.
+        pooler: Whether to include BERT's pooler, which models with a classifier always have.
 
     Returns:
         The tree, with a float32 `jax.ShapeDtypeStruct` for each leaf.
@@ -35,7 +35,10 @@ def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
         },
         "encoder": {"layer": {str(i): _layer(width, wide) for i in range(config.num_hidden_layers)}},
     }
-    tree |= {"pooler": {"dense": _dense(width, width)}} if pooler else {}
+    if pooler or config.classifier:
+        tree |= {"pooler": {"dense": _dense(width, width)}}
+    if config.classifier:
+        tree |= {"classifier": _dense(width, len(config.classifier.labels))}
     return tree | ({"projections": _projections(config)} if config.projections else {})
 
 
@@ -102,7 +105,7 @@ def unflatten(leaves: Mapping[str, Any]) -> Params:
 
 
 def check(params: Mapping[str, Any], config: EncoderConfig) -> None:
-    """Check that a tree has exactly the leaves that its config implies; the pooler is optional.
+    """Check that a tree has exactly the leaves that its config implies; without a classifier, the pooler is optional.
 
     Args:
         params: Nested dict of arrays.

@@ -8,6 +8,7 @@ import os
 import platform
 import stat
 import threading
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,23 @@ class ProgramStore:
         return None
 
     def store(self, path: Path, program: Any) -> None:
-        """Write a program on another thread, which the process waits for when it exits."""
-        thread = threading.Thread(target=self._write, args=(path, program), name="minilm-jax-store")
+        """Write a program on another thread."""
+        self.write_later(path, lambda: serialize(program)[0])
+
+    def write_later(self, path: Path, payload: Callable[[], bytes]) -> None:
+        """Replace an entry on another thread, which the process waits for when it exits.
+
+        Args:
+            path: The entry.
+            payload: Returns the content; if it fails, nothing is written.
+        """
+        thread = threading.Thread(target=self._write, args=(path, payload), name="minilm-jax-store")
         with contextlib.suppress(RuntimeError):  # The process is exiting.
             thread.start()
 
-    def _write(self, path: Path, program: Any) -> None:
+    def _write(self, path: Path, payload: Callable[[], bytes]) -> None:
         with contextlib.suppress(Exception):  # The disk may be full; some programs cannot be serialized.
-            self.write(path, serialize(program)[0])
+            self.write(path, payload())
 
     def read(self, path: Path) -> bytes | None:
         """Return the content of an entry, or None if it is missing, damaged, or writable by other users."""

@@ -14,14 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 import minilm_jax as mj
+from minilm_jax.config import Precision
 from minilm_jax.nn import casting
 from minilm_jax.nn.params import Params
-from minilm_jax.runtime import program_store
+from minilm_jax.runtime import program_store, stored_cast
 from minilm_jax.runtime.compiler import Compiler
 from minilm_jax.runtime.devices import choose_devices
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
-from minilm_jax.runtime.stored_ranges import stored_input_ranges
+from minilm_jax.runtime.stored_cast import load_cast
 from tests.helpers.compilations import record_compilations
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import wait_for_threads
@@ -165,20 +166,44 @@ def test_least_recently_used_programs_are_removed(
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new", "used"}
 
 
-def test_stored_ranges_give_the_same_int8_params(
+def test_stored_int8_params_are_used_until_the_weights_change(
     store: ProgramStore, tmp_path: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = stored_input_ranges(tiny_params, TINY, store)
-    assert len(list(tmp_path.iterdir())) == 1
-    other = jax.tree.map(lambda leaf: leaf * 2, tiny_params)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    mj.save_params(tiny_params, folder / "params.safetensors")
+
+    def load(precision: Precision = "int8") -> Params:
+        params = load_cast(folder, TINY, precision, store)
+        wait_for_threads("minilm-jax-store")
+        return params
+
+    load("bfloat16")
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    expected = mj.cast(tiny_params, "int8", TINY)
+    jax.tree.map(np.testing.assert_array_equal, load(), expected)
     with monkeypatch.context() as patch:
-        patch.setattr(casting, "input_ranges", fail_if_called)
-        read = stored_input_ranges(tiny_params, TINY, store)
-        with pytest.raises(AssertionError, match="compiled again"):
-            stored_input_ranges(other, TINY, store)
-    assert measured.keys() == read.keys()
-    cast, expected = mj.cast(tiny_params, "int8", TINY, ranges=read), mj.cast(tiny_params, "int8", TINY)
-    jax.tree.map(np.testing.assert_array_equal, cast, expected)
+        patch.setattr(casting, "cast", fail_if_called)
+        found = load()
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [leaf.dtype for leaf in jax.tree.leaves(expected)]
+    assert getattr(found, "config", None) == TINY
+    changed = jax.tree.map(lambda leaf: leaf * 2, tiny_params)
+    status = (folder / "params.safetensors").stat()
+    mj.save_params(changed, folder / "params.safetensors")
+    os.utime(folder / "params.safetensors", ns=(status.st_atime_ns, status.st_mtime_ns))
+    jax.tree.map(np.testing.assert_array_equal, load(), mj.cast(changed, "int8", TINY))
+
+
+def test_large_int8_params_are_not_stored(
+    store: ProgramStore, tmp_path: Path, tiny_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_cast, "_MAX_BYTES", 1_000)
+    (tmp_path / "model").mkdir()
+    mj.save_params(tiny_params, tmp_path / "model" / "params.safetensors")
+    load_cast(tmp_path / "model", TINY, "int8", store)
+    wait_for_threads("minilm-jax-store")
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
 def test_loading_counts_as_use(store: ProgramStore, tmp_path: Path, tiny_params: Params) -> None:

@@ -1,0 +1,69 @@
+"""`classify`: the scores of a cross-encoder as a pure function to jit, differentiate, vmap, shard and export."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from minilm_jax.config import EncoderConfig
+from minilm_jax.errors import InputError
+from minilm_jax.nn.dense import dense
+from minilm_jax.nn.encoder import encode
+from minilm_jax.nn.encoder_params import config_of
+from minilm_jax.nn.inputs import as_batch, spans
+from minilm_jax.nn.partitioning import partitioned
+from minilm_jax.nn.settings import device_use
+from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
+
+_ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+@device_use()
+def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
+    """Map the token ids of texts, or of pairs of texts, to the logits of a classifier.
+
+    It computes `classifier(activation(pooler(first token)))`, as BertForSequenceClassification,
+    RobertaForSequenceClassification and DistilBertForSequenceClassification of transformers do.
+
+    Args:
+        params: Nested dict of float32 arrays with a pooler and a classifier.
+        batch: Token ids int[B, T] with their mask and token types, as for `embed`; or packed rows.
+        config: The config that params belong to, with a classifier; by default the one that they carry.
+
+    Returns:
+        float32[B, L] for L labels, or [B, S, L] for S texts per packed row.
+
+    Raises:
+        InputError: The config has no classifier; otherwise as for `embed`.
+
+    Examples:
+        >>> import dataclasses, jax, minilm_jax as mj
+        >>> config = dataclasses.replace(mj.ALL_MINILM_L6_V2, classifier=mj.Classifier(("relevance",)))
+        >>> params = mj.init_params(config, jax.random.key(0))
+        >>> batch = mj.tokenize([("How many people live in Berlin?", "Berlin has 3.5 million inhabitants.")])
+        >>> jax.jit(mj.classify)(params, batch).shape
+        (1, 1)
+    """
+    batch, config = as_batch(batch), config_of(params, config)
+    if config.classifier is None:
+        raise InputError("the config has no classifier; pass the params of a cross-encoder, or use mj.embed.")
+    return _classify(params, batch, config)
+
+
+@partitioned
+def _classify(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
+    assert config.classifier is not None
+    first = _first_tokens(encode(params, batch, config).last_hidden_state, batch)
+    pooled = _ACTIVATIONS[config.classifier.activation](dense(params["pooler"]["dense"], first))
+    return dense(params["classifier"], pooled)
+
+
+def _first_tokens(hidden_state: Array, batch: AnyBatch) -> Array:
+    """Return the vector of the first token of each text, float[B, D] or [B, S, D]."""
+    if not isinstance(batch, PackedBatch):
+        return hidden_state[:, 0]
+    # A place without a text has the index after the last text, which may be outside the row.
+    starts = jnp.minimum(spans(batch)[0], hidden_state.shape[1] - 1)
+    return jnp.take_along_axis(hidden_state, starts[..., None], axis=1)
