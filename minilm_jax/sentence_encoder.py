@@ -517,7 +517,7 @@ class SentenceEncoder:
         pass the lengths and list sizes that you expect. Only a larger `max_seq_length` needs another program.
 
         Args:
-            lengths: Tokens per text; by default those of queries, on CPU 16 to 64. Texts of max_seq_length tokens are
+            lengths: Tokens per text; by default those of queries, on CPU 18 to 64. Texts of max_seq_length tokens are
                 always included.
             batch_sizes: Texts per call.
 

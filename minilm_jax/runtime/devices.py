@@ -18,9 +18,10 @@ Devices = Literal["all"] | Sequence[jax.Device]
 
 _Tree = TypeVar("_Tree")
 
-# On CPU, 512 tokens keep a layer's activations in a core's cache. Attention is faster with four rows or more.
+# On CPU, 512 tokens keep a layer's activations in a core's cache. Attention is faster with four rows or more. In the next
+# longer row, a query takes at most 1.3 times as long as in one of its own length, see `benchmarks/NOTES.md`.
 _CPU_SHAPES = ShapeRules(
-    query_lengths=(16, 28, 44, 64),
+    query_lengths=(18, 28, 42, 64),
     short_length=64,
     row_lengths=(*range(28, 64, 2), *range(64, 256, 16), *range(256, 512, 32), *range(512, 8_193, 128)),
     call_tokens=(512,),

@@ -25,8 +25,8 @@ _MOST_ROW_LENGTHS = 3
 _TOKENS_PER_PLACE = 4
 
 # A program must save its compilation in this job and in future ones. It is enough that one that every process is likely
-# to need saves the first fraction of a job; any other one must save at least the second, or the third if the job is an
-# example of all future work.
+# to need saves half of it, as other processes load it, or the first fraction of a job; any other one must save at least
+# the second, or the third if the job is an example of all future work.
 _EXPECTED, _UNEXPECTED, _EXAMPLE = 0.12, 0.02, 0.15
 
 # Other programs are considered once the work so far, or the padding of a job, costs this many times a program.
@@ -147,7 +147,7 @@ class BatchPlanner:
         single = self._rules.single_shape(longest)
         if job.tokens <= _FEW_SINGLE * single[1] and len(known) < MOST_PROGRAMS:
             known.add(single)
-        price = min(job.tokens * _EXPECTED, self._share(job.tokens))
+        price = min(job.tokens * _EXPECTED, self._share(job.tokens) / 2)
         prices = dict.fromkeys(known - self.shapes, price)
         best = job.best(known, known, prices)
         too_early = self._computed + best.tokens - job.tokens < self._next_search and not self.warming

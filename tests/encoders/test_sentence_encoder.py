@@ -159,8 +159,8 @@ def test_stats_count_texts_tokens_and_padding(encoder: mj.SentenceEncoder) -> No
     counted = fresh(encoder)
     assert counted.stats.padding == 0
     counted.encode(["Hello world", "Hello"])
-    assert (counted.stats.texts, counted.stats.tokens, counted.stats.computed_tokens) == (2, 7, 16)
-    assert counted.stats.padding == pytest.approx(9 / 16)
+    assert (counted.stats.texts, counted.stats.tokens, counted.stats.computed_tokens) == (2, 7, 18)
+    assert counted.stats.padding == pytest.approx(11 / 18)
 
 
 def test_truncation_warns_once_and_is_counted(encoder: mj.SentenceEncoder) -> None:
