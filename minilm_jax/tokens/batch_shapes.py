@@ -62,8 +62,8 @@ class ShapeRules:
         return [*dict.fromkeys(self.query_shapes + lists)]
 
     def single_shape(self, longest: int) -> Shape:
-        """Return the shape for a single text of up to this length, if it is too long for the shapes for queries."""
-        return self.devices, self.row_length(longest)
+        """Return the shape for a single text of up to this length: the longest one for queries, if that fits."""
+        return self.devices, max(self.query_lengths[-1], self.row_length(longest))
 
     def other_shapes(self, longest: int) -> list[Shape]:
         """Return further shapes that may suit texts of up to this length better."""

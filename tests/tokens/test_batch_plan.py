@@ -78,6 +78,13 @@ def test_query_gets_the_shortest_row_whatever_came_before(jobs: list[tuple[int, 
         assert computed(planner, np.array([length], np.int32), 512) == row
 
 
+def test_short_models_use_the_shapes_for_queries() -> None:
+    planner = BatchPlanner(RULES["cpu"])
+    for count in (1, 2, 3):
+        computed(planner, random_lengths(50, count), 50)
+    assert planner.shapes <= {*RULES["cpu"].expected_shapes(50)}
+
+
 def test_repeated_texts_of_one_length_get_a_better_shape() -> None:
     planner = BatchPlanner(RULES["cpu"])
     text = np.array([100], np.int32)
