@@ -6,7 +6,7 @@ FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --tab
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines test-tpu coverage lint \
-	docs fuzz table bench bench-peers bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
+	docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ bench: .venv/.installed ## measure minilm-jax only; writes build/benchmarks.md
 
 bench-peers: .venv-bench/.installed ## compare the speed with other libraries (1 to 2 hours); writes docs/benchmarks.md
 	@.venv-bench/bin/python -m benchmarks --peers
+
+bench-scripts: .venv-bench/.installed ## the same for whole processes and single sentences (15 minutes); writes docs/first-run.md
+	@.venv-bench/bin/python -m benchmarks --peers --levels c,d --rounds 2 --out docs/first-run.md
 
 quality: .venv/.tested ## measure the accuracy of each precision; writes docs/quality.md
 	@.venv/bin/python -m benchmarks.quality

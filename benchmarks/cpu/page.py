@@ -6,7 +6,7 @@ PAGE = Page(
     introduction="""\
 # Benchmarks
 
-Written by `make bench-peers`; do not edit. All contenders run on one machine, in turns, each in a separate process,
+Written by `make bench-peers` or `make bench-scripts`; do not edit. All contenders run on one machine, in turns, each in a separate process,
 warm and on all cores. Absolute values depend on the machine and on its other load; ratios depend on them much less.
 
 - *ratio* is the value of minilm-jax divided by that of the contender, computed for each round. For rates (tokens/s,
@@ -27,7 +27,7 @@ warm and on all cores. Absolute values depend on the machine and on its other lo
             " that sorts texts by length and forms batches of 32. Memory is that of the process, after all three"
             " workloads.",
         ),
-        "c": ("One sentence, warm", "One sentence of 16 tokens per call, after calls that warm the process up."),
+        "c": ("One sentence, warm", "One sentence of 17 tokens per call, after calls that warm the process up."),
         "d": (
             "Whole processes",
             "A script that starts, imports, loads the model, tokenizes, embeds all texts and exits. minilm-jax starts"
