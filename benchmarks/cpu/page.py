@@ -6,8 +6,9 @@ PAGE = Page(
     introduction="""\
 # Benchmarks
 
-Written by `make bench-peers` or `make bench-scripts`; do not edit. All contenders run on one machine, in turns, each in a separate process,
-warm and on all cores. Absolute values depend on the machine and on its other load; ratios depend on them much less.
+Written by `make bench-peers` or `make bench-scripts`; do not edit. All contenders run on one machine, in turns, each
+in a separate process, warm and on all cores. Absolute values depend on the machine and on its other load; ratios
+depend on them much less.
 
 - *ratio* is the value of minilm-jax divided by that of the contender, computed for each round. For rates (tokens/s,
   texts/s) a higher ratio is better, for costs (ms, s, MB) a lower one.
