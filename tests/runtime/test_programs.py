@@ -192,10 +192,11 @@ def test_bfloat16_params_are_computed_in_the_faster_dtype(
         ("vendor_id: AuthenticAMD\nflags: avx512f avx512_bf16", True),
         ("vendor_id: AuthenticAMD\nflags: avx2", False),
         ("vendor_id: GenuineIntel\nflags: avx512f avx512_bf16", False),
+        ("vendor_id: GenuineIntel\nflags: avx512f avx512_bf16 amx_bf16", True),
         ("", False),
     ],
 )
-def test_bfloat16_counts_as_faster_only_on_amd_with_avx512_bf16(
+def test_bfloat16_counts_as_faster_on_amd_with_avx512_bf16_and_on_intel_with_amx(
     monkeypatch: pytest.MonkeyPatch, described: str, faster: bool
 ) -> None:
     monkeypatch.setattr(processor, "description", lambda: described)
