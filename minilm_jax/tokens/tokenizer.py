@@ -89,6 +89,7 @@ class TextTokenizer:
             ModelFileError: The file is missing or is not a BERT tokenizer.
         """
         self._path = Path(path)
+        self._copy: tuple[int, Tokenizer] | None = None
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
             self._tokenizer.no_padding()
@@ -211,10 +212,13 @@ class TextTokenizer:
         path.write_text(self.to_json(), "utf-8")
 
     def _truncating(self, limit: int) -> Tokenizer:
-        # The setting belongs to the tokenizer, which other threads use at the same time.
-        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
-        tokenizer.enable_truncation(limit, strategy="longest_first")
-        return tokenizer
+        # Other threads use the tokenizer at the same time, so the setting needs a copy, which takes 40 ms.
+        kept = self._copy
+        if kept is None or kept[0] != limit:
+            kept = limit, Tokenizer.from_str(self._tokenizer.to_str())
+            kept[1].enable_truncation(limit, strategy="longest_first")
+            self._copy = kept
+        return kept[1]
 
     def _first_lengths(self, types: list[NDArray[np.int32]], lengths: NDArray[np.int32]) -> NDArray[np.int32] | None:
         """Return the number of tokens with type 0, which come first, or None if there are no others."""
