@@ -12,10 +12,11 @@ from minilm_jax.errors import InputError
 from minilm_jax.nn.dense import dense
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.encoder_params import config_of
-from minilm_jax.nn.inputs import as_batch, spans
+from minilm_jax.nn.inputs import as_batch, text_mask
 from minilm_jax.nn.partitioning import partitioned
+from minilm_jax.nn.pooling import pool
 from minilm_jax.nn.settings import device_use
-from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
+from minilm_jax.tokens.packed_rows import AnyBatch
 
 _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
@@ -55,15 +56,6 @@ def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderCo
 @partitioned
 def _classify(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
     assert config.classifier is not None
-    first = _first_tokens(encode(params, batch, config).last_hidden_state, batch)
+    first = pool(encode(params, batch, config).last_hidden_state, text_mask(batch), "cls")
     pooled = _ACTIVATIONS[config.classifier.activation](dense(params["pooler"]["dense"], first))
     return dense(params["classifier"], pooled)
-
-
-def _first_tokens(hidden_state: Array, batch: AnyBatch) -> Array:
-    """Return the vector of the first token of each text, float[B, D] or [B, S, D]."""
-    if not isinstance(batch, PackedBatch):
-        return hidden_state[:, 0]
-    # A place without a text has the index after the last text, which may be outside the row.
-    starts = jnp.minimum(spans(batch)[0], hidden_state.shape[1] - 1)
-    return jnp.take_along_axis(hidden_state, starts[..., None], axis=1)

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 from jax import Array
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.encoder_params import config_of
-from minilm_jax.nn.inputs import as_batch, spans
+from minilm_jax.nn.inputs import as_batch, text_mask
 from minilm_jax.nn.partitioning import partitioned
 from minilm_jax.nn.pooling import sentence_vectors
 from minilm_jax.nn.settings import device_use
-from minilm_jax.tokens.packed_rows import AnyBatch, PackedBatch
+from minilm_jax.tokens.packed_rows import AnyBatch
 
 
 @device_use()
@@ -60,5 +59,4 @@ def embed_and_encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> tup
 @partitioned
 def _embed_and_encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> tuple[Array, Array]:
     hidden_state = encode(params, batch, config).last_hidden_state
-    mask = spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
-    return sentence_vectors(params, hidden_state, mask, config), hidden_state
+    return sentence_vectors(params, hidden_state, text_mask(batch), config), hidden_state

@@ -136,5 +136,10 @@ def spans(batch: PackedBatch) -> tuple[Array, Array]:
     return ends - lengths, (places >= (ends - lengths)[..., None]) & (places < ends[..., None])
 
 
+def text_mask(batch: AnyBatch) -> Array:
+    """Return the tokens of each text, bool[B, T], or bool[B, S, T] for packed rows."""
+    return spans(batch)[1] if isinstance(batch, PackedBatch) else jnp.asarray(batch.attention_mask).astype(bool)
+
+
 def _places(batch: PackedBatch) -> Array:
     return jnp.arange(jnp.shape(batch.input_ids)[1], dtype=jnp.int32)[None, None]

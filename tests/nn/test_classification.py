@@ -102,6 +102,7 @@ def test_saved_params_keep_their_classifier(params: mj.EncoderParams, tmp_path: 
     [
         ({"labels": []}, "labels is"),
         ({"labels": [1]}, "labels is"),
+        ({"labels": "abc"}, "labels is"),
         ({"labels": ["a"], "activation": "gelu"}, "classifier: activation"),
         ({"activation": "tanh"}, "classifier is"),
         ("yes", "classifier is"),
