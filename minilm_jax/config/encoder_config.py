@@ -48,8 +48,8 @@ class Classifier:
 
     Attributes:
         labels: The name of each output; a reranker has one.
-        activation: The activation between the layers: "tanh" in BERT, whose first layer is the pooler, and in RoBERTa;
-            "relu" in DistilBERT.
+        activation: The activation between the layers: "tanh" in BERT and RoBERTa, "relu" in DistilBERT. In BERT, the
+            first layer is the pooler.
     """
 
     labels: tuple[str, ...]
@@ -57,7 +57,8 @@ class Classifier:
 
     def __post_init__(self) -> None:
         _check_choice("classifier: activation", self.activation, get_args(HeadActivation))
-        if not self.labels or not all(isinstance(label, str) for label in self.labels):
+        is_tuple = isinstance(self.labels, tuple)
+        if not is_tuple or not self.labels or not all(isinstance(label, str) for label in self.labels):
             raise ModelFileError(f"config: classifier: labels is {self.labels!r:.60}; it must be one name or several.")
 
 
@@ -205,7 +206,8 @@ def _projections(values: Any) -> tuple[Projection, ...]:
 
 def _classifier(value: Any) -> Classifier:
     try:
-        return Classifier(**value | {"labels": tuple(value["labels"])})
+        labels = value["labels"]
+        return Classifier(**value | {"labels": tuple(labels) if isinstance(labels, list) else labels})
     except (TypeError, KeyError):
         raise ModelFileError(f"config: classifier is {value!r:.200}; it must have labels and an activation.") from None
 
