@@ -36,7 +36,7 @@ def tokenize(
         A batch of int32[B, T] numpy arrays.
 
     Raises:
-        InputError: There is no text, or an item that is not a valid string or pair of strings.
+        InputError: The list is empty, or an item is not a valid string or pair of strings.
         ModelFileError: The tokenizer cannot be found or read.
 
     Examples:

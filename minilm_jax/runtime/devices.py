@@ -19,7 +19,7 @@ Devices = Literal["all"] | Sequence[jax.Device]
 _Tree = TypeVar("_Tree")
 
 # On CPU, 512 tokens keep a layer's activations in a core's cache. Attention is faster with four rows or more. A query
-# takes at most 1.3 times as long as in a row of its own length, see `benchmarks/NOTES.md`.
+# takes at most 1.3 times the time of a row without padding, see `benchmarks/NOTES.md`.
 _CPU_SHAPES = ShapeRules(
     query_lengths=(18, 28, 42, 64),
     short_length=64,

@@ -56,7 +56,9 @@ def cast_exactly(array: pa.Array, type: pa.DataType) -> pa.Array:
     array = to_plain(array)
     try:
         values, kept = _cast(array, type)
-    except pa.ArrowNotImplementedError:  # The only sign that pyarrow cannot cast any value between these types.
+    except pa.ArrowNotImplementedError:
+        # pyarrow has no list of its casts. It raises this for a pair of types, whatever the values; then none of them
+        # can be cast.
         return pa.nulls(len(array), type)
     except CONVERSION_ERRORS:
         if len(array) < 2:

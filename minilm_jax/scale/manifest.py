@@ -124,9 +124,11 @@ def _kept_columns(job: Job, files: Sequence[Contents]) -> pa.Schema:
         )
     origins = {name: types_in_files(name, files) for name in names}
     columns = pa.schema([kept_field(name, files) for name in names], {n: ", ".join(origins[n]) for n in names})
+    # pyarrow has no list of the types that Parquet supports. It raises this error when it opens a file for other types,
+    # so an empty file in memory shows, before any text is embedded, whether the columns can be stored.
     try:
         pq.ParquetWriter(pa.BufferOutputStream(), columns).close()
-    except pa.ArrowNotImplementedError as error:  # pyarrow does not list the types that it can write to Parquet.
+    except pa.ArrowNotImplementedError as error:
         raise InputError(f"Parquet does not support a column: {error}; choose other columns with --keep.") from None
     for name in names:
         if len(origins[name]) > 1:

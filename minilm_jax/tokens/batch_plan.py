@@ -24,9 +24,9 @@ _MOST_ROW_LENGTHS = 3
 # A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
 _TOKENS_PER_PLACE = 4
 
-# A program must save its compilation in this job and in future ones. It is enough that one that every process is likely
-# to need saves half of it, as other processes load it, or the first fraction of a job; any other one must save at least
-# the second, or the third if the job is an example of all future work.
+# A new program must save its compilation in this job and in future ones. For programs that every process is likely to
+# need, half of it is enough, because other processes load them, or the first fraction of the job. Others must save at
+# least the second fraction, or the third if the job is an example of all future work.
 _EXPECTED, _UNEXPECTED, _EXAMPLE = 0.12, 0.02, 0.15
 
 # Other programs are considered once the work so far, or the padding of a job, costs this many times a program.
