@@ -23,7 +23,8 @@ def fingerprint(model: SentenceEncoder) -> str:
     """
     digest = hashlib.sha256(f"{_settings(model)}\n{model.tokenizer.to_json()}\n".encode())
     for name, leaf in sorted(flatten(model.params).items()):
-        if not name.startswith("pooler."):
+        # A sentence vector does not depend on the pooler.
+        if model.config.classifier is not None or not name.startswith("pooler."):
             array = np.ascontiguousarray(leaf)
             digest.update(f"{name} {array.dtype}{array.shape}\n".encode())
             digest.update(array.reshape(-1).view(np.uint8).data)

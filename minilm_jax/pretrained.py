@@ -1,6 +1,7 @@
 """`PretrainedModel`: params with the config, tokenizer and settings that belong to them."""
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class PretrainedModel:
         cache_dir: str | Path | None,
         hub: HubOptions,
         store: ProgramStore | None = None,
+        check: Callable[[EncoderConfig], EncoderConfig] = lambda config: config,
     ) -> "PretrainedModel":
         """Load a model by its name or folder.
 
@@ -69,14 +71,15 @@ class PretrainedModel:
             cache_dir: The folder for downloaded files.
             hub: How to access the hub.
             store: Where int8 params are kept for the next process, if anywhere.
+            check: Returns the config to use; it raises InputError if the model is of another kind.
 
         Raises:
-            InputError: The precision is unknown.
+            InputError: The precision is unknown, or the model is of another kind.
             ModelFileError: A file is missing, damaged, or belongs to another kind of model.
         """
         folder = model_folder(source, cache_dir=cache_dir, hub=hub)
         find_weights(folder)  # Before settings are read, which folders in other formats lack.
-        config = read_config(folder)
+        config = check(read_config(folder))
         with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer") as pool:
             tokenizer = pool.submit(load_tokenizer, folder)
             params = load_cast(folder, config, precision, store)

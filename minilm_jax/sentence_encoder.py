@@ -1,14 +1,10 @@
 """`SentenceEncoder`: embeds texts, with the methods and keywords of sentence-transformers."""
 
-import copy
-import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -21,28 +17,18 @@ from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
-from minilm_jax.errors import InputError, did_you_mean
-from minilm_jax.forks import check_not_forked
-from minilm_jax.nn.encoder_params import config_of
+from minilm_jax.errors import InputError
 from minilm_jax.nn.params import Params
-from minilm_jax.nn.settings import device_use
 from minilm_jax.output_options import OutputOptions
-from minilm_jax.pretrained import PretrainedModel
 from minilm_jax.progress import progress_bar
-from minilm_jax.runtime.devices import Device, Devices, choose_devices
-from minilm_jax.runtime.engine import Engine, Stats
-from minilm_jax.runtime.program_store import open_store
-from minilm_jax.runtime.workers import prefetch
-from minilm_jax.sentence_transformers_api import check_device, sentence_transformers_keywords
-from minilm_jax.tokens.batching import RaggedIds, one_batch
+from minilm_jax.runtime.devices import Devices
+from minilm_jax.sentence_transformers_api import sentence_transformers_keywords
+from minilm_jax.text_model import TextModel
+from minilm_jax.tokens.batching import one_batch
 from minilm_jax.tokens.packed_rows import AnyBatch
 from minilm_jax.tokens.texts import as_texts, iterate_texts
-from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer
-from minilm_jax.user_warnings import warn_user
+from minilm_jax.tokens.tokenizer import TextTokenizer
 from minilm_jax.vectors.similarity import HOW_TO_COMPARE_BITS, similarity_functions
-
-# `encode_document` uses the first of these prompts that a model has, in the order of sentence-transformers.
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 class StreamKeywords(TypedDict, total=False):
@@ -60,7 +46,7 @@ class StreamKeywords(TypedDict, total=False):
     truncate_dim: int | None
 
 
-class SentenceEncoder:
+class SentenceEncoder(TextModel):
     """Encoder that embeds texts with one model and compares their vectors.
 
     A text's vector does not depend on the other texts, their order or the batch size.
@@ -72,6 +58,8 @@ class SentenceEncoder:
         default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: The similarity function: "cosine", "dot", "euclidean" or "manhattan".
     """
+
+    _default_source = DEFAULT_MODEL
 
     @sentence_transformers_keywords
     def __init__(
@@ -125,81 +113,32 @@ class SentenceEncoder:
             ModelFileError: A file is missing, damaged, or belongs to another kind of model, or the tokenizer has more
                 tokens than the model.
         """
-        if device is not None:
-            check_device(device)
-        group = choose_devices(mesh, devices)
-        if isinstance(source, str | Path):
-            hub = HubOptions(revision, token, local_files_only)
-            store = open_store(cache_dir) if store_programs else None
-            model = PretrainedModel.load(source, precision, cache_dir, hub, store)
-        elif tokenizer is None:
-            raise InputError(
-                "a parameter tree needs its tokenizer too; pass tokenizer=mj.TextTokenizer('path/to/tokenizer.json')."
-            )
-        else:
-            model = PretrainedModel(params=source, config=config_of(source, config), tokenizer=tokenizer)
-        self._name, self._params, self.config, self.tokenizer = model.name, model.params, model.config, model.tokenizer
-        self.max_seq_length = model.max_seq_length if max_seq_length is None else max_seq_length
-        self.prompts = {"query": "", "document": "", **model.settings.prompts, **(prompts or {})}
-        self.default_prompt_name = default_prompt_name or model.settings.default_prompt_name
-        self.similarity_fn_name = similarity_fn_name or model.settings.similarity_fn_name
-        similarity_functions(self.similarity_fn_name)
-        for prompt in self.prompts.values():
-            self._prompt(prompt, None)
-        self._prompt(None, self.default_prompt_name)
-        self.truncate_dim = model.settings.truncate_dim if truncate_dim is None else truncate_dim
-        self._devices, self._cache_dir, self._store_programs = group, cache_dir, store_programs
-        _ = self._engine  # Devices and params that do not work raise an error now.
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path = DEFAULT_MODEL,
-        *,
-        precision: Precision = "float32",
-        max_seq_length: int | None = None,
-        cache_dir: str | Path | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        mesh: Mesh | None = None,
-        devices: Devices | None = None,
-        store_programs: bool = True,
-    ) -> Self:
-        """Load a model with its tokenizer; the arguments are those of the constructor.
-
-        Args:
-            source: A model's name on the Hugging Face hub, or a folder: one written by `python -m convert`, or one from
-                the hub.
-            precision: "float32", "bfloat16", "float16" or "int8", see `minilm_jax.cast`.
-            max_seq_length: Maximum tokens per text; by default the model folder's value, or 256.
-            cache_dir: The folder for downloaded files.
-            revision: A branch, tag or commit of a model on the Hugging Face hub.
-            token: An access token for the hub, or True for the one stored by `hf auth login`.
-            local_files_only: Whether to use only files of the hub that are already in its cache.
-            mesh: Devices that split the rows of every batch.
-            devices: "all", or a list of devices, instead of a mesh.
-            store_programs: Whether to keep compiled programs on disk for the next process.
-
-        Returns:
-            The encoder.
-
-        Raises:
-            InputError: The precision or a device is unknown, or max_seq_length exceeds the position table.
-            ModelFileError: A file is missing, damaged, or belongs to another kind of model.
-        """
-        return cls(
+        self._set_up(
             source,
+            config,
+            tokenizer,
+            max_seq_length,
             precision=precision,
-            max_seq_length=max_seq_length,
             cache_dir=cache_dir,
-            revision=revision,
-            token=token,
-            local_files_only=local_files_only,
+            hub=HubOptions(revision, token, local_files_only),
+            device=device,
             mesh=mesh,
             devices=devices,
             store_programs=store_programs,
+            prompts=prompts,
+            default_prompt_name=default_prompt_name,
         )
+        self.similarity_fn_name = similarity_fn_name or self._settings.similarity_fn_name or "cosine"
+        similarity_functions(self.similarity_fn_name)
+        self.truncate_dim = self._settings.truncate_dim if truncate_dim is None else truncate_dim
+
+    @staticmethod
+    def _checked(config: EncoderConfig) -> EncoderConfig:
+        """Return the config if it has no head for another task."""
+        for head, other in (("classifier", "CrossEncoder"), ("sparse_head", "SparseEncoder")):
+            if getattr(config, head) is not None:
+                raise InputError(f"this model does not return sentence vectors; load it with minilm_jax.{other}.")
+        return config
 
     def __repr__(self) -> str:
         group = self._engine.devices
@@ -208,36 +147,6 @@ class SentenceEncoder:
             f" devices='{group.count} × {group.platform}', dimensions={self.get_embedding_dimension()},"
             f" layers={self.config.num_hidden_layers}, max_seq_length={self.max_seq_length})"
         )
-
-    @functools.cached_property
-    @device_use()
-    def _engine(self) -> Engine:
-        """The engine; an encoder from a pickle creates it when it is first used."""
-        store = open_store(self._cache_dir) if self._store_programs else None
-        params = jax.tree.map(jnp.asarray, self._params)
-        self._params = None  # The engine may hold them in another form.
-        return Engine(params, self.config, self._devices, store)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the content of a pickle: numpy arrays, which load without JAX, and no compiled programs."""
-        kept = {name: value for name, value in vars(self).items() if name != "_engine"}
-        return {**kept, "_params": jax.tree.map(np.asarray, self.params if self._params is None else self._params)}
-
-    def __copy__(self) -> Self:
-        """Return an encoder that shares everything but its settings and counts."""
-        return self._copy(lambda value: value)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a copy that shares the params, the tokenizer and the compiled programs, which never change."""
-        return self._copy(lambda value: copy.deepcopy(value, memo))
-
-    def _copy(self, copied: Callable[[Any], Any]) -> Self:
-        engine = copy.copy(self._engine)
-        shared = {"_engine", "tokenizer"}
-        other = object.__new__(type(self))
-        values = {name: value if name in shared else copied(value) for name, value in vars(self).items()}
-        vars(other).update(values, _engine=engine)
-        return other
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the model to a folder that sentence-transformers, transformers and this class load.
@@ -250,30 +159,10 @@ class SentenceEncoder:
                 would be loaded instead of the model.
             OSError: The folder cannot be written.
         """
-        settings = Settings(self.prompts, self.default_prompt_name, self.similarity_fn_name, self.truncate_dim)
+        settings = Settings(
+            self.prompts, self.default_prompt_name, self.similarity_fn_name, truncate_dim=self.truncate_dim
+        )
         write_model_folder(Path(path), self.params, self.config, self.tokenizer, self.max_seq_length, settings)
-
-    @property
-    def params(self) -> Params:
-        """The parameter tree."""
-        return self._engine.params
-
-    @property
-    def stats(self) -> Stats:
-        """Counts of the work so far."""
-        return self._engine.stats
-
-    @property
-    def max_seq_length(self) -> int:
-        """Maximum tokens per text; longer texts are truncated and counted, with a warning."""
-        return self._max_seq_length
-
-    @max_seq_length.setter
-    def max_seq_length(self, length: int) -> None:
-        length = integer("max_seq_length", length, MIN_SEQ_LENGTH)
-        if length > self.config.max_length:
-            raise InputError(f"max_seq_length is {length}; the model has {self.config.max_length} positions.")
-        self._max_seq_length = length
 
     @property
     def truncate_dim(self) -> int | None:
@@ -283,16 +172,6 @@ class SentenceEncoder:
     @truncate_dim.setter
     def truncate_dim(self, count: int | None) -> None:
         self._truncate_dim = None if count is None else integer("truncate_dim", count)
-
-    @property
-    def device(self) -> Device:
-        """The device that computes; with several, the first."""
-        return self._engine.device
-
-    @property
-    def chunk(self) -> int:
-        """Recommended number of texts per `encode` call; it depends on the kind of device."""
-        return self._engine.devices.chunk
 
     def get_embedding_dimension(self) -> int:
         """Return the number of dimensions of the vectors."""
@@ -386,9 +265,6 @@ class SentenceEncoder:
             >>> f"{vectors[0] @ vectors[1]:.2f}"
             '0.71'
         """
-        if device is not None:
-            check_device(device)
-        check_not_forked()
         options = OutputOptions(
             value=output_value,
             precision=precision,
@@ -402,15 +278,13 @@ class SentenceEncoder:
         is_single = isinstance(inputs, str)
         texts = as_texts([inputs] if is_single else inputs, "inputs")
         prefix, show = self._prompt(prompt, prompt_name), False if is_single else show_progress_bar
-        stats = self._engine.stats
-        truncated = stats.truncated
+        truncated = self._begin(device)
         if options.value == "sentence_embedding":
             results = options.sentences(self._sentence_vectors(texts, prefix, batch_size, show))
         else:
             results = self._token_results(texts, prefix, options, batch_size, show)
         results = options.converted(results)
-        if stats.truncated and not truncated:
-            self._warn_of_truncation(len(texts))
+        self._end(truncated, len(texts))
         return results[0] if is_single else results
 
     @sentence_transformers_keywords
@@ -430,8 +304,7 @@ class SentenceEncoder:
         truncate_dim: int | None = None,
     ) -> Any:
         """Embed queries: `encode` with the prompt named "query", unless another is given."""
-        if prompt is None and prompt_name is None and "query" in self.prompts:
-            prompt_name = "query"
+        prompt_name = self._query_prompt(prompt, prompt_name)
         return self.encode(
             inputs,
             prompt_name,
@@ -464,8 +337,7 @@ class SentenceEncoder:
         truncate_dim: int | None = None,
     ) -> Any:
         """Embed documents: `encode` with the prompt "document", "passage" or "corpus", unless another is given."""
-        if prompt is None and prompt_name is None:
-            prompt_name = next((name for name in _DOCUMENT_PROMPTS if name in self.prompts), None)
+        prompt_name = self._document_prompt(prompt, prompt_name)
         return self.encode(
             inputs,
             prompt_name,
@@ -509,28 +381,6 @@ class SentenceEncoder:
             while chunk := list(itertools.islice(texts, self.chunk)):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
-
-    def warm_up(self, lengths: Iterable[int] | None = None, batch_sizes: Iterable[int] = (1, 64)) -> None:
-        """Make the programs that a service needs, before its first request; later calls compile nothing.
-
-        Programs that are stored on disk are loaded. Later calls use the programs that suit them best among these, so
-        pass the lengths and list sizes that you expect. Only a larger `max_seq_length` needs another program.
-
-        Args:
-            lengths: Tokens per text; by default those of queries, on CPU 18 to 64. Texts of max_seq_length tokens are
-                always included.
-            batch_sizes: Texts per call.
-
-        Raises:
-            InputError: A length or a size is not a positive integer, or a length exceeds max_seq_length.
-        """
-        if lengths is None:
-            lengths = [min(each, self.max_seq_length) for each in self._engine.devices.shapes.query_lengths]
-        lengths = [integer("lengths", length) for length in lengths]
-        if max(lengths, default=0) > self.max_seq_length:
-            raise InputError(f"lengths has {max(lengths)}, but max_seq_length is {self.max_seq_length} tokens.")
-        sizes = [integer("batch_sizes", size) for size in batch_sizes]
-        self._engine.warm_up(lengths, sizes, self.max_seq_length)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embed batches of token ids, several at a time; `encode` makes such batches from texts.
@@ -583,27 +433,10 @@ class SentenceEncoder:
             if getattr(vectors, "dtype", None) == np.int8 and np.shape(vectors)[-1] == -(-size // 8) < size:
                 raise InputError(f"the vectors are packed bits (precision 'binary'). {HOW_TO_COMPARE_BITS}.")
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        for value in (prompt, prompt_name):
-            if not isinstance(value, str | None):
-                raise InputError(f"the prompt or its name is {type(value).__name__}, not str: {value!r:.60}")
-        name = prompt_name or self.default_prompt_name
-        if prompt is not None or name is None:
-            return prompt or ""
-        if name not in self.prompts:
-            known = ", ".join(map(repr, self.prompts))
-            raise InputError(f"no prompt is named {name!r}; the names are {known}.{did_you_mean(name, self.prompts)}")
-        return self.prompts[name]
-
     def _sentence_vectors(
         self, texts: list[str], prompt: str, batch_size: int | None, show: bool | None
     ) -> NDArray[np.float32]:
-        """Tokenize and embed texts: all at once on CPU, in chunks ahead of the computation on accelerators."""
-        if self._engine.devices.on_cpu or len(texts) <= self.chunk:
-            chunks: Iterable[RaggedIds] = [self._tokenized(texts, prompt)]
-        else:
-            starts = range(0, len(texts), self.chunk)
-            chunks = prefetch(self._tokenized(texts[start : start + self.chunk], prompt) for start in starts)
+        chunks = self._chunks(texts, prompt)
         return self._engine.sentence_vectors(chunks, len(texts), self.max_seq_length, batch_size, show)
 
     def _token_results(
@@ -615,20 +448,3 @@ class SentenceEncoder:
             return options.tokens(token_vectors)
         vectors = self._engine.sentence_vectors([tokens], len(texts), self.max_seq_length, batch_size, show)
         return options.everything(tokens, token_vectors, vectors)
-
-    def _tokenized(self, texts: list[str], prompt: str) -> RaggedIds:
-        if prompt:
-            texts = [prompt + text for text in texts]
-        tokenized, stats = self.tokenizer(texts, self._max_seq_length), self._engine.stats
-        stats.texts += len(texts)
-        stats.truncated += tokenized.truncated
-        stats.tokens += len(tokenized.tokens.ids)
-        stats.longest = max(stats.longest, tokenized.longest)
-        return tokenized.tokens
-
-    def _warn_of_truncation(self, count: int) -> None:
-        warn_user(
-            f"{self.stats.truncated} of {count} texts are longer than {self.max_seq_length} tokens (the longest has"
-            f" {self.stats.longest}) and were truncated. Raise max_seq_length (at most"
-            f" {self.config.max_length}) or split the texts; stats.truncated counts them from now on."
-        )

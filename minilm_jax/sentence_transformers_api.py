@@ -15,6 +15,8 @@ _OUR_NAMES = {
     "model_name_or_path": "source",
     "cache_folder": "cache_dir",
     "use_auth_token": "token",
+    "max_length": "max_seq_length",
+    "default_activation_function": "activation_fn",
 }
 _PROCESSES = "one process uses all cores, or the accelerator, without worker processes"
 _TRANSFORMERS = "the transformers library is not used; precision and max_seq_length are the available settings"

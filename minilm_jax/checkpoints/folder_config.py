@@ -10,6 +10,7 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.json_files import read_json
 from minilm_jax.checkpoints.sentence_modules import read_sentence_modules, transformer_folder
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, short_repr
+from minilm_jax.config.heads import HEAD_FIELDS, score_activation
 from minilm_jax.errors import ModelFileError
 
 _log = logging.getLogger("minilm_jax")
@@ -20,24 +21,32 @@ _MODEL_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention
 
 SETTINGS_FILE = "config_sentence_transformers.json"
 # Each setting must have this type or be null.
-_KINDS = {"prompts": dict, "default_prompt_name": str, "similarity_fn_name": str, "truncate_dim": int}
+_KINDS = {
+    "prompts": dict,
+    "default_prompt_name": str,
+    "similarity_fn_name": str,
+    "truncate_dim": int,
+    "max_active_dims": int,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Defaults of `encode` in a model folder.
+    """Defaults of calls in a model folder.
 
     Attributes:
         prompts: Prompts by their names.
         default_prompt_name: Name of the prompt that is used by default, or None.
-        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan", or None.
         truncate_dim: Number of dimensions of the vectors, or None for all.
+        max_active_dims: Maximum number of weights of a sparse vector, or None for all.
     """
 
     prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     default_prompt_name: str | None = None
-    similarity_fn_name: str = "cosine"
+    similarity_fn_name: str | None = None
     truncate_dim: int | None = None
+    max_active_dims: int | None = None
 
 
 def read_settings(folder: Path) -> Settings:
@@ -77,9 +86,22 @@ def read_config(folder: Path) -> EncoderConfig:
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     config, is_stated = with_pooling(config, folder)
-    if not is_stated:
+    config = _with_scores(config, folder / SETTINGS_FILE)
+    if not is_stated and config.classifier is None:
         _log.warning("%s states no pooling; assumed: %s", folder, describe_pooling(config))
     return config
+
+
+def _with_scores(config: EncoderConfig, path: Path) -> EncoderConfig:
+    """Complete a config by the activation of a cross-encoder that sentence-transformers 6 writes to another file."""
+    stated = read_json(path, dict).get("activation_fn") if config.classifier is not None and path.exists() else None
+    if config.classifier is None or stated is None:
+        return config
+    try:
+        scores = score_activation(stated)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    return dataclasses.replace(config, classifier=dataclasses.replace(config.classifier, scores=scores))
 
 
 def with_pooling(config: EncoderConfig, folder: Path | None) -> tuple[EncoderConfig, bool]:
@@ -131,7 +153,7 @@ def folder_of(file: Path) -> Path | None:
 
 
 def read_pooling(folder: Path) -> dict[str, Any] | None:
-    """Read the pooling, projections and normalization that a model folder states.
+    """Read the pooling, projections, normalization and head that a model folder states.
 
     Args:
         folder: A model folder: a converted one, or one from the hub.
@@ -147,7 +169,7 @@ def read_pooling(folder: Path) -> dict[str, Any] | None:
     if "pooling" in values:
         # Converted folders have these fields in config.json, and no modules.json.
         config = EncoderConfig.from_dict(values)
-        return {name: getattr(config, name) for name in ("pooling", "projections", "normalize")}
+        return {name: getattr(config, name) for name in ("pooling", "normalize", *HEAD_FIELDS)}
     modules = read_sentence_modules(folder)
     if modules is None:
         return None
@@ -160,6 +182,8 @@ def read_pooling(folder: Path) -> dict[str, Any] | None:
         "pooling": modules.pooling,
         "projections": modules.projections,
         "normalize": modules.normalize,
+        "sparse_head": modules.sparse_head,
+        "classifier": None,
     }
 
 
@@ -213,3 +237,15 @@ def read_lowercases(folder: Path) -> bool:
     """
     path = transformer_folder(folder) / _SENTENCE_FILE
     return path.exists() and read_json(path, dict).get("do_lower_case") is True
+
+
+def read_has_token_types(folder: Path) -> bool:
+    """Return whether a model has several token types; DistilBERT and RoBERTa do not.
+
+    Raises:
+        ModelFileError: `config.json` is damaged.
+    """
+    path = transformer_folder(folder) / "config.json"
+    # A folder with only a tokenizer has no config.json.
+    values = read_json(path, dict) if path.exists() else {}
+    return values.get("model_type") != "distilbert" and values.get("type_vocab_size", 2) != 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from minilm_jax.checkpoints.hub_names import to_hub
 from minilm_jax.checkpoints.model_tokenizer import TOKENIZER_FILE
 from minilm_jax.checkpoints.projection_weights import to_torch
 from minilm_jax.checkpoints.sentence_modules import ACTIVATIONS, MODE_SWITCHES, MODES
+from minilm_jax.checkpoints.transformers_config import transformers_config
 from minilm_jax.checkpoints.weights import params_file, write_safetensors
 from minilm_jax.config import EncoderConfig, ParamsFormat, Projection
 from minilm_jax.errors import InputError
@@ -22,8 +24,8 @@ from minilm_jax.tokens.tokenizer import TextTokenizer
 
 # Readers prefer these files to model.safetensors, or apply them to it.
 _LOADED_INSTEAD = (*map(params_file, get_args(ParamsFormat)), "adapter_config.json")
-# transformers reads these files of an earlier model, in addition to tokenizer.json.
-_OUTDATED = ("special_tokens_map.json", "added_tokens.json")
+# transformers and sentence-transformers read these files of an earlier model, in addition to the new ones.
+_OUTDATED = ("special_tokens_map.json", "added_tokens.json", "modules.json", "1_Pooling", "1_SpladePooling")
 # torch defines its activations in one module, except this one.
 _TORCH_MODULES = {"Identity": "linear"}
 
@@ -47,8 +49,8 @@ def write_model_folder(
         settings: Prompts and other defaults of `encode`.
 
     Raises:
-        InputError: params are not float32, the path is a file, or the folder contains a file that would be loaded
-            instead of the model.
+        InputError: params are not float32, no class of transformers has this classifier, the path is a file, or the
+            folder contains a file that would be loaded instead of the model.
         OSError: The folder cannot be written.
     """
     if any(leaf.dtype != np.float32 for leaf in flatten(params).values()):
@@ -69,39 +71,54 @@ def write_model_folder(
             write_safetensors(tensors, new / _module_folder(index, projection) / HUB_FILE, "pt")
         tokenizer.save(new / TOKENIZER_FILE)
         encoder = {name: leaf for name, leaf in params.items() if name != "projections"}
-        write_safetensors(to_hub(encoder), new / HUB_FILE, "pt")
+        write_safetensors(to_hub(encoder, config), new / HUB_FILE, "pt")
 
 
 def _json_files(
     config: EncoderConfig, tokenizer: TextTokenizer, max_seq_length: int, settings: Settings
 ) -> dict[str, Any]:
-    pooling = ("pooling", "normalize", "projections")
-    network = {name: value for name, value in config.to_dict().items() if name not in pooling}
-    projections = {_module_folder(index, own): own for index, own in enumerate(config.projections)}
-    folders = ["", "1_Pooling", *projections, *[f"{2 + len(projections)}_Normalize"] * config.normalize]
-    architecture = "BertModel" if config.padding_idx is None else "RobertaModel"
+    names = ["input_ids", "token_type_ids", "attention_mask"]
     return {
-        "config.json": {"architectures": [architecture], "pad_token_id": 0, **network},
+        "config.json": transformers_config(config),
         "sentence_bert_config.json": {"max_seq_length": max_seq_length, "do_lower_case": False},
-        "1_Pooling/config.json": _pooling_settings(config),
-        **{f"{folder}/config.json": _projection_settings(config, index) for index, folder in enumerate(projections)},
-        "modules.json": [
-            {
-                "idx": index,
-                "name": str(index),
-                "path": folder,
-                "type": f"sentence_transformers.models.{folder.partition('_')[2] or 'Transformer'}",
-            }
-            for index, folder in enumerate(folders)
-        ],
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_seq_length,
-            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "model_input_names": names if config.type_vocab_size > 1 else [names[0], names[2]],
             **tokenizer.special_tokens,
         },
-        SETTINGS_FILE: dataclasses.asdict(settings),
+        SETTINGS_FILE: {name: value for name, value in dataclasses.asdict(settings).items() if value is not None},
+        **_modules(config),
     }
+
+
+def _modules(config: EncoderConfig) -> dict[str, Any]:
+    """Return `modules.json` and the settings of the modules after the transformer."""
+    if config.classifier is not None:
+        return {}
+    if config.sparse_head is not None:
+        head = {"pooling_strategy": config.sparse_head.pooling, "activation_function": config.sparse_head.activation}
+        kinds = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}
+        return {
+            "1_SpladePooling/config.json": {**head, "word_embedding_dimension": config.vocab_size},
+            "modules.json": _listed(kinds, "sparse_encoder.models"),
+        }
+    projections = {_module_folder(index, own): own for index, own in enumerate(config.projections)}
+    folders = ["1_Pooling", *projections, *[f"{2 + len(projections)}_Normalize"] * config.normalize]
+    return {
+        "1_Pooling/config.json": _pooling_settings(config),
+        **{f"{folder}/config.json": _projection_settings(config, index) for index, folder in enumerate(projections)},
+        "modules.json": _listed(
+            {"": "Transformer", **{folder: folder.partition("_")[2] for folder in folders}}, "models"
+        ),
+    }
+
+
+def _listed(kinds: Mapping[str, str], package: str) -> list[dict[str, Any]]:
+    return [
+        {"idx": index, "name": str(index), "path": folder, "type": f"sentence_transformers.{package}.{kind}"}
+        for index, (folder, kind) in enumerate(kinds.items())
+    ]
 
 
 def _module_folder(index: int, projection: Projection) -> str:

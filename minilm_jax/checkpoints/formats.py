@@ -59,8 +59,8 @@ def read_weights(path: Path, config: EncoderConfig | None) -> Weights:
     if path.suffix == ".onnx":
         return _read_onnx(path, config)
     readers: dict[str, Callable[[Path], Weights]] = {
-        ".safetensors": _read_safetensors,
-        ".json": _read_shards,
+        ".safetensors": lambda path: _read_safetensors(path, config),
+        ".json": lambda path: _read_shards(path, config),
         ".msgpack": _read_msgpack,
         ".orbax": lambda path: _read_orbax(path, config),
     }
@@ -123,16 +123,16 @@ def _read_onnx(path: Path, config: EncoderConfig | None) -> Weights:
     return Weights(conversion.leaves, conversion.config, conversion.pools)
 
 
-def _read_safetensors(path: Path) -> Weights:
+def _read_safetensors(path: Path, config: EncoderConfig | None) -> Weights:
     tensors = load_file(path)
     if not any(name.endswith((".kernel", ".embedding")) for name in tensors):
-        return Weights(from_hub(tensors))
+        return Weights(from_hub(tensors, config))
     with safe_open(path, "numpy") as file:
         stated = (file.metadata() or {}).get(_CONFIG)
     return Weights(tensors, _config(json.loads(stated)) if stated else None)
 
 
-def _read_shards(path: Path) -> Weights:
+def _read_shards(path: Path, config: EncoderConfig | None) -> Weights:
     """Read the files that an index lists, which are in its folder."""
     names = read_json(path, dict).get("weight_map")
     files = sorted({str(name) for name in names.values()}) if isinstance(names, dict) else []
@@ -143,7 +143,7 @@ def _read_shards(path: Path) -> Weights:
         if not (path.parent / name).is_file():
             raise ModelFileError(f"it lists {name:.200}, which is missing; download it too.")
         tensors |= load_file(path.parent / name)
-    return Weights(from_hub(tensors))
+    return Weights(from_hub(tensors, config))
 
 
 def _read_msgpack(path: Path) -> Weights:

@@ -1,23 +1,19 @@
 """Names and orientation of weights in PyTorch checkpoints on the hub, and their paths in the parameter tree."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.errors import ModelFileError
+from minilm_jax.checkpoints.head_names import HEAD_NAMES, architecture_of, head_from_hub, head_to_hub
+from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.params import flatten
 
-_log = logging.getLogger("minilm_jax")
 # A checkpoint of a model with a head has one of these prefixes before the names of the encoder.
 _PREFIXES = ("bert.", "roberta.", "distilbert.")
 # Older checkpoints contain these buffers in addition to the weights; they are not parameters.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# Heads of pretraining do not affect embeddings, so they are dropped, as AutoModel of transformers does.
-_PRETRAINING_HEADS = ("cls.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
-_TASK_HEADS = ("classifier.", "pre_classifier.", "qa_outputs.", "score.")
 # Some checkpoints use TensorFlow's names for the weights of a LayerNorm.
 _TENSORFLOW_NAMES = {"gamma": "weight", "beta": "bias"}
 _TORCH_NAMES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
@@ -34,24 +30,28 @@ _DISTILBERT_NAMES = (
 )
 _TOKEN_TYPES = "embeddings.token_type_embeddings.embedding"
 _WORDS = "embeddings.word_embeddings.embedding"
+_TORCH_WORDS = "embeddings.word_embeddings.weight"
+_TORCH_POSITIONS = "embeddings.position_embeddings.weight"
+_TORCH_TYPES = "embeddings.token_type_embeddings.weight"
 
 
-def from_hub(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def from_hub(tensors: Mapping[str, NDArray[Any]], config: EncoderConfig | None = None) -> dict[str, NDArray[Any]]:
     """Rename a checkpoint's tensors to paths in the parameter tree; `nn.Linear` weights are transposed to [in, out].
 
     Args:
-        tensors: The contents of a `model.safetensors` of BERT, RoBERTa or DistilBERT. Heads of pretraining are dropped,
-            which is logged.
+        tensors: The contents of a `model.safetensors` of BERT, RoBERTa or DistilBERT.
+        config: The config of the model; its head is read. Without a head, that of pretraining is dropped, which is
+            logged.
 
     Returns:
         C-contiguous arrays by their paths.
 
     Raises:
-        ModelFileError: The checkpoint has a head for another task.
+        ModelFileError: The checkpoint has another head than the config.
         ValueError: Two tensors have the same path.
     """
     leaves: dict[str, NDArray[Any]] = {}
-    for name, tensor in _encoder_tensors(tensors).items():
+    for name, tensor in _renamed(tensors, config).items():
         path = _flax_path(name)
         if path in leaves:
             raise ValueError(f"two tensors have the path {path:.200}")
@@ -62,18 +62,10 @@ def from_hub(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return leaves
 
 
-def _encoder_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of the encoder by their names without prefix."""
-    if head := next((name for name in tensors if name.startswith(_TASK_HEADS)), None):
-        raise ModelFileError(
-            f"it contains {head:.60}: a classification head, which is not supported. Pass the encoder without the head."
-        )
-    if dropped := sorted(name for name in tensors if name.startswith(_PRETRAINING_HEADS)):
-        _log.warning(
-            "the weights of a pretraining head are not used (%d tensors, such as %s)", len(dropped), dropped[0]
-        )
+def _renamed(tensors: Mapping[str, NDArray[Any]], config: EncoderConfig | None) -> dict[str, NDArray[Any]]:
+    """Return the tensors by their names in BERT, without prefix."""
     named: dict[str, NDArray[Any]] = {}
-    for full_name in tensors.keys() - set(dropped):
+    for full_name in [name for name in tensors if not name.startswith(HEAD_NAMES)]:
         name = full_name
         for prefix in _PREFIXES:
             name = name.removeprefix(prefix)
@@ -81,11 +73,17 @@ def _encoder_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[A
             raise ValueError(f"two tensors are named {name:.200}")
         if name not in _BUFFERS:
             named[name] = tensors[full_name]
-    return named
+    head = {name: tensor for name, tensor in tensors.items() if name.startswith(HEAD_NAMES)}
+    return named | head_from_hub(head, named.get(_TORCH_WORDS), config)
 
 
-def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Rename the leaves of a parameter tree to the tensors of a checkpoint; the inverse of `from_hub`."""
+def to_hub(params: Mapping[str, Any], config: EncoderConfig | None = None) -> dict[str, NDArray[Any]]:
+    """Rename the leaves of a parameter tree to the tensors of a checkpoint; the inverse of `from_hub`.
+
+    Args:
+        params: The parameter tree.
+        config: Its config; if it has a head, the names are those of a model with this head.
+    """
     tensors = {}
     for path, leaf in flatten(params).items():
         parent, _, name = path.rpartition(".")
@@ -93,7 +91,21 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         tensors[f"{parent}.{_TORCH_NAMES[name]}"] = np.ascontiguousarray(
             np.asarray(leaf).T if name == "kernel" else leaf
         )
-    return tensors
+    if config is None or (config.classifier is None and config.sparse_head is None):
+        return tensors
+    return head_to_hub(_distilbert(tensors) if architecture_of(config) == "distilbert" else tensors, config)
+
+
+def _distilbert(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Rename the tensors of an encoder with one token type, whose embedding is added to those of the positions."""
+    tensors, renamed = dict(tensors), {}
+    tensors[_TORCH_POSITIONS] = tensors[_TORCH_POSITIONS] + tensors.pop(_TORCH_TYPES)
+    for path, tensor in tensors.items():
+        name = path
+        for theirs, ours in _DISTILBERT_NAMES:
+            name = name.replace(ours, theirs, 1)
+        renamed[name] = tensor
+    return renamed
 
 
 def _flax_path(name: str) -> str:

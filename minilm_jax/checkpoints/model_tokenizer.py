@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from minilm_jax.checkpoints.folder_config import read_lowercases
+from minilm_jax.checkpoints.folder_config import read_has_token_types, read_lowercases
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
 from minilm_jax.errors import InputError
 from minilm_jax.tokens.batching import Batch, bucket_length, one_batch
@@ -63,7 +63,8 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
     Raises:
         ModelFileError: A file is missing or damaged, or is not the tokenizer of a BERT encoder.
     """
-    return TextTokenizer(transformer_folder(folder) / TOKENIZER_FILE, lowercase=read_lowercases(folder))
+    path = transformer_folder(folder) / TOKENIZER_FILE
+    return TextTokenizer(path, lowercase=read_lowercases(folder), token_types=read_has_token_types(folder))
 
 
 def _folder(source: str | Path) -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 
 from minilm_jax.checkpoints.hub_files import MODULES_FILE
 from minilm_jax.checkpoints.json_files import read_json
-from minilm_jax.config import Projection, ProjectionActivation
+from minilm_jax.config import Projection, ProjectionActivation, SparseHead
+from minilm_jax.config.heads import heads_of
 from minilm_jax.errors import ModelFileError
 
 # The names of sentence-transformers for modes and activations. Up to version 5, it writes one boolean per mode; the
@@ -43,7 +44,10 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "LayerNorm": {},
     "Normalize": _SENTENCE,
     "Dropout": {},
+    "SpladePooling": {},
 }
+# The name of the first module in older sparse encoders is the second one.
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +73,15 @@ class SentenceModules:
         normalize: Whether vectors are scaled to unit length.
         pooled_from: Dimensions of a token vector, or None if it is not stated.
         projection_folders: The folder of each projection, which contains its weights.
+        sparse_head: The head of a sparse encoder, which has none of the others; or None.
     """
 
     pooling: str
     projections: tuple[Projection, ...]
     normalize: bool
-    pooled_from: int | None
-    projection_folders: tuple[Path, ...]
+    pooled_from: int | None = None
+    projection_folders: tuple[Path, ...] = ()
+    sparse_head: SparseHead | None = None
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -85,7 +91,7 @@ def transformer_folder(folder: Path) -> Path:
         ModelFileError: `modules.json` is damaged.
     """
     modules = _read_modules(folder) if (folder / MODULES_FILE).exists() else []
-    return modules[0].folder if modules and modules[0].kind == "Transformer" else folder
+    return modules[0].folder if modules and modules[0].kind in _TRANSFORMERS else folder
 
 
 def read_sentence_modules(folder: Path) -> SentenceModules | None:
@@ -95,19 +101,24 @@ def read_sentence_modules(folder: Path) -> SentenceModules | None:
         folder: A model folder.
 
     Returns:
-        The modules, or None if the folder has neither this file nor the folder of a Pooling module.
+        The modules, or None if the folder has neither this file nor the folder of a Pooling module, or only a
+        transformer, as cross-encoders have.
 
     Raises:
         ModelFileError: A file is missing or damaged, or a module or a setting is not implemented.
     """
     path = folder / MODULES_FILE
     if not path.exists():
-        if poolings := sorted(folder.glob("*_Pooling")):
-            raise ModelFileError(f"{path} is missing, although {poolings[0].name} exists; download it too.")
+        if poolings := sorted(folder.glob("*_Pooling/config.json")):
+            raise ModelFileError(f"{path} is missing, although {poolings[0].parent.name} exists; download it too.")
         return None
     modules = _read_modules(folder)
     kinds = [module.kind for module in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or kinds.count("Pooling") > 1 or not {*kinds[2:]} <= _DEFAULTS.keys():
+    if kinds == ["Transformer"] and "classifier" in heads_of(read_json(modules[0].folder / "config.json", dict)):
+        return None
+    if len(kinds) == 2 and kinds[0] in _TRANSFORMERS and kinds[1] == "SpladePooling":
+        return SentenceModules("mean", (), normalize=False, sparse_head=_sparse_head(modules[1]))
+    if kinds[:2] != ["Transformer", "Pooling"] or not {*kinds[2:]} <= {*_DEFAULTS} - {"Pooling", "SpladePooling"}:
         raise ModelFileError(
             f"{path}: the modules are {', '.join(kinds)[:200]}; implemented: Transformer, Pooling, then Dense,"
             " LayerNorm, Dropout and Normalize."
@@ -124,6 +135,14 @@ def read_sentence_modules(folder: Path) -> SentenceModules | None:
         pooled_from=config.get("word_embedding_dimension", config.get("embedding_dimension")),
         projection_folders=tuple(module.folder for module in projections),
     )
+
+
+def _sparse_head(module: Module) -> SparseHead:
+    values = _settings(module)
+    try:
+        return SparseHead(values.get("pooling_strategy", "max"), values.get("activation_function", "relu"))
+    except ModelFileError as error:
+        raise ModelFileError(f"{module.folder / 'config.json'}: {error}") from None
 
 
 def _read_modules(folder: Path) -> list[Module]:

@@ -1,3 +1,4 @@
+from .checks import short_repr as short_repr
 from .choices import (
     Activation as Activation,
     AttentionImplementation as AttentionImplementation,
@@ -16,19 +17,17 @@ from .choices import (
     ProjectionKind as ProjectionKind,
     ProjectionMethod as ProjectionMethod,
     Role as Role,
+    ScoreActivation as ScoreActivation,
     SearchBackend as SearchBackend,
     Shell as Shell,
+    SparseActivation as SparseActivation,
+    SparsePooling as SparsePooling,
     TextFormat as TextFormat,
     VectorFormat as VectorFormat,
     VectorType as VectorType,
     WeightsPlace as WeightsPlace,
 )
-from .encoder_config import (
-    ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2,
-    Classifier as Classifier,
-    EncoderConfig as EncoderConfig,
-    Projection as Projection,
-    short_repr as short_repr,
-)
+from .encoder_config import ALL_MINILM_L6_V2 as ALL_MINILM_L6_V2, EncoderConfig as EncoderConfig
+from .heads import Classifier as Classifier, Projection as Projection, SparseHead as SparseHead
 
 __all__: list[str]

@@ -8,6 +8,9 @@ ProjectionKind = Literal["dense", "layer_norm"]
 ProjectionActivation = Literal["identity", "tanh", "relu", "gelu", "sigmoid"]
 AttentionImplementation = Literal["xla", "cudnn"]
 HeadActivation = Literal["tanh", "relu"]
+ScoreActivation = Literal["identity", "sigmoid", "tanh", "softmax"]
+SparsePooling = Literal["max", "sum"]
+SparseActivation = Literal["relu", "log1p_relu"]
 
 # The network computes in a Precision; finished vectors are rounded to an OutputPrecision.
 Precision = Literal["float32", "bfloat16", "float16", "int8"]

@@ -7,59 +7,13 @@ from typing import Any, cast, get_args
 import jax
 
 from minilm_jax.config.architectures import encoder_fields
-from minilm_jax.config.choices import (
-    Activation,
-    AttentionImplementation,
-    HeadActivation,
-    PoolingMode,
-    ProjectionActivation,
-    ProjectionKind,
-)
+from minilm_jax.config.checks import MAX_SIZE, check_choice, check_size, short_repr
+from minilm_jax.config.choices import Activation, AttentionImplementation, PoolingMode
+from minilm_jax.config.heads import HEAD_FIELDS, Classifier, Projection, SparseHead, heads_of
 from minilm_jax.errors import ModelFileError
 
-# These limits are far above any real model; larger values indicate a damaged file.
+# This limit is far above any real model; a larger value indicates a damaged file.
 _MAX_LAYERS = 1_000
-_MAX_SIZE = 2**31 - 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """A module between pooling and normalization, as in LaBSE.
-
-    Attributes:
-        kind: "dense" for a dense layer, or "layer_norm".
-        features: Dimensions of its output.
-        activation: The activation after a dense layer.
-    """
-
-    kind: ProjectionKind
-    features: int
-    activation: ProjectionActivation = "identity"
-
-    def __post_init__(self) -> None:
-        _check_choice("projections: kind", self.kind, get_args(ProjectionKind))
-        _check_choice("projections: activation", self.activation, get_args(ProjectionActivation))
-        _check_size("projections: features", self.features, _MAX_SIZE)
-
-
-@dataclasses.dataclass(frozen=True)
-class Classifier:
-    """The head of a cross-encoder: two dense layers over the first token, which `classify` computes.
-
-    Attributes:
-        labels: The name of each output; a reranker has one.
-        activation: The activation between the layers: "tanh" in BERT and RoBERTa, "relu" in DistilBERT. In BERT, the
-            first layer is the pooler.
-    """
-
-    labels: tuple[str, ...]
-    activation: HeadActivation = "tanh"
-
-    def __post_init__(self) -> None:
-        _check_choice("classifier: activation", self.activation, get_args(HeadActivation))
-        is_tuple = isinstance(self.labels, tuple)
-        if not is_tuple or not self.labels or not all(isinstance(label, str) for label in self.labels):
-            raise ModelFileError(f"config: classifier: labels is {self.labels!r:.60}; it must be one name or several.")
 
 
 @jax.tree_util.register_static
@@ -86,6 +40,7 @@ class EncoderConfig:
         projections: Modules that are applied to the pooled vector, in order.
         normalize: Whether `embed` returns unit vectors.
         classifier: The head of a cross-encoder, or None.
+        sparse_head: The head of a sparse encoder, or None.
         attention_implementation: "xla", or "cudnn" for 16-bit computation on NVIDIA GPUs. It is not a property of the
             model and not part of `config.json`; `SentenceEncoder` chooses the faster one.
     """
@@ -104,13 +59,14 @@ class EncoderConfig:
     projections: tuple[Projection, ...] = ()
     normalize: bool = True
     classifier: Classifier | None = None
+    sparse_head: SparseHead | None = None
     attention_implementation: AttentionImplementation = "xla"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if field.type is int:
-                limit = _MAX_LAYERS if field.name == "num_hidden_layers" else _MAX_SIZE
-                _check_size(field.name, getattr(self, field.name), limit)
+                limit = _MAX_LAYERS if field.name == "num_hidden_layers" else MAX_SIZE
+                check_size(field.name, getattr(self, field.name), limit)
         self._check_padding_idx()
         epsilon = self.layer_norm_eps
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
@@ -122,10 +78,12 @@ class EncoderConfig:
                 f"config: hidden_size {self.hidden_size} is not a multiple of"
                 f" num_attention_heads {self.num_attention_heads}."
             )
-        _check_choice("hidden_act", self.hidden_act, get_args(Activation))
-        _check_choice("attention_implementation", self.attention_implementation, get_args(AttentionImplementation))
+        check_choice("hidden_act", self.hidden_act, get_args(Activation))
+        check_choice("attention_implementation", self.attention_implementation, get_args(AttentionImplementation))
+        if self.classifier is not None and self.sparse_head is not None:
+            raise ModelFileError("config: classifier and sparse_head are both given; a model has one head.")
         for mode in self.pooling.split("+") if isinstance(self.pooling, str) else [self.pooling]:
-            _check_choice("pooling", mode, get_args(PoolingMode))
+            check_choice("pooling", mode, get_args(PoolingMode))
 
     def _check_padding_idx(self) -> None:
         idx = self.padding_idx
@@ -151,6 +109,13 @@ class EncoderConfig:
         return self.projections[-1].features if self.projections else self.pooled_size
 
     @property
+    def output_size(self) -> int:
+        """Size of the result of each text: the labels of a classifier, the vocabulary, or the embedding size."""
+        if self.classifier is not None:
+            return len(self.classifier.labels)
+        return self.embedding_size if self.sparse_head is None else self.vocab_size
+
+    @property
     def pooled_size(self) -> int:
         """Dimensions of the pooled vector, before projections."""
         return self.hidden_size * len(self.pooling_modes)
@@ -171,23 +136,17 @@ class EncoderConfig:
         """
         fields = encoder_fields(values)
         known = {name: fields[name] for name in _model_fields() if name in fields}
-        if "projections" in known:
-            known["projections"] = _projections(known["projections"])
-        if known.get("classifier") is not None:
-            known["classifier"] = _classifier(known["classifier"])
-        return cls(**known)
+        return cls(**known | heads_of(values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as a Hugging Face `config.json` object; the inverse of `from_dict`."""
         values = {name: getattr(self, name) for name in _model_fields()}
-        values["projections"] = [dataclasses.asdict(projection) for projection in self.projections]
-        # The field exists in RoBERTa's config.json only, and projections and classifiers in that of few models.
+        # The field exists in RoBERTa's config.json only, and heads in that of few models.
         padding_idx = values.pop("padding_idx")
-        if not self.projections:
-            del values["projections"]
-        del values["classifier"]
-        if self.classifier is not None:
-            values["classifier"] = {"labels": [*self.classifier.labels], "activation": self.classifier.activation}
+        values["projections"] = [dataclasses.asdict(projection) for projection in self.projections]
+        for name in ("classifier", "sparse_head"):
+            values[name] = None if values[name] is None else dataclasses.asdict(values[name])
+        values = {name: value for name, value in values.items() if value or name not in HEAD_FIELDS}
         if padding_idx is None:
             return {"model_type": "bert", **values}
         return {"model_type": "roberta", "pad_token_id": padding_idx, **values}
@@ -195,36 +154,6 @@ class EncoderConfig:
 
 def _model_fields() -> list[str]:
     return [field.name for field in dataclasses.fields(EncoderConfig) if field.name != "attention_implementation"]
-
-
-def _projections(values: Any) -> tuple[Projection, ...]:
-    try:
-        return tuple(Projection(**value) for value in values)
-    except TypeError:
-        raise ModelFileError(f"config: projections is {values!r:.200}; it must be a list of projections.") from None
-
-
-def _classifier(value: Any) -> Classifier:
-    try:
-        labels = value["labels"]
-        return Classifier(**value | {"labels": tuple(labels) if isinstance(labels, list) else labels})
-    except (TypeError, KeyError):
-        raise ModelFileError(f"config: classifier is {value!r:.200}; it must have labels and an activation.") from None
-
-
-def _check_size(name: str, value: Any, limit: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit:
-        raise ModelFileError(f"config: {name} is {short_repr(value)}; it must be a positive integer up to {limit:,}.")
-
-
-def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ModelFileError(f"config: {name} is {short_repr(value)}; supported: {', '.join(allowed)}.")
-
-
-def short_repr(value: Any) -> str:
-    """Return a short form of a value for error messages; lists and dicts are replaced by their type."""
-    return f"a {type(value).__name__}" if isinstance(value, dict | list) else f"{value!r:.60}"
 
 
 ALL_MINILM_L6_V2 = EncoderConfig(

@@ -50,12 +50,13 @@ def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderCo
     batch, config = as_batch(batch), config_of(params, config)
     if config.classifier is None:
         raise InputError("the config has no classifier; pass the params of a cross-encoder, or use mj.embed.")
-    return _classify(params, batch, config)
+    return logits(params, encode(params, batch, config).last_hidden_state, batch, config)
 
 
 @partitioned
-def _classify(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
+def logits(params: Any, hidden_state: Array, batch: AnyBatch, config: EncoderConfig) -> Array:
+    """Compute the result of `classify` from the last hidden state, float32[B, T, D]."""
     assert config.classifier is not None
-    first = pool(encode(params, batch, config).last_hidden_state, text_mask(batch), "cls")
+    first = pool(hidden_state, text_mask(batch), "cls")
     pooled = _ACTIVATIONS[config.classifier.activation](dense(params["pooler"]["dense"], first))
     return dense(params["classifier"], pooled)

@@ -48,15 +48,9 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
         >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
         ['1.00', '0.71', '-0.02']
     """
-    return _embed_and_encode(params, as_batch(batch), config_of(params, config))[0]
-
-
-def embed_and_encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> tuple[Array, Array]:
-    """Compute the result of `embed`, and the last hidden state, float32[B, T, D], at no further cost."""
-    return _embed_and_encode(params, batch, config_of(params, config))
+    return _embed(params, as_batch(batch), config_of(params, config))
 
 
 @partitioned
-def _embed_and_encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> tuple[Array, Array]:
-    hidden_state = encode(params, batch, config).last_hidden_state
-    return sentence_vectors(params, hidden_state, text_mask(batch), config), hidden_state
+def _embed(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
+    return sentence_vectors(params, encode(params, batch, config).last_hidden_state, text_mask(batch), config)

@@ -104,7 +104,7 @@ def gelu(x: Array) -> Array:
     return x * (0.5 + 0.5 * lax.erf(x * 0.5**0.5))
 
 
-_ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
+ACTIVATIONS = {"gelu": gelu, "gelu_new": nn.gelu}
 # This is the minimum of both activations, so int8 quantization does not need to search for it.
 _LOWEST = -0.1701
 
@@ -210,7 +210,7 @@ class Intermediate(nn.Module):
     def __call__(self, hidden_state: Array) -> Array | Quantized:
         """Map [B, T, D] to [B, T, F]."""
         x = shared_input(self.variables.get("params", {}), hidden_state)
-        wide = _ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(x))
+        wide = ACTIVATIONS[self.config.hidden_act](Dense(self.config.intermediate_size, name="dense")(x))
         return quantize(wide, lowest=_LOWEST) if isinstance(x, Quantized) else wide
 
 

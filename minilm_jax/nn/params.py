@@ -39,6 +39,9 @@ def abstract(config: EncoderConfig, *, pooler: bool = True) -> Params:
         tree |= {"pooler": {"dense": _dense(width, width)}}
     if config.classifier:
         tree |= {"classifier": _dense(width, len(config.classifier.labels))}
+    if config.sparse_head:
+        transform = {"dense": _dense(width, width), "LayerNorm": _layer_norm(width)}
+        tree |= {"predictions": {"transform": transform, "bias": _leaf(config.vocab_size)}}
     return tree | ({"projections": _projections(config)} if config.projections else {})
 
 

@@ -1,4 +1,4 @@
-"""`Compiler`: programs that compute `embed` for batches of one shape, loaded from disk or compiled by XLA."""
+"""`Compiler`: programs that compute a model for batches of one shape, loaded from disk or compiled by XLA."""
 
 import contextlib
 import ctypes
@@ -150,13 +150,14 @@ class Compiler:
     def _compile(self, name: str, params: Params, batch: AnyBatch, config: EncoderConfig) -> Any:
         start = time.perf_counter()
         # These modules are imported here, because a program from disk needs neither flax nor the encoder.
-        import_completely("minilm_jax.nn.embedding")
-        from minilm_jax.nn.embedding import embed_and_encode
+        import_completely("minilm_jax.nn.heads")
+        from minilm_jax.nn.heads import results_and_hidden_state
 
-        halves = not self.devices.on_cpu and self.computed_in != "float32"
+        # Copying the logits of a classifier takes no time.
+        halves = not self.devices.on_cpu and self.computed_in != "float32" and config.classifier is None
 
         def named(params: Params, batch: AnyBatch) -> Outputs:
-            vectors, last_hidden_state = embed_and_encode(params, batch, config)
+            vectors, last_hidden_state = results_and_hidden_state(params, batch, config)
             return Outputs(vectors.astype(jnp.float16) if halves else vectors, last_hidden_state)
 
         named.__name__ = name

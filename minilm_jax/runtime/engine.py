@@ -1,4 +1,4 @@
-"""`Engine`: computes the vectors of many texts from their token ids, in batches on several workers."""
+"""`Engine`: computes the results of many texts from their token ids, in batches on several workers."""
 
 import dataclasses
 import itertools
@@ -75,7 +75,7 @@ class Work(NamedTuple):
 
 
 class Engine:
-    """Computation of vectors with one model, in batches on several workers.
+    """Computation of vectors or logits with one model, in batches on several workers.
 
     Attributes:
         stats: Counts of the work so far.
@@ -145,24 +145,48 @@ class Engine:
         batch_size: int | None = None,
         show_progress_bar: bool | None = False,
     ) -> NDArray[np.float32]:
-        """Embed texts.
+        """Compute the vector of each text, or the logits of a classifier.
 
         Args:
-            chunks: The token ids of the texts, in one or more parts.
+            chunks: The token ids of the texts or pairs, in one or more parts.
             count: Number of texts in all chunks, n.
             longest: Maximum tokens per text.
             batch_size: Maximum texts per batch, or None.
             show_progress_bar: Whether to show a bar, or None for a bar on terminals if the work is long.
 
         Returns:
-            float32[n, D], in the order of the texts.
+            float32[n, E], in the order of the texts, where E is `config.output_size`.
         """
-        vectors = np.empty((count, self._config.embedding_size), np.float32)
+        vectors = np.empty((count, self._config.output_size), np.float32)
+        for texts, found in self.results(chunks, count, longest, batch_size, show_progress_bar):
+            vectors[texts] = found
+        return vectors
+
+    def results(
+        self,
+        chunks: Iterable[RaggedIds],
+        count: int,
+        longest: int,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = False,
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating]]]:
+        """Compute the same as `sentence_vectors`, batch by batch.
+
+        Args:
+            chunks: As in `sentence_vectors`, like the other arguments.
+            count: Number of texts in all chunks, n.
+            longest: Maximum tokens per text.
+            batch_size: Maximum texts per batch, or None.
+            show_progress_bar: Whether to show a bar.
+
+        Yields:
+            The indices of the texts in a batch, int[b], and their results, float[b, E], where E is
+            `config.output_size`.
+        """
         with progress_bar(count, show_progress_bar) as progress:
             for texts, found in self._map(self._embed, self._batches(chunks, longest, batch_size)):
-                vectors[texts] = found
+                yield texts, found
                 progress.update(len(texts))
-        return vectors
 
     def token_vectors(
         self, tokens: RaggedIds, longest: int, batch_size: int | None, show_progress_bar: bool | None
@@ -197,7 +221,7 @@ class Engine:
         computed, self._planner.warming, self._planner.closed = self.stats.computed_tokens, True, False
         try:
             for length, count in itertools.product(sorted({*lengths, longest}, reverse=True), batch_sizes):
-                tokens = RaggedIds(np.zeros(count * length, np.int32), np.full(count, length, np.int32))
+                tokens = _example(count, length, pairs=self._config.classifier is not None)
                 self.sentence_vectors([tokens], count, longest)
             self._programs.upgrade()
             self._planner.closed = True
@@ -237,3 +261,9 @@ class Engine:
                 self.stats.computed_tokens += batch.input_ids.size
                 yield Work(batch, np.where(texts == NO_TEXT, NO_TEXT, texts + before) if before else texts)
             before += len(tokens.lengths)
+
+
+def _example(count: int, length: int, *, pairs: bool) -> RaggedIds:
+    """Return texts of equal length, or pairs, whose batches have token types."""
+    lengths = np.full(count, length, np.int32)
+    return RaggedIds(np.zeros(count * length, np.int32), lengths, lengths // 2 if pairs else None)

@@ -15,7 +15,7 @@ class Outputs(NamedTuple):
     """Outputs of a program.
 
     Attributes:
-        vectors: float[B, E] or [B, S, E], sentence vectors.
+        vectors: float[B, E] or [B, S, E], sentence vectors, logits, or sparse vectors.
         last_hidden_state: float32[B, T, D].
     """
 

@@ -31,22 +31,25 @@ from minilm_jax.user_warnings import warn_user
 _MAX_BYTES = 500_000_000
 _DIGEST_BYTES = 32
 
-# These modules determine the compiled program: `nn.embedding`, `runtime.compiler`, and all modules that these import,
+# These modules determine the compiled program: `nn.heads`, `runtime.compiler`, and all modules that these import,
 # except those that only select or store programs.
 SOURCES = (
     "config/architectures.py",
+    "config/checks.py",
     "config/choices.py",
     "config/encoder_config.py",
+    "config/heads.py",
     "errors.py",
     "forks.py",
     "imports.py",
     "nn/attention.py",
     "nn/blocked_kernels.py",
+    "nn/classification.py",
     "nn/cpu_params.py",
     "nn/dense.py",
-    "nn/embedding.py",
     "nn/encoder.py",
     "nn/encoder_params.py",
+    "nn/heads.py",
     "nn/inputs.py",
     "nn/integer_dot.py",
     "nn/params.py",
@@ -54,6 +57,7 @@ SOURCES = (
     "nn/pooling.py",
     "nn/processor.py",
     "nn/settings.py",
+    "nn/sparse.py",
     "runtime/compiler.py",
     "tokens/batching.py",
     "tokens/packed_rows.py",

@@ -48,7 +48,7 @@ class ProgramKey(NamedTuple):
 
 
 class Programs:
-    """Compiled programs for `embed`, one per batch shape, for use from any number of threads."""
+    """Compiled programs of a model, one per batch shape, for use from any number of threads."""
 
     @device_use()
     def __init__(
@@ -78,13 +78,14 @@ class Programs:
     @device_use()
     @enable_jit
     def __call__(self, batch: AnyBatch) -> NDArray[np.floating]:
-        """Embed a batch.
+        """Compute the result of each text in a batch.
 
         Args:
             batch: Arrays of int[B, T], or packed rows.
 
         Returns:
-            float32[B, E] or [B, S, E]; float16 where an accelerator computes in 16 bits, so that less is copied.
+            float32[B, E] or [B, S, E], where E is `config.output_size`; float16 where an accelerator computes in 16
+            bits, so that less is copied.
 
         Raises:
             InputError: The shapes of the batch do not fit each other or the position table.

@@ -78,17 +78,18 @@ class TextTokenizer:
         vocab_size: One more than the largest id that it can return.
     """
 
-    def __init__(self, path: str | Path, *, lowercase: bool = False) -> None:
+    def __init__(self, path: str | Path, *, lowercase: bool = False, token_types: bool = True) -> None:
         """Read a tokenizer.
 
         Args:
             path: A `tokenizer.json`; settings for truncation and padding in it are ignored.
             lowercase: Whether to convert texts to lower case first.
+            token_types: Whether the model has several token types; otherwise, all tokens of a pair have the type 0.
 
         Raises:
             ModelFileError: The file is missing or is not a BERT tokenizer.
         """
-        self._path = Path(path)
+        self._path, self._token_types = Path(path), token_types
         self._copy: tuple[int, Tokenizer] | None = None
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -190,6 +191,10 @@ class TextTokenizer:
         rows = zip(found.ids, found.tokens, found.offsets, found.word_ids, strict=True)
         return _truncate([Piece(id, token, *span, word) for id, token, span, word in rows], max_seq_length)
 
+    def tokens_of(self, ids: Iterable[int]) -> list[str]:
+        """Return the entry of the vocabulary for each id; an id without one gives an empty string."""
+        return [self._tokenizer.id_to_token(id) or "" for id in ids]
+
     @property
     def special_tokens(self) -> dict[str, str]:
         """The special tokens of the vocabulary, by the names that transformers gives them."""
@@ -222,6 +227,8 @@ class TextTokenizer:
 
     def _first_lengths(self, types: list[NDArray[np.int32]], lengths: NDArray[np.int32]) -> NDArray[np.int32] | None:
         """Return the number of tokens with type 0, which come first, or None if there are no others."""
+        if not self._token_types:
+            return None
         first = np.array([np.count_nonzero(each == 0) for each in types], np.int32)
         if any((each[count:] != 1).any() for each, count in zip(types, first, strict=True)):
             raise ModelFileError(
