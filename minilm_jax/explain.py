@@ -1,19 +1,22 @@
-"""Explanations of a vector: attention weights, and the contribution of each word to the similarity of two texts."""
+"""Explanations: attention weights, and the contribution of each word to the similarity or score of two texts."""
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.config import EncoderConfig
+from minilm_jax.cross_encoder import CrossEncoder
 from minilm_jax.errors import InputError
+from minilm_jax.nn.classification import classify
 from minilm_jax.nn.dense import dense, shared_input
 from minilm_jax.nn.embedding import embed
 from minilm_jax.nn.encoder import encode
@@ -21,6 +24,7 @@ from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.nn.settings import device_use
 from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.text_model import TextModel
 from minilm_jax.tokens.batching import Batch, bucket_length
 from minilm_jax.tokens.texts import check_text
 from minilm_jax.tokens.tokenizer import Piece
@@ -30,19 +34,31 @@ _STEPS = 32
 
 
 class WordContribution(NamedTuple):
-    """Contribution of a word to the similarity of its text with another text.
+    """Contribution of a word to the similarity of its text with another text, or to their score.
 
     Attributes:
         word: The word as written in the text.
         start: Index of its first character in the text.
         end: Index after its last character.
-        contribution: Part of the cosine similarity; negative if the word makes the texts less similar.
+        contribution: Part of the cosine similarity or of the logit; negative if the word lowers it.
     """
 
     word: str
     start: int
     end: int
     contribution: float
+
+
+class PairContributions(NamedTuple):
+    """Contributions of the words of a pair of texts.
+
+    Attributes:
+        first: Those of the first text.
+        second: Those of the second text.
+    """
+
+    first: list[WordContribution]
+    second: list[WordContribution]
 
 
 @device_use()
@@ -97,30 +113,88 @@ def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[
     Raises:
         InputError: The encoder is in int8, or a text cannot be embedded.
     """
-    if "input_scale" in encoder.params["encoder"]["layer"]["0"]["intermediate"]:
-        raise InputError("an int8 encoder has no gradients; load it in float32 or bfloat16.")
+    _check_differentiable(encoder)
     check_text(other, 1)
     pieces = encoder.tokenizer.pieces(text, encoder.max_seq_length)
-    ids = np.full(bucket_length(len(pieces)), _padding_id(encoder.config), np.int32)
-    ids[: len(pieces)] = [piece.id for piece in pieces]
-    mask = np.arange(len(ids)) < len(pieces)
-    fixed = ~mask | (ids == pieces[0].id) | (ids == pieces[-1].id)
-    contributions = _token_contributions(encoder.params, ids, mask, fixed, encoder.encode(other), encoder.config)
+    batch = _padded(pieces, encoder.config)
+    goal = encoder.encode(other)
+    contributions = _token_contributions(
+        encoder.params, batch, _of_text(pieces, 0, batch), goal, encoder.config, score=_cosines
+    )
     return _merge(text, pieces, np.asarray(contributions).tolist())
 
 
+def pair_contributions(model: CrossEncoder, first: str, second: str, label: int = 0) -> PairContributions:
+    """Compute the contribution of each word of a pair of texts to a logit of a cross-encoder.
+
+    The method is that of `word_contributions`, one text at a time: the contributions of a text's words add up to the
+    logit of the pair minus that of the pair with this text replaced by [PAD] tokens.
+
+    Args:
+        model: A cross-encoder in float32 or bfloat16; int8 is not differentiable.
+        first: The first text, such as a query.
+        second: The second text, such as a document.
+        label: The index of the label.
+
+    Returns:
+        One item per word or punctuation mark of each text.
+
+    Raises:
+        InputError: The model is in int8, a text cannot be tokenized, or the label does not exist.
+    """
+    _check_differentiable(model)
+    label = integer("label", label, minimum=0)
+    if label >= model.num_labels:
+        raise InputError(f"label is {label}; the model has {model.num_labels}, counted from 0.")
+    pieces = model.tokenizer.pair_pieces(first, second, model.max_seq_length)
+    batch, found = _padded(pieces, model.config), []
+    for index, text in enumerate((first, second)):
+        varied = _of_text(pieces, index, batch)
+        tokens = _token_contributions(model.params, batch, varied, np.int32(label), model.config, score=_logits)
+        # Words are counted in each text.
+        values = [*zip(pieces, np.asarray(tokens).tolist(), strict=False)]
+        own = [(piece, value) for piece, value in values if piece.text == index]
+        found.append(_merge(text, [piece for piece, _ in own], [value for _, value in own]))
+    return PairContributions(*found)
+
+
+def _check_differentiable(model: TextModel) -> None:
+    if "input_scale" in model.params["encoder"]["layer"]["0"]["intermediate"]:
+        raise InputError("an int8 model has no gradients; load it in float32 or bfloat16.")
+
+
+def _padded(pieces: Sequence[Piece], config: EncoderConfig) -> Batch:
+    """Return the tokens of one text or pair as int32[T] arrays, padded to a bucket."""
+    shape = bucket_length(len(pieces))
+    ids, types = np.full(shape, _padding_id(config), np.int32), np.zeros(shape, np.int32)
+    ids[: len(pieces)] = [piece.id for piece in pieces]
+    types[: len(pieces)] = [piece.type for piece in pieces]
+    return Batch(ids, np.arange(shape) < len(pieces), types)
+
+
+def _of_text(pieces: Sequence[Piece], text: int, batch: Batch) -> NDArray[np.bool_]:
+    """Return which tokens belong to a text, bool[T]."""
+    own = np.zeros(len(batch.input_ids), bool)
+    own[: len(pieces)] = [piece.text == text for piece in pieces]
+    return own
+
+
 @device_use()
-@jax.jit
-def _token_contributions(params: Any, ids: Any, mask: Any, fixed: Any, other: Any, config: EncoderConfig) -> Array:
-    """Return the contribution of each token, float32[T]; it is 0 for the tokens in `fixed`, bool[T]."""
+@functools.partial(jax.jit, static_argnames="score")
+def _token_contributions(
+    params: Any, batch: Batch, varied: Any, goal: Any, config: EncoderConfig, *, score: Callable[..., Array]
+) -> Array:
+    """Return the contribution of each token, float32[T], to a score; it is 0 except for the tokens in `varied`."""
     table = params["embeddings"]["word_embeddings"]["embedding"].astype(jnp.float32)
-    end = table[ids]
-    start = jnp.where(fixed[:, None], end, table[_padding_id(config)][None])
+    end = table[batch.input_ids]
+    start = jnp.where(varied[:, None], table[_padding_id(config)][None], end)
     middle = (jnp.arange(_STEPS, dtype=jnp.float32) + 0.5) / _STEPS
     points = start[None] + middle[:, None, None] * (end - start)[None]
-    cosines = functools.partial(_cosines, params, mask=mask, other=other, config=config)
-    gradient = jax.grad(lambda rows: cosines(rows).sum())(points).mean(axis=0)
-    return jnp.sum(gradient * (end - start), axis=-1)
+
+    def total(rows: Array) -> Array:
+        return score(*_with_word_embeddings(params, rows, batch, config), goal).sum()
+
+    return jnp.sum(jax.grad(total)(points).mean(axis=0) * (end - start), axis=-1)
 
 
 def _padding_id(config: EncoderConfig) -> int:
@@ -128,21 +202,29 @@ def _padding_id(config: EncoderConfig) -> int:
     return 0 if config.padding_idx is None else config.padding_idx
 
 
-def _cosines(params: Any, rows: Array, mask: Array, other: Array, config: EncoderConfig) -> Array:
-    """Embed S sequences of word embeddings, [S, T, D], and return their cosines with one vector, float32[S]."""
+def _with_word_embeddings(
+    params: Any, rows: Array, batch: Batch, config: EncoderConfig
+) -> tuple[Any, Batch, EncoderConfig]:
+    """Return params, a batch and a config whose word embeddings are S given sequences, [S, T, D]."""
     count, length, width = rows.shape
-    # `embed` takes token ids, so the word embeddings become the table, and every token gets the id of its own row.
+    # The functions take token ids, so the word embeddings become the table, and every token gets the id of its own row.
     # Rows up to RoBERTa's padding id are not used, because that id is not counted as a position.
     first = 0 if config.padding_idx is None else config.padding_idx + 1
     table = {"word_embeddings": {"embedding": jnp.pad(rows.reshape(-1, width), ((first, 0), (0, 0)))}}
     ids = first + jnp.arange(count * length, dtype=jnp.int32).reshape(count, length)
-    batch = Batch(ids, jnp.broadcast_to(mask, ids.shape))
-    own = embed(
-        {**params, "embeddings": params["embeddings"] | table},
-        batch,
-        dataclasses.replace(config, vocab_size=first + ids.size),
-    )
-    return l2_normalize(own) @ l2_normalize(other)
+    mask, types = (jnp.broadcast_to(x, ids.shape) for x in batch[1:])
+    changed = dict(params) | {"embeddings": params["embeddings"] | table}
+    return changed, Batch(ids, mask, types), dataclasses.replace(config, vocab_size=first + ids.size)
+
+
+def _cosines(params: Any, batch: Batch, config: EncoderConfig, goal: Array) -> Array:
+    """Return the cosines of rows with one vector, float32[S]."""
+    return l2_normalize(embed(params, batch, config)) @ l2_normalize(goal)
+
+
+def _logits(params: Any, batch: Batch, config: EncoderConfig, goal: Array) -> Array:
+    """Return the logits of rows for one label, float32[S]."""
+    return jnp.take(classify(params, batch, config), goal, axis=1)
 
 
 def _merge(text: str, pieces: Sequence[Piece], contributions: Sequence[float]) -> list[WordContribution]:

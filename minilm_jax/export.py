@@ -1,4 +1,4 @@
-"""`embed` as a StableHLO program in a file, which jax runs without this package.
+"""A model as a StableHLO program in a file, which jax runs without this package.
 
 The file contains the output of `jax.export`, followed by one line of JSON that describes it. jax reads from the start
 and ignores that line.
@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, export
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from minilm_jax.atomic_files import atomic_write
@@ -25,14 +24,14 @@ from minilm_jax.checkpoints.weights import save_params
 from minilm_jax.config import EncoderConfig, Platform, WeightsPlace
 from minilm_jax.errors import InputError, MissingPackageError, ModelFileError, did_you_mean
 from minilm_jax.fingerprint import fingerprint
-from minilm_jax.nn.embedding import embed
+from minilm_jax.nn.heads import results_and_hidden_state
 from minilm_jax.nn.inputs import token_ids
 from minilm_jax.nn.params import flatten, unflatten
 from minilm_jax.nn.settings import default_platform, device_use
 from minilm_jax.tokens.batching import Batch
 
 if TYPE_CHECKING:
-    from minilm_jax.sentence_encoder import SentenceEncoder
+    from minilm_jax.text_model import TextModel
 
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 
@@ -42,59 +41,65 @@ _PRECISION_LEAF = "encoder.layer.0.intermediate.dense.kernel"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExportedModel:
-    """A program from a file: token ids to sentence embeddings.
+    """A program from a file: token ids to sentence vectors, to the logits of a classifier, or to sparse vectors.
 
     Attributes:
-        about: The description in its file: `model`, the model's fingerprint; `precision`; `platforms`;
+        about: The description in its file: `model`, the model's fingerprint; `result`, the function that the program
+            computes, "embed", "classify" or "embed_sparse"; `labels`, those of a classifier; `precision`; `platforms`;
             `max_seq_length`, the length at which the model truncates texts; `longest`, the maximum tokens per row;
             `jax`, the version that wrote the file.
     """
 
     about: Mapping[str, Any]
-    _program: Callable[[Array, Array], Array] = dataclasses.field(repr=False)
+    _program: Callable[[Array, Array, Array], Array] = dataclasses.field(repr=False)
 
     @device_use()
-    def __call__(self, input_ids: ArrayLike | Batch, attention_mask: ArrayLike | None = None) -> Array:
-        """Embed a batch; each new shape is compiled once.
+    def __call__(
+        self,
+        input_ids: ArrayLike | Batch,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+    ) -> Array:
+        """Compute the result of each row of a batch; each new shape is compiled once.
 
         Args:
-            input_ids: int[B, T], or a `Batch` whose token types are all 0.
+            input_ids: int[B, T], or a `Batch`.
             attention_mask: int or bool[B, T], nonzero at real tokens.
+            token_type_ids: int[B, T]; by default zeros.
 
         Returns:
-            float32[B, D]; under jit, NaN for rows with a token type other than 0.
+            float32[B, E], where E is the embedding size, the number of labels, or the size of the vocabulary.
 
         Raises:
             InputError: The shapes are not [B, T], are not equal, or exceed the limits of the program, or ids are not
             integers.
         """
-        batch = input_ids if isinstance(input_ids, Batch) else Batch(input_ids, attention_mask)
+        batch = input_ids if isinstance(input_ids, Batch) else Batch(input_ids, attention_mask, token_type_ids)
         shape, longest = jnp.shape(batch.input_ids), self.about["longest"]
         if batch.attention_mask is None or jnp.shape(batch.attention_mask) != shape:
             raise InputError(f"input_ids has shape {shape}; pass an attention_mask of the same shape.")
         if len(shape) != 2 or not shape[0] or not 1 <= shape[1] <= longest:
             raise InputError(f"input_ids has shape {shape}; it must be [B, T] with 1 to {longest} tokens per row.")
-        types, is_traced = batch.token_type_ids, isinstance(batch.token_type_ids, Tracer)
-        if types is not None and not is_traced and np.any(types):
-            raise InputError("token_type_ids are not all 0; exported programs support no other values.")
+        types = np.zeros((1, 1), np.int32) if batch.token_type_ids is None else batch.token_type_ids
+        if jnp.shape(types) not in (shape, (1, 1)):
+            raise InputError(f"token_type_ids has shape {jnp.shape(types)}, input_ids {shape}; they must be equal.")
         ids, mask = token_ids("input_ids", batch.input_ids), jnp.asarray(batch.attention_mask).astype(bool)
-        vectors = self._program(ids.astype(jnp.int32), mask.astype(jnp.int32))
-        # Compiled code cannot raise an error.
-        return jnp.where(jnp.any(jnp.asarray(types), axis=1, keepdims=True), jnp.nan, vectors) if is_traced else vectors
+        types = jnp.broadcast_to(token_ids("token_type_ids", types).astype(jnp.int32), shape)
+        return self._program(ids.astype(jnp.int32), mask.astype(jnp.int32), types)
 
 
 @device_use()
 def save_exported(
-    model: "SentenceEncoder",
+    model: "TextModel",
     path: str | Path,
     *,
     platforms: Sequence[str] = PLATFORMS,
     weights: WeightsPlace = "inside",
 ) -> None:
-    """Write `embed` of a model as a program for any number and length of rows.
+    """Write `embed`, `classify` or `embed_sparse` of a model as a program for any number and length of rows.
 
     Args:
-        model: An encoder in any precision.
+        model: A `SentenceEncoder`, `CrossEncoder` or `SparseEncoder` in any precision.
         path: The file, replaced in one step.
         platforms: The platforms to run on: "cpu", "cuda", "rocm" and "tpu".
         weights: "inside", or "beside" for a separate file with the same name plus `.safetensors`.
@@ -109,12 +114,17 @@ def save_exported(
             near = did_you_mean(platform, PLATFORMS)
             raise InputError(f"platform is {platform!r}; it must be one of {', '.join(PLATFORMS)}.{near}")
     path = Path(path)
-    leaves = {name: leaf for name, leaf in flatten(model.params).items() if not name.startswith("pooler.")}
+    classifier = model.config.classifier
+    leaves = {
+        name: leaf for name, leaf in flatten(model.params).items() if classifier or not name.startswith("pooler.")
+    }
     program = _lowered(leaves, model.config, platforms, weights).serialize()
     if weights == "beside":
         save_params(unflatten(leaves), _weights_file(path))
     about = {
         "model": fingerprint(model),
+        "result": "classify" if classifier else "embed_sparse" if model.config.sparse_head else "embed",
+        "labels": list(classifier.labels) if classifier else None,
         "precision": leaves[_PRECISION_LEAF].dtype.name,
         "platforms": list(platforms),
         "max_seq_length": model.max_seq_length,
@@ -135,7 +145,7 @@ def load_exported(path: str | Path) -> ExportedModel:
         path: The file; weights in a separate file are loaded too.
 
     Returns:
-        A function of `(input_ids, attention_mask)` or of a `Batch`.
+        A function of `(input_ids, attention_mask, token_type_ids)` or of a `Batch`.
 
     Raises:
         InputError: flatbuffers is not installed.
@@ -146,6 +156,7 @@ def load_exported(path: str | Path) -> ExportedModel:
     try:
         program, about = _read(path)
         exported = export.deserialize(bytearray(program))
+        _ = about["result"]  # Earlier versions wrote programs without token types.
         weights = [] if about["weights"] is None else [_read_weights(_weights_file(path), about["weights"])]
     except Exception as error:  # Each reader raises its own types of errors.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -170,20 +181,20 @@ def _check_flatbuffers() -> None:
 def _lowered(
     leaves: Mapping[str, Array], config: EncoderConfig, platforms: Sequence[str], weights: WeightsPlace
 ) -> export.Exported:
-    """Lower a function of (ids, mask), or of (leaves by path, ids, mask) if the weights are separate."""
+    """Lower a function of (ids, mask, types), with the leaves by path as first argument if they are separate."""
 
-    def embed_with(leaves: Mapping[str, Array], input_ids: Array, attention_mask: Array) -> Array:
-        return embed(unflatten(leaves), Batch(input_ids, attention_mask), config)
+    def compute(leaves: Mapping[str, Array], *batch: Array) -> Array:
+        return results_and_hidden_state(unflatten(leaves), Batch(*batch), config)[0]
 
-    def embed_constant(input_ids: Array, attention_mask: Array) -> Array:
-        return embed_with(leaves, input_ids, attention_mask)
+    def compute_constant(*batch: Array) -> Array:
+        return compute(leaves, *batch)
 
     shape = export.symbolic_shape("b, t", constraints=[f"t <= {config.max_length}"])
     rows = jax.ShapeDtypeStruct(shape, jnp.int32)
     if weights == "inside":
-        return export.export(jax.jit(embed_constant), platforms=platforms)(rows, rows)
+        return export.export(jax.jit(compute_constant), platforms=platforms)(rows, rows, rows)
     described = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
-    return export.export(jax.jit(embed_with), platforms=platforms)(described, rows, rows)
+    return export.export(jax.jit(compute), platforms=platforms)(described, rows, rows, rows)
 
 
 def _weights_file(path: Path) -> Path:

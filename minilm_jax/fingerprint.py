@@ -6,11 +6,14 @@ import json
 import numpy as np
 
 from minilm_jax.nn.params import flatten
-from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.text_model import TextModel
+
+# These settings of encoders change their vectors.
+_OF_VECTORS = ("truncate_dim", "max_active_dims")
 
 
-def fingerprint(model: SentenceEncoder) -> str:
-    """Return a hash of everything that determines the vector of a text.
+def fingerprint(model: TextModel) -> str:
+    """Return a hash of everything that determines the result of a text: its vector, or its logits.
 
     Models with equal fingerprints give equal vectors. The location of the model, its pooler and the implementation of
     attention do not change its fingerprint.
@@ -31,11 +34,11 @@ def fingerprint(model: SentenceEncoder) -> str:
     return digest.hexdigest()
 
 
-def _settings(model: SentenceEncoder) -> str:
+def _settings(model: TextModel) -> str:
     settings = {
         "config": model.config.to_dict(),
         "max_seq_length": model.max_seq_length,
-        "truncate_dim": model.truncate_dim,
+        **{name: getattr(model, name) for name in _OF_VECTORS if hasattr(model, name)},
         "prompts": model.prompts,
         "default_prompt_name": model.default_prompt_name,
     }

@@ -1,6 +1,7 @@
 """Attention weights agree with the layer, and contributions of words add up to the similarity."""
 
 import types
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,10 +11,11 @@ import pytest
 import minilm_jax as mj
 from minilm_jax import explain
 from minilm_jax.errors import InputError
-from minilm_jax.explain import word_contributions
+from minilm_jax.explain import pair_contributions, word_contributions
 from minilm_jax.nn.encoder import SelfAttention
 from minilm_jax.nn.params import Params
 from tests.helpers.compiled import attention_weights, embed, encode
+from tests.helpers.small_heads import NLI, cross_encoder
 from tests.helpers.tiny_model import TINY
 from tests.helpers.tolerances import ATTENTION_OUTPUT, ATTENTION_WEIGHTS, ATTENTION_WEIGHTS_INT8, CONTRIBUTION_SUM
 
@@ -87,5 +89,30 @@ def test_contributions_cover_only_the_words_that_are_embedded(encoder: mj.Senten
 
 def test_contributions_reject_an_int8_encoder(tiny_params: Params) -> None:
     quantized: Any = types.SimpleNamespace(params=mj.cast(tiny_params, "int8", TINY))
-    with pytest.raises(InputError, match="an int8 encoder has no gradients"):
+    with pytest.raises(InputError, match="an int8 model has no gradients"):
         word_contributions(quantized, "a", "b")
+
+
+def test_contributions_to_a_score_add_up_to_its_change(folder: Path) -> None:
+    model, query, document = cross_encoder(folder, NLI), "How many people live in Berlin?", "Berlin has 3 million."
+    found = pair_contributions(model, query, document, label=2)
+    assert [word.word for word in found.second] == ["Berlin", "has", "3", "million", "."]
+    assert all(query[word.start : word.end] == word.word for word in found.first)
+    batch = mj.Batch(**model.tokenize([(query, document)]))
+    separators = np.flatnonzero(batch.input_ids[0] == 102)
+    logit = np.asarray(mj.classify(model.params, batch))[0, 2]
+    for words, tokens in (
+        (found.first, slice(1, separators[0])),
+        (found.second, slice(separators[0] + 1, separators[1])),
+    ):
+        ids = batch.input_ids.copy()
+        ids[0, tokens] = 0
+        without = np.asarray(mj.classify(model.params, batch._replace(input_ids=ids)))[0, 2]
+        total = sum(word.contribution for word in words)
+        assert total == pytest.approx(logit - without, abs=CONTRIBUTION_SUM)
+        assert abs(total) > CONTRIBUTION_SUM
+
+
+def test_contributions_of_a_pair_reject_a_label_that_does_not_exist(folder: Path) -> None:
+    with pytest.raises(InputError, match="label is 3; the model has 3"):
+        pair_contributions(cross_encoder(folder, NLI), "a", "b", label=3)

@@ -21,8 +21,9 @@ from minilm_jax.config import Precision
 from minilm_jax.export import PLATFORMS, save_exported
 from minilm_jax.nn.params import Params
 from tests.helpers.command_line import command
+from tests.helpers.small_heads import NLI, cross_encoder, sparse_encoder
 from tests.helpers.tiny_model import TINY, random_params
-from tests.helpers.tolerances import UNIT_VECTORS
+from tests.helpers.tolerances import TOKEN_VECTORS, UNIT_VECTORS
 
 # Small, so that it compiles quickly, but with the vocabulary of the real tokenizer.
 SMALL = dataclasses.replace(TINY, vocab_size=30_522, num_hidden_layers=1)
@@ -32,12 +33,12 @@ _ALONE = """
 import sys
 sys.modules["minilm_jax"] = None
 import jax, numpy as np
-path, ids, mask, found = sys.argv[1:5]
+path, ids, mask, types, found = sys.argv[1:6]
 program = jax.export.deserialize(bytearray(open(path, "rb").read()))
-arguments = [np.load(ids), np.load(mask)]
-if sys.argv[5:]:
+arguments = [np.load(ids), np.load(mask), np.load(types)]
+if sys.argv[6:]:
     from safetensors.flax import load_file
-    arguments.insert(0, load_file(sys.argv[5]))
+    arguments.insert(0, load_file(sys.argv[6]))
 np.save(found, jax.jit(program.call)(*arguments))
 try:
     import minilm_jax
@@ -63,10 +64,11 @@ def random_batch(rows: int, length: int) -> mj.Batch:
 
 
 def run_alone(path: Path, batch: mj.Batch, *weights: Path) -> NDArray[np.float32]:
-    ids, mask, found = (path.with_name(f"{name}.npy") for name in ("ids", "mask", "found"))
+    ids, mask, types, found = (path.with_name(f"{name}.npy") for name in ("ids", "mask", "types", "found"))
     np.save(ids, batch.input_ids.astype(np.int32))
     np.save(mask, batch.attention_mask.astype(np.int32))
-    code = [sys.executable, "-c", _ALONE, *map(str, (path, ids, mask, found, *weights))]
+    np.save(types, np.zeros(batch.input_ids.shape, np.int32) if batch.token_type_ids is None else batch.token_type_ids)
+    code = [sys.executable, "-c", _ALONE, *map(str, (path, ids, mask, types, found, *weights))]
     assert subprocess.check_output(code, text=True, cwd=path.parent).strip() == "alone"
     return np.load(found)
 
@@ -114,15 +116,43 @@ def test_exported_program_accepts_batches_and_checks_its_arguments(tmp_path: Pat
     batch = mj.tokenize(["Hello world", ""])
     assert exported(batch).shape == (2, SMALL.hidden_size)
     types = batch._replace(token_type_ids=np.ones_like(batch.input_ids))
-    with pytest.raises(mj.InputError, match="token_type_ids are not all 0"):
-        exported(types)
+    expected = mj.embed(small_params(), types, SMALL)
+    np.testing.assert_allclose(exported(*types), expected, rtol=0, atol=UNIT_VECTORS)
+    assert not np.allclose(exported(batch), expected, rtol=0, atol=UNIT_VECTORS)
+    with pytest.raises(mj.InputError, match=r"token_type_ids has shape \(1, 8\), input_ids \(2, 8\)"):
+        exported(batch._replace(token_type_ids=np.zeros((1, 8), int)))
     with pytest.raises(mj.InputError, match="pass an attention_mask of the same shape"):
         exported(batch.input_ids)
     np.testing.assert_allclose(jax.jit(exported)(batch), exported(batch), rtol=0, atol=UNIT_VECTORS)
-    assert np.isnan(jax.jit(exported)(types)).all()
+    np.testing.assert_allclose(jax.jit(exported)(types), expected, rtol=0, atol=UNIT_VECTORS)
     for shape in [(2, 17), (0, 4), (2, 0), (4,)]:
         with pytest.raises(mj.InputError, match=r"it must be \[B, T\] with 1 to 16 tokens per row"):
             exported(np.zeros(shape, int), np.zeros(shape, int))
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_program_of_a_cross_encoder_gives_logits(tmp_path: Path, folder: Path, precision: Precision) -> None:
+    exact = cross_encoder(folder, NLI)
+    model = mj.CrossEncoder(mj.cast(exact.params, precision), tokenizer=exact.tokenizer, max_seq_length=40)
+    save_exported(model, tmp_path / "a")
+    exported, batch = mj.load_exported(tmp_path / "a"), mj.Batch(**model.tokenize([("one two", "three"), ("a", "b")]))
+    assert exported.about["result"] == "classify"
+    assert exported.about["labels"] == ["contradiction", "entailment", "neutral"]
+    wanted = np.asarray(jax.jit(mj.classify)(model.params, batch))
+    np.testing.assert_allclose(exported(batch), wanted, rtol=0, atol=TOKEN_VECTORS)
+    np.testing.assert_allclose(run_alone(tmp_path / "a", batch), wanted, rtol=0, atol=TOKEN_VECTORS)
+    assert not np.allclose(exported(batch.input_ids, batch.attention_mask), wanted, rtol=0, atol=TOKEN_VECTORS)
+
+
+def test_export_command_chooses_the_program_by_the_model(tmp_path: Path, folder: Path) -> None:
+    model = sparse_encoder(folder)
+    model.save_pretrained(tmp_path / "model")
+    path = tmp_path / "a"
+    subprocess.run(command("export", "--model", tmp_path / "model", "--out", path, "--platforms", "cpu"), check=True)
+    exported, batch = mj.load_exported(path), mj.tokenize(["one two three four", "five"])
+    assert exported.about["result"] == "embed_sparse"
+    wanted = np.asarray(jax.jit(mj.embed_sparse)(model.params, batch))
+    np.testing.assert_allclose(exported(batch), wanted, rtol=0, atol=TOKEN_VECTORS)
 
 
 # Types of the two operands and the result of the matrix products, by precision. int8 multiplies bytes on CPUs and

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax.config import ALL_MINILM_L6_V2, Classifier, EncoderConfig, Projection
+from minilm_jax.config import ALL_MINILM_L6_V2, Classifier, EncoderConfig, Projection, SparseHead
 from minilm_jax.fingerprint import fingerprint
 
 # A valid value other than the default for every field that changes vectors.
@@ -27,6 +27,7 @@ OTHER_VALUES: dict[str, Any] = {
     "projections": (Projection("dense", 8),),
     "normalize": False,
     "classifier": Classifier(("relevance",)),
+    "sparse_head": SparseHead(),
 }
 
 

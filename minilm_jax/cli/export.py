@@ -46,6 +46,8 @@ def export(
 ) -> None:
     """Write the model as a StableHLO program for batches of any shape.
 
+    A cross-encoder gives logits, a sparse encoder sparse vectors, and any other model sentence vectors.
+
     \b
       minilm-jax export --out minilm.stablehlo
       minilm-jax export --platforms cpu,tpu --precision bfloat16 --out minilm.stablehlo
@@ -55,17 +57,22 @@ def export(
 
     \b
       program = jax.export.deserialize(bytearray(open("minilm.stablehlo", "rb").read()))
-      vectors = jax.jit(program.call)(input_ids, attention_mask)           int32[B, T] each
+      batch = input_ids, attention_mask, token_type_ids                    int32[B, T] each
+      vectors = jax.jit(program.call)(*batch)
 
     With --weights beside:
 
     \b
       weights = safetensors.flax.load_file("minilm.stablehlo.safetensors")
-      vectors = jax.jit(program.call)(weights, input_ids, attention_mask)
+      vectors = jax.jit(program.call)(weights, *batch)
 
     The file is executable code: load only files that you trust.
     """
-    encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
+    from minilm_jax.checkpoints.hub import HubOptions
     from minilm_jax.export import save_exported
+    from minilm_jax.model_kinds import class_of
 
-    save_exported(encoder, Path(out), platforms=platforms, weights=weights)
+    kind = class_of(model, HubOptions(revision))
+    with model_command.warnings_as_notes():
+        loaded = kind.from_pretrained(model, revision=revision, precision=precision, max_seq_length=max_seq_length)
+    save_exported(loaded, Path(out), platforms=platforms, weights=weights)

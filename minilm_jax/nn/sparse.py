@@ -62,7 +62,8 @@ def sparse_vectors(params: Any, hidden_state: Array, batch: AnyBatch, config: En
     # Each token belongs to one text; padding belongs to one more, which is dropped.
     places = by_text.shape[1]
     owners = jnp.where(by_text.any(axis=1), by_text.argmax(axis=1).astype(jnp.int32), places)
-    length = max(1, _CHUNK // rows)
+    # A program for any shape, see `jax.export`, computes one token of each row at a time.
+    length = max(1, _CHUNK // rows) if isinstance(rows, int) and isinstance(row_length, int) else 1
     missing = -row_length % length
     hidden_state = jnp.pad(hidden_state, ((0, 0), (0, missing), (0, 0)))
     owners = jnp.pad(owners, ((0, 0), (0, missing)), constant_values=places)

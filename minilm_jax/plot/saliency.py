@@ -1,16 +1,19 @@
-"""Two texts with each word colored by its contribution to their similarity."""
+"""Two texts with each word colored by its contribution to their similarity or score."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from minilm_jax.explain import WordContribution, word_contributions
+from minilm_jax.cross_encoder import CrossEncoder
+from minilm_jax.explain import WordContribution, pair_contributions, word_contributions
 from minilm_jax.plot import style
 from minilm_jax.sentence_encoder import SentenceEncoder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_Texts: TypeAlias = tuple[list[WordContribution], list[WordContribution]]
 
 _WIDTH_INCHES = 9.0
 # These sizes are in points.
@@ -18,11 +21,11 @@ _FONT_SIZE, _LINE_HEIGHT, _WORD_SPACE, _TEXT_SPACE, _WORD_PADDING = 13, 24, 7, 1
 _COLORBAR_HEIGHT, _TITLE_HEIGHT = 36, 26
 
 
-def saliency(encoder: SentenceEncoder, first: str, second: str, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw two texts, each word colored by its contribution to their similarity, see `explain.word_contributions`.
+def saliency(encoder: SentenceEncoder | CrossEncoder, first: str, second: str, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw two texts, each word colored by its contribution to their similarity or score, see `minilm_jax.explain`.
 
     Args:
-        encoder: An encoder in float32 or bfloat16; int8 is not differentiable.
+        encoder: An encoder, or a cross-encoder with one label, in float32 or bfloat16; int8 is not differentiable.
         first: A text, truncated at the encoder's max_seq_length.
         second: Another text.
         ax: Axes to draw on; by default those of a new figure, whose height fits the texts.
@@ -33,13 +36,14 @@ def saliency(encoder: SentenceEncoder, first: str, second: str, *, ax: "Axes | N
     Raises:
         InputError: The encoder is in int8, a text is not a valid string, or matplotlib is not installed.
     """
-    texts = [word_contributions(encoder, first, second), word_contributions(encoder, second, first)]
-    vectors = encoder.encode([first, second])
-    cosine = float(np.prod(vectors, axis=0).sum() / np.prod(np.linalg.norm(vectors, axis=1)))
+    if isinstance(encoder, CrossEncoder):
+        title, quantity, texts = _score(encoder, first, second)
+    else:
+        title, quantity, texts = _similarity(encoder, first, second)
     new_figure = ax is None
     ax = style.axes(ax, _WIDTH_INCHES, 3)
     ax.set_axis_off()
-    ax.set_title(f"Cosine similarity {cosine:.2f}, and the contribution of each word", fontsize=10, loc="left")
+    ax.set_title(f"{title}, and the contribution of each word", fontsize=10, loc="left")
     colors = _color_scale([word.contribution for words in texts for word in words])
     bottom = 0.0
     for words in texts:
@@ -49,8 +53,21 @@ def saliency(encoder: SentenceEncoder, first: str, second: str, *, ax: "Axes | N
     width, height = _size(ax)
     ax.set(xlim=(0, width), ylim=(height, 0))
     place = (0, 1 - (bottom + 8) / height, 0.35, 8 / height)
-    style.colorbar(colors, ax.inset_axes(place), "contribution to the similarity", orientation="horizontal")
+    style.colorbar(colors, ax.inset_axes(place), f"contribution to the {quantity}", orientation="horizontal")
     return ax
+
+
+def _similarity(encoder: SentenceEncoder, first: str, second: str) -> tuple[str, str, _Texts]:
+    texts = word_contributions(encoder, first, second), word_contributions(encoder, second, first)
+    vectors = encoder.encode([first, second])
+    cosine = float(np.prod(vectors, axis=0).sum() / np.prod(np.linalg.norm(vectors, axis=1)))
+    return f"Cosine similarity {cosine:.2f}", "similarity", texts
+
+
+def _score(model: CrossEncoder, first: str, second: str) -> tuple[str, str, _Texts]:
+    texts = pair_contributions(model, first, second)
+    logit = model.predict((first, second), activation_fn="identity")
+    return f"Logit {np.ravel(logit)[0]:.2f}", "logit", texts
 
 
 def _color_scale(contributions: Sequence[float]) -> Any:

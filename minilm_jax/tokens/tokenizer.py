@@ -62,6 +62,8 @@ class Piece(NamedTuple):
         start: Index of its first character in the text.
         end: Index after its last character; [CLS] and [SEP] have no characters.
         word: Index of its word in the text, or None for [CLS] and [SEP].
+        text: The index of its text in a pair, or None for [CLS] and [SEP].
+        type: The token type.
     """
 
     id: int
@@ -69,6 +71,8 @@ class Piece(NamedTuple):
     start: int
     end: int
     word: int | None
+    text: int | None = None
+    type: int = 0
 
 
 class TextTokenizer:
@@ -188,8 +192,30 @@ class TextTokenizer:
         """
         max_seq_length = integer("max_seq_length", max_seq_length, MIN_SEQ_LENGTH)
         (found,) = self._encode([check_text(text)], with_offsets=True)
-        rows = zip(found.ids, found.tokens, found.offsets, found.word_ids, strict=True)
-        return _truncate([Piece(id, token, *span, word) for id, token, span, word in rows], max_seq_length)
+        return _truncate(self._pieces(found), max_seq_length)
+
+    def pair_pieces(self, first: str, second: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> list[Piece]:
+        """Tokenize one pair of texts like `pairs`, with the position of each token in its text.
+
+        Args:
+            first: Any string.
+            second: Any string.
+            max_seq_length: Maximum tokens, including special tokens.
+
+        Returns:
+            The tokens, at most max_seq_length.
+
+        Raises:
+            InputError: A text is not a string or not valid Unicode.
+            ModelFileError: The tokenizer cannot process them.
+        """
+        (found,) = self._encode(as_pairs([(first, second)]), self._truncating(max_seq_length), with_offsets=True)
+        return self._pieces(found)
+
+    def _pieces(self, found: Encoding) -> list[Piece]:
+        types = found.type_ids if self._token_types else [0] * len(found)
+        columns = found.ids, found.tokens, found.offsets, found.word_ids, found.sequence_ids, types
+        return [Piece(id, token, span[0], span[1], *rest) for id, token, span, *rest in zip(*columns, strict=True)]
 
     def tokens_of(self, ids: Iterable[int]) -> list[str]:
         """Return the entry of the vocabulary for each id; an id without one gives an empty string."""

@@ -35,7 +35,7 @@ def reference(params: Any, config: mj.EncoderConfig) -> Any:
     normed = centered / jnp.sqrt(wide.var(axis=-1, keepdims=True) + config.layer_norm_eps)
     normed = normed * norm["scale"][None, None] + norm["bias"][None, None]
     logits = jnp.dot(normed, params["embeddings"]["word_embeddings"]["embedding"].T) + head["bias"][None, None]
-    weights = jnp.log1p(jnp.maximum(logits, 0)) * BATCH.attention_mask[..., None]
+    weights = jnp.log1p(jnp.maximum(logits, 0)) * BATCH.attention_mask[..., None].astype(np.float32)
     weights = jnp.log1p(weights) if config.sparse_head.activation == "log1p_relu" else weights
     return weights.max(axis=1) if config.sparse_head.pooling == "max" else weights.sum(axis=1)
 
