@@ -1,12 +1,12 @@
-"""Encoders shared by the integrations: one per model and precision in each process, loaded on first use.
+"""Models shared by the integrations: one per name and precision in each process, loaded on first use.
 
-An adapter stores only the name of its encoder, so it is cheap to create and can be copied, pickled and serialized.
+An adapter stores only the name of its model, so it is cheap to create and can be copied, pickled and serialized.
 """
 
 import functools
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 from minilm_jax.checkpoints.cache import model_folder
 from minilm_jax.checkpoints.folder_config import read_config
 from minilm_jax.config import Precision, Role
+from minilm_jax.cross_encoder import CrossEncoder
 from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.text_model import TextModel
 from minilm_jax.tokens.texts import as_texts
+
+_Model = TypeVar("_Model", bound=TextModel)
 
 _lock = threading.Lock()
 
@@ -34,13 +38,34 @@ def shared_encoder(model: str, precision: Precision) -> SentenceEncoder:
         InputError: The precision is unknown.
         ModelFileError: A file is missing, damaged, or from another kind of model.
     """
+    return _shared(SentenceEncoder, model, precision)
+
+
+def shared_cross_encoder(model: str, precision: Precision) -> CrossEncoder:
+    """Return the cross-encoder of a model and precision; otherwise like `shared_encoder`.
+
+    Args:
+        model: Name or folder of a model.
+        precision: Precision of the computation.
+
+    Returns:
+        The cross-encoder, see `CrossEncoder.from_pretrained`.
+
+    Raises:
+        InputError: The precision is unknown, or the model has no classifier.
+        ModelFileError: A file is missing, damaged, or from another kind of model.
+    """
+    return _shared(CrossEncoder, model, precision)
+
+
+def _shared(kind: type[_Model], model: str, precision: Precision) -> _Model:
     with _lock:
-        return _load(model, precision)
+        return cast(_Model, _load(kind, model, precision))
 
 
 @functools.cache
-def _load(model: str, precision: Precision) -> SentenceEncoder:
-    return SentenceEncoder.from_pretrained(model, precision=precision)
+def _load(kind: type[TextModel], model: str, precision: Precision) -> TextModel:
+    return kind.from_pretrained(model, precision=precision)
 
 
 def embed_texts(

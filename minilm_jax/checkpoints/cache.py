@@ -23,6 +23,7 @@ _STAMPS = "verified.json"
 
 _DEFAULT_OPTIONS = HubOptions()
 DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
+DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 FILES_FOR_INFERENCE = tuple(
     f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx")
 )

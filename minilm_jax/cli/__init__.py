@@ -15,6 +15,7 @@ from minilm_jax.cli.embed_corpus import embed_corpus
 from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
 from minilm_jax.cli.parameter_types import Choice
+from minilm_jax.cli.rerank import rerank
 from minilm_jax.cli.search import search
 from minilm_jax.cli.similarity import similarity
 from minilm_jax.config import Shell
@@ -38,6 +39,7 @@ def main(**_: bool) -> None:
       minilm-jax embed-corpus data --text-column t --out vectors
       minilm-jax similarity "A cat." "A dog." "A car."  cosine similarity of every pair
       minilm-jax search "a pet" --corpus lines.txt      the lines most similar to a query
+      minilm-jax rerank "a pet" --file lines.txt        the same by a cross-encoder, for short files
       minilm-jax convert onnx_to_flax model.onnx        an ONNX file as Flax params
       minilm-jax info                                   versions, devices, model files, problems
 
@@ -82,5 +84,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed, embed_corpus, search, cluster, duplicates, export):
+for _command in (bench, similarity, info, embed, embed_corpus, search, rerank, cluster, duplicates, export):
     main.add_command(_command)

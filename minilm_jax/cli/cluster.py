@@ -48,7 +48,7 @@ def cluster(corpus: Corpus, threshold: float, min_size: int, print_all: bool, as
     if as_json:
         print_result(json.dumps(clusters, ensure_ascii=False))
         return
-    print_result(render_texts("size", [line for members in clusters for line in _table_lines(members, print_all)]))
+    print_result(render_texts(["size"], [line for members in clusters for line in _table_lines(members, print_all)]))
     count = sum(map(len, clusters))
     print_result(f"\nClusters: {len(clusters):,}, with {count:,} of {len(corpus.rows):,} texts.")
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.streams import check_stdout, print_note
 from minilm_jax.cli.text_input import text_input, text_input_options
-from minilm_jax.config import TextFormat
+from minilm_jax.config import Precision, TextFormat
 from minilm_jax.errors import InputError, SearchIndexError
 
 if TYPE_CHECKING:
@@ -23,17 +23,33 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """The embedded texts of a file.
+    """The texts of a file, which are embedded on first use.
 
     Attributes:
-        index: Search index of all texts that are not blank.
-        rows: Row of each indexed text in the file, counted from 1.
+        encoder: Embeds the texts.
+        texts: The texts that are not blank, by their rows in the file, counted from 1.
+        folder: Folder of the saved search index.
+        precision: Value of --precision.
+        max_seq_length: Value of --max-seq-length.
         show_progress_bar: False with --quiet; None shows bars only in a terminal.
     """
 
-    index: "SearchIndex"
-    rows: list[int]
+    encoder: "SentenceEncoder"
+    texts: Mapping[int, str]
+    folder: Path
+    precision: Precision
+    max_seq_length: int | None
     show_progress_bar: bool | None
+
+    @functools.cached_property
+    def index(self) -> "SearchIndex":
+        """Search index of the texts."""
+        return _load_or_build(list(self.texts.values()), self.encoder, self.folder, self.show_progress_bar)
+
+    @functools.cached_property
+    def rows(self) -> list[int]:
+        """Row of each indexed text."""
+        return list(self.texts)
 
     def entry(self, text_id: int) -> dict[str, Any]:
         """Return the JSON object of a text: its row and the text."""
@@ -58,20 +74,16 @@ def corpus_command(command: Callable[..., None]) -> Callable[..., None]:
         index: str | None,
         model: str,
         revision: str | None,
-        precision: Any,
+        precision: Precision,
         max_seq_length: int | None,
         **others: Any,
     ) -> None:
         check_stdout()
-        source = text_input(corpus, input_format, text_column, delimiter)
-        with open(corpus, "rb") as file:
-            numbered = enumerate(source.read(file), 1)
-            texts = {row: text for row, text in numbered if text.strip()}
+        texts = text_input(corpus, input_format, text_column, delimiter).read_rows(corpus)
         encoder = model_command.load_encoder(model, revision, precision, max_seq_length)
+        folder, show = Path(index or f"{corpus}.index"), False if progress.silenced() else None
         with model_command.warnings_as_notes():
-            show = False if progress.silenced() else None
-            search_index = _load_or_build(list(texts.values()), encoder, Path(index or f"{corpus}.index"), show)
-            command(Corpus(search_index, list(texts), show), **others)
+            command(Corpus(encoder, texts, folder, precision, max_seq_length, show), **others)
         model_command.report_truncation(encoder)
 
     return run

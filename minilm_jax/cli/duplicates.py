@@ -52,7 +52,7 @@ def duplicates(corpus: Corpus, threshold: float, max_pairs: int | None, as_json:
         lines = []
         for score, first, second in _entries(corpus, pairs):
             lines += [(f"{score:.3f}", str(first["row"]), first["text"]), ("", str(second["row"]), second["text"])]
-        print_result(render_texts("score", lines))
+        print_result(render_texts(["score"], lines))
         more = f" --most {pairs.total} prints all pairs. Not shown: {missing:,}." if missing else ""
         print_result(
             f"\nPairs with a cosine of {threshold} or more: {pairs.total:,}, of {len(corpus.rows):,} texts.{more}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from minilm_jax import progress
-from minilm_jax.checkpoints.cache import DEFAULT_MODEL
+from minilm_jax.checkpoints.cache import DEFAULT_CROSS_ENCODER, DEFAULT_MODEL
 from minilm_jax.cli import streams
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.config import Precision
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from minilm_jax.cross_encoder import CrossEncoder
     from minilm_jax.sentence_encoder import SentenceEncoder
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def model_options(command: Callable[..., Any], default: str = DEFAULT_MODEL) -> Callable[..., Any]:
     """Add --model and --revision to a command."""
     command = click.option(
         "--revision", metavar="REVISION", help="Branch, tag or commit of MODEL on the hub.  [default: main]"
     )(command)
     return click.option(
         "--model",
-        default=DEFAULT_MODEL,
+        default=default,
         show_default=True,
         metavar="MODEL",
         help="Model name on the Hugging Face hub, or a folder: written by `convert`, or downloaded.",
@@ -36,6 +37,17 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --model, --revision, --precision and --max-seq-length to a command."""
+    limit = "Truncate texts to this many tokens.  [default: the model's, 256; maximum 512]"
+    return model_options(_computation_options(command, limit))
+
+
+def cross_encoder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options to a command that scores pairs."""
+    limit = "Truncate pairs of query and text to this many tokens.  [default: the model's, 512]"
+    return model_options(_computation_options(command, limit), DEFAULT_CROSS_ENCODER)
+
+
+def _computation_options(command: Callable[..., Any], limit: str) -> Callable[..., Any]:
     for option in (
         click.option(
             "--precision",
@@ -48,9 +60,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-seq-length",
             type=click.IntRange(min=3),
             metavar="TOKENS",
-            help="Truncate texts to this many tokens.  [default: the model's, 256; maximum 512]",
+            help=limit,
         ),
-        model_options,
     ):
         command = option(command)
     return command
@@ -68,6 +79,18 @@ def load_encoder(
         )
 
 
+def load_cross_encoder(
+    model: str, revision: str | None, precision: Precision, max_seq_length: int | None
+) -> "CrossEncoder":
+    """Load the cross-encoder that the options name."""
+    from minilm_jax.cross_encoder import CrossEncoder
+
+    with warnings_as_notes():
+        return CrossEncoder.from_pretrained(
+            model, revision=revision, precision=precision, max_seq_length=max_seq_length
+        )
+
+
 def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | None = None) -> "NDArray[np.float32]":
     """Return the embeddings of texts, float32[n, D], without a progress bar."""
     with warnings_as_notes():
@@ -76,19 +99,19 @@ def encode(encoder: "SentenceEncoder", texts: Sequence[str], batch_size: int | N
 
 @contextlib.contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Print warnings as notes, except the one about truncated texts, which commands report once, at the end."""
+    """Print warnings as notes, except the one about truncated inputs, which commands report once, at the end."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: streams.print_note(str(message))
-        warnings.filterwarnings("ignore", r"\d+ of \d+ texts are longer")
+        warnings.filterwarnings("ignore", r"\d+ of \d+ (texts|pairs) are longer")
         yield
 
 
-def report_truncation(encoder: "SentenceEncoder") -> None:
-    """Print to stderr how many texts were truncated, if any were and --quiet is not given."""
-    stats = encoder.stats
+def report_truncation(model: "SentenceEncoder | CrossEncoder", inputs: str = "texts") -> None:
+    """Print to stderr how many inputs were truncated, if any were and --quiet is not given."""
+    stats = model.stats
     if stats.truncated and not progress.silenced():
         click.echo(
-            f"{stats.truncated:,} of {stats.texts:,} texts were longer than {encoder.max_seq_length} tokens and were"
+            f"{stats.truncated:,} of {stats.texts:,} {inputs} were longer than {model.max_seq_length} tokens and were"
             " truncated; --max-seq-length raises the limit.",
             err=True,
         )

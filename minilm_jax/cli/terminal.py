@@ -41,25 +41,28 @@ def render_matrix(texts: Sequence[str], matrix: "NDArray[np.floating]", width: i
     return "\n\n".join("\n".join(block(start)) for start in range(0, len(texts), columns))
 
 
-def render_texts(title: str, lines: Sequence[tuple[str, str, str]]) -> str:
-    """Format a table with the columns `title`, row and text.
+def render_texts(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Format a table whose last columns are a row number and a text.
 
     In a terminal, texts are shortened to its width. In a pipe or file, they are complete, one per line.
 
     Args:
-        title: Title of the first column.
-        lines: Value of the first column, row number, and text of each line.
+        titles: Titles of the columns before the row number.
+        lines: Values of these columns, row number, and text of each line.
 
     Returns:
         The header and the lines, joined by newlines.
     """
-    first = max(len(title), *(len(line[0]) for line in lines), 0)
-    second = max(len("row"), *(len(line[1]) for line in lines), 0)
-    text_width = shutil.get_terminal_size().columns - first - second - 4 if sys.stdout.isatty() else None
-    return "\n".join(
-        f"{left:>{first}}  {row:>{second}}  {_shortened(text, text_width)}".rstrip()
-        for left, row, text in [(title, "row", "text"), *lines]
-    )
+    table = [(*titles, "row", "text"), *lines]
+    widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
+    text_width = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths) if sys.stdout.isatty() else None
+    return "\n".join(_table_line(line, widths, text_width) for line in table)
+
+
+def _table_line(line: Sequence[str], widths: Sequence[int], text_width: int | None) -> str:
+    *values, text = line
+    cells = [f"{value:>{width}}" for value, width in zip(values, widths, strict=True)]
+    return "  ".join([*cells, _shortened(text, text_width)]).rstrip()
 
 
 def render_size(size: int) -> str:

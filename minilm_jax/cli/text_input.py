@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 import click
 
@@ -40,6 +40,11 @@ class TextInput:
     def read(self, file: BinaryIO) -> Iterator[str]:
         """Read the texts of a file lazily."""
         return text_files.read_texts(file, self.format, self.column, self.delimiter)
+
+    def read_rows(self, path: str) -> dict[int, str]:
+        """Read the texts of a file, or of standard input (-), that are not blank, by their rows, counted from 1."""
+        with click.open_file(path, "rb") as file:
+            return {row: text for row, text in enumerate(self.read(cast(BinaryIO, file)), 1) if text.strip()}
 
 
 def text_input_options(command: Callable[..., Any]) -> Callable[..., Any]:

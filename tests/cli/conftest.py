@@ -17,4 +17,5 @@ def stub_encoder(monkeypatch: pytest.MonkeyPatch) -> StubEncoder:
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if a command loads the model."""
-    monkeypatch.setattr(model_command, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    for load in ("load_encoder", "load_cross_encoder"):
+        monkeypatch.setattr(model_command, load, lambda *_: pytest.fail("the model was loaded"))

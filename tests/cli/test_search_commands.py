@@ -173,7 +173,9 @@ def test_errors_appear_before_the_model_is_loaded(
 def test_table_in_a_terminal_fits_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "30")
-    table = terminal.render_texts("score", [("0.5", "1", "犬 " * 20), ("", "12", "line\nend"), ("", "3", "x" * 10**6)])
+    table = terminal.render_texts(
+        ["score"], [("0.5", "1", "犬 " * 20), ("", "12", "line\nend"), ("", "3", "x" * 10**6)]
+    )
     assert table.splitlines() == [
         "score  row  text",
         "  0.5    1  犬 犬 犬 犬 犬 犬…",

@@ -85,7 +85,7 @@ def test_row_with_too_many_fields_is_an_error_in_every_command(
         ),
         (["--model", "x"], "Write it after the command: main COMMAND --model"),
         (["embed", "--debug", "hi"], "Write it before the command: main --debug embed"),
-        (["cluster", "semi.csv", "--top-k", "3"], "No such option '--top-k' here. It is an option of search."),
+        (["cluster", "semi.csv", "--top-k", "3"], "No such option '--top-k' here. It is an option of rerank, search."),
         (["convert", "--out", "x", "onnx_to_flax"], "Write it after the command: main convert onnx_to_flax --out"),
         (["embed", "--feild", "x"], "'--field'"),
         (["embed", "--nonsense"], "No such option"),
