@@ -100,7 +100,9 @@ class MinilmJaxRanker:
         embedding_separator: str = "\n",
     ) -> None:
         """Store the name of the cross-encoder, which `warm_up` loads."""
-        self.model, self.precision, self.top_k = model, precision, top_k
+        self.model = model
+        self.precision: Precision = precision
+        self.top_k = top_k
         self.meta_fields_to_embed, self.embedding_separator = meta_fields_to_embed, embedding_separator
 
     def warm_up(self) -> None:

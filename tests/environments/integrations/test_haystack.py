@@ -1,4 +1,6 @@
-"""Haystack: both components in pipelines, and the serialization of a pipeline."""
+"""Haystack: the components in pipelines, and the serialization of a pipeline."""
+
+import inspect
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from haystack.components.writers import DocumentWriter
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 import minilm_jax as mj
-from minilm_jax.integrations.haystack import MinilmJaxDocumentEmbedder, MinilmJaxTextEmbedder
+from minilm_jax.integrations.haystack import MinilmJaxDocumentEmbedder, MinilmJaxRanker, MinilmJaxTextEmbedder
 from tests.environments.integrations.texts import TEXTS
 from tests.helpers.tolerances import UNIT_VECTORS
 
@@ -61,7 +63,56 @@ def test_serialized_pipeline_is_loaded_unchanged() -> None:
     pipeline = Pipeline()
     pipeline.add_component("text", MinilmJaxTextEmbedder(precision="int8"))
     pipeline.add_component("documents", MinilmJaxDocumentEmbedder("a/folder", meta_fields_to_embed=["title"]))
+    pipeline.add_component("ranker", MinilmJaxRanker(top_k=3, meta_fields_to_embed=["title"]))
     loaded = Pipeline.loads(pipeline.dumps(), allowed_modules=["minilm_jax.*"])
     assert loaded.to_dict() == pipeline.to_dict()
     assert loaded.get_component("text").precision == "int8"
     assert loaded.get_component("documents").meta_fields_to_embed == ["title"]
+    assert loaded.get_component("ranker").top_k == 3
+    assert loaded.get_component("ranker").model == inspect.signature(mj.CrossEncoder).parameters["source"].default
+
+
+QUERY = "Who plays music?"
+
+
+def test_ranker_returns_the_best_documents_in_the_order_of_the_cross_encoder(reranker: str) -> None:
+    documents = [Document(content=text, score=0.5) for text in TEXTS]
+    expected = mj.CrossEncoder(reranker).rank(QUERY, TEXTS)
+    for ranker, top_k in ((MinilmJaxRanker(reranker), None), (MinilmJaxRanker(reranker, top_k=1), 3)):
+        found = ranker.run(QUERY, documents, top_k)["documents"]
+        assert [d.id for d in found] == [documents[hit["corpus_id"]].id for hit in expected[:top_k]]
+        np.testing.assert_allclose(
+            [d.score for d in found], [hit["score"] for hit in expected[:top_k]], atol=UNIT_VECTORS
+        )
+    assert len(MinilmJaxRanker(reranker, top_k=1).run(QUERY, documents)["documents"]) == 1
+    assert [document.score for document in documents] == [0.5] * len(TEXTS)
+
+
+def test_ranker_reads_meta_fields_before_the_content(reranker: str) -> None:
+    ranker = MinilmJaxRanker(reranker, meta_fields_to_embed=["title", "absent"], embedding_separator=" | ")
+    (found,) = ranker.run(QUERY, [Document(content="A cat.", meta={"title": "Pets"})])["documents"]
+    assert found.score == pytest.approx(mj.CrossEncoder(reranker).predict((QUERY, "Pets | A cat.")), abs=UNIT_VECTORS)
+
+
+def test_pipeline_ranks_the_documents_of_a_retriever(reranker: str) -> None:
+    store, texts = InMemoryDocumentStore(), [text for text in TEXTS if text]
+    documents = MinilmJaxDocumentEmbedder().run([Document(content=text) for text in texts])["documents"]
+    store.write_documents(documents)
+    pipeline = Pipeline()
+    pipeline.add_component("embedder", MinilmJaxTextEmbedder())
+    pipeline.add_component("retriever", InMemoryEmbeddingRetriever(store))
+    pipeline.add_component("ranker", MinilmJaxRanker(reranker, top_k=2))
+    pipeline.connect("embedder.embedding", "retriever.query_embedding")
+    pipeline.connect("retriever.documents", "ranker.documents")
+    found = pipeline.run({"embedder": {"text": QUERY}, "ranker": {"query": QUERY}})["ranker"]["documents"]
+    expected = mj.CrossEncoder(reranker).rank(QUERY, texts, top_k=2)
+    assert [document.content for document in found] == [texts[hit["corpus_id"]] for hit in expected]
+
+
+def test_ranker_rejects_invalid_arguments(reranker: str, three_labels: str) -> None:
+    ranker = MinilmJaxRanker(reranker)
+    assert ranker.run(QUERY, [])["documents"] == []
+    with pytest.raises(mj.InputError, match="top_k is 0"):
+        ranker.run(QUERY, [Document(content="a")], top_k=0)
+    with pytest.raises(mj.InputError, match="3 labels"):
+        MinilmJaxRanker(three_labels).run(QUERY, [Document(content="a")])

@@ -1,4 +1,4 @@
-"""Shared part of the adapters: one encoder per model and precision, loaded once, and its errors."""
+"""Shared part of the adapters: one model per name and precision, loaded once, and its errors."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,21 @@ def test_threads_share_one_encoder() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: encoders.shared_encoder(DEFAULT_MODEL, "float32"), range(8)))
     assert len({id(encoder) for encoder in found}) == 1
+
+
+def test_threads_share_one_cross_encoder(reranker: str) -> None:
+    encoders._load.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: encoders.shared_cross_encoder(reranker, "float32"), range(8)))
+    assert len({id(model) for model in found}) == 1
+    assert isinstance(found[0], mj.CrossEncoder)
+    assert encoders.shared_cross_encoder(reranker, "bfloat16").stats.computed_in == "bfloat16"
+
+
+def test_cross_encoder_and_encoder_of_one_folder_are_separate_models(encoder: mj.SentenceEncoder) -> None:
+    with pytest.raises(mj.InputError, match="no classifier"):
+        encoders.shared_cross_encoder(DEFAULT_MODEL, "float32")
+    assert encoders.shared_encoder(DEFAULT_MODEL, "float32").encode("A cat.").shape == (384,)
 
 
 def test_each_precision_has_its_own_encoder(encoder: mj.SentenceEncoder) -> None:
@@ -45,7 +60,7 @@ def test_embed_query_rejects_a_list() -> None:
 
 
 def test_unknown_model_or_precision_is_reported_at_the_first_text() -> None:
-    with pytest.raises(mj.ModelFileError, match="all-minilm-l6-v2"):
+    with pytest.raises(mj.ModelFileError, match="'all-minilm-l6' is not a folder"):
         encoders.embed_query("A cat.", "all-minilm-l6", "float32")
     with pytest.raises(mj.InputError, match="int4"):
         encoders.embed_query("A cat.", DEFAULT_MODEL, "int4")
