@@ -24,7 +24,8 @@ def semantic_search_sparse(
 
     Args:
         query_embeddings: Sparse or dense [n, V].
-        corpus_embeddings: Sparse or dense [m, V].
+        corpus_embeddings: Sparse or dense [m, V]. Each call inverts it, unless it is in CSC format; so convert a corpus
+            that is searched often, with `corpus.tocsc()`.
         top_k: Maximum number of hits per query.
         query_chunk_size: Maximum number of queries scored at once; by default as many as have 16 million scores.
 
@@ -35,16 +36,16 @@ def semantic_search_sparse(
         InputError: A size is not positive, the vectors differ in their dimensions, or a value is not finite.
     """
     top_k = integer("top_k", top_k)
-    queries, corpus = _checked(query_embeddings, "query_embeddings"), _checked(corpus_embeddings, "corpus_embeddings")
-    if queries.shape[1] != corpus.shape[1]:
+    queries = _checked(as_csr(query_embeddings, "query_embeddings"), "query_embeddings")
+    inverted = _checked(_inverted(corpus_embeddings), "corpus_embeddings")
+    size, count = inverted.shape
+    if queries.shape[1] != size:
         raise InputError(
-            f"the queries have {queries.shape[1]} dimensions, the corpus {corpus.shape[1]}; embed both with one model."
+            f"the queries have {queries.shape[1]} dimensions, the corpus {size}; embed both with one model."
         )
-    chunk = max(1, _SCORES_PER_CHUNK // max(1, corpus.shape[0]))
+    chunk = max(1, _SCORES_PER_CHUNK // max(1, count))
     if query_chunk_size is not None:
         chunk = integer("query_chunk_size", query_chunk_size)
-    # Rows of the transpose list the documents of a token, so that other documents cost nothing.
-    inverted = corpus.T.tocsr()
     return [
         _best(*row, top_k)
         for start in range(0, queries.shape[0], chunk)
@@ -52,8 +53,17 @@ def semantic_search_sparse(
     ]
 
 
-def _checked(vectors: Any, name: str) -> SparseMatrix:
-    matrix = as_csr(vectors, name).astype(np.float32)
+def _inverted(corpus: Any) -> SparseMatrix:
+    """Return the inverted index of a corpus: for each token, the documents that have it, with their weights."""
+    from scipy.sparse import issparse
+
+    if not (issparse(corpus) and corpus.ndim == 2):
+        corpus = as_csr(corpus, "corpus_embeddings")
+    return as_csr(corpus.T)
+
+
+def _checked(matrix: SparseMatrix, name: str) -> SparseMatrix:
+    matrix = matrix.astype(np.float32, copy=False)
     if not np.isfinite(matrix.data).all():
         raise InputError(f"{name} contains NaN, infinity or numbers beyond float32.")
     return matrix

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import coo_array, csr_array, csr_matrix, random_array
+from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix, random_array
 
 from minilm_jax import search
 from minilm_jax.errors import InputError
@@ -62,11 +62,23 @@ def test_search_accepts_any_form_of_matrix(form: Any) -> None:
     assert search.semantic_search_sparse(form(queries), form(corpus)) == search.semantic_search_sparse(queries, corpus)
 
 
-def test_search_accepts_one_dense_vector() -> None:
+def test_search_accepts_one_vector() -> None:
     queries, corpus = sparse(3, 1), sparse(30)
-    assert search.semantic_search_sparse(queries.toarray()[1], corpus) == [
-        search.semantic_search_sparse(queries, corpus)[1]
+    expected = search.semantic_search_sparse(queries, corpus)[1]
+    for query in (queries.toarray()[1], coo_array(queries.toarray()[1])):
+        assert search.semantic_search_sparse(query, corpus) == [expected]
+    assert ids(search.semantic_search_sparse(corpus, corpus.toarray()[4])) == [
+        [0] if product > 0 else [] for product in corpus.toarray() @ corpus.toarray()[4]
     ]
+
+
+def test_search_does_not_change_or_convert_an_inverted_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, corpus = sparse(3, 1), sparse(30)
+    inverted = corpus.tocsc()
+    expected = search.semantic_search_sparse(queries, corpus)
+    monkeypatch.setattr(csc_array, "tocsr", lambda *_, **__: pytest.fail("the corpus was inverted"))
+    assert search.semantic_search_sparse(queries, inverted) == expected
+    assert (inverted.toarray() == corpus.toarray()).all()
 
 
 def test_empty_queries_and_corpora_have_no_hits() -> None:
