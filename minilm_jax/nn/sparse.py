@@ -76,15 +76,14 @@ def _pooled(params: Any, chunks: Array, owners: Array, places: int, config: Enco
     """Pool tokens, float32[C, B, T, D] in C chunks, to the texts that own them, int32[C, B, T]: [B, places, V]."""
     assert config.sparse_head is not None
     head = config.sparse_head
-    rows = jnp.arange(chunks.shape[1], dtype=jnp.int32)[:, None]
-
     # Without a checkpoint, the gradient would keep the logits of all chunks.
     @jax.checkpoint
     def add(vectors: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
         weights = jax.nn.relu(_logits(params, chunk[0], config))
         if head.pooling == "max":
-            return vectors.at[rows, chunk[1]].max(weights), None
-        return vectors.at[rows, chunk[1]].add(_saturated(weights, head)), None
+            return jax.vmap(lambda own, places, new: own.at[places].max(new))(vectors, chunk[1], weights), None
+        weights = _saturated(weights, head)
+        return jax.vmap(lambda own, places, new: own.at[places].add(new))(vectors, chunk[1], weights), None
 
     zeros = jnp.zeros((chunks.shape[1], places + 1, config.vocab_size), jnp.float32)
     vectors, _ = lax.scan(add, zeros, (chunks, owners))

@@ -234,3 +234,17 @@ def test_model_of_another_kind_is_refused(folder: Path, encoder: mj.SentenceEnco
 def test_item_that_is_not_a_pair_is_named(reranker: CrossEncoder, pairs: Any, message: str) -> None:
     with pytest.raises(mj.InputError, match=message):
         reranker.predict(pairs)
+
+
+def test_programs_are_few_for_any_lengths_and_sizes(folder: Path) -> None:
+    model, random = cross_encoder(folder), np.random.default_rng(4)
+    for count in (1, 2, 3, 70, 1, 300, 5):
+        lengths = random.integers(0, 18, (count, 2))
+        model.predict([("a " * first, "b " * second) for first, second in lengths.tolist()])
+    assert model.stats.compilations <= 8
+
+
+def test_several_devices_give_equal_scores(folder: Path, reranker: CrossEncoder) -> None:
+    model = CrossEncoder(reranker.params, tokenizer=reranker.tokenizer, max_seq_length=40, devices="all")
+    assert model.stats.computed_in == "float32"
+    assert close(model.predict(PAIRS * 20), reranker.predict(PAIRS * 20))

@@ -12,7 +12,8 @@ inputs. The columns:
 - *weights*: the real ones, or random ones in the sizes of the real `config.json`. Random weights show that the
   computation is the same, not that the vectors are good.
 - *layers*: the largest absolute difference of any value in any layer, where the other library shows them.
-- *vectors*: the largest absolute difference between sentence vectors, divided by their length.
+- *vectors*: the largest absolute difference between sentence vectors, divided by their length. For cross-encoders, that
+  between logits, and for sparse encoders, that between weights; divided by the largest value if that is above 1.
 
 | model | architecture | dimensions | pooling | prompts | route | weights | compared with | layers | vectors |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -88,7 +88,7 @@ def write_folder(folder: Path, published: Published) -> torch.nn.Module:
             parameter.add_(0.05 * torch.randn_like(parameter))
     network.save_pretrained(folder)
     _write_modules(folder, published, network.config.hidden_size)
-    _write_tokenizer(folder, published)
+    write_tokenizer(folder, published)
     return network
 
 
@@ -113,7 +113,7 @@ def _write_modules(folder: Path, published: Published, width: int) -> None:
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128, "do_lower_case": False})
 
 
-def _write_tokenizer(folder: Path, published: Published) -> None:
+def write_tokenizer(folder: Path, published: Published) -> None:
     """Write a small tokenizer of the kind that the model has: WordPiece, byte-level BPE, or Unigram."""
     texts = [
         f"{first} {second}"
@@ -173,9 +173,8 @@ def _unigram(texts: Iterable[str]) -> Tokenizer:
 
 def _wrapped(tokenizer: Tokenizer, start: str, end: str) -> Tokenizer:
     ids = [(token, tokenizer.token_to_id(token)) for token in (start, end)]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}", pair=f"{start} $A {end} {end} $B {end}", special_tokens=ids
-    )
+    pair = f"{start} $A {end} $B:1 {end}:1" if start == "[CLS]" else f"{start} $A {end} {end} $B {end}"
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{start} $A {end}", pair=pair, special_tokens=ids)
     return tokenizer
 
 
