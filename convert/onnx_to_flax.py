@@ -26,7 +26,8 @@ class Conversion:
 
     Attributes:
         leaves: Float32 arrays by their path in the parameter tree.
-        config: The sizes of the encoder, and its pooling if `pooling_from` is not None.
+        config: The sizes of the encoder, its head, and its pooling if `pooling_from` is not None. The labels of a
+            classifier have no names yet.
         layout: The position of every weight in the graph.
         verification: The comparison with the outputs of the graph.
         pooling_from: What states the pooling: the graph, which computes a sentence vector, the caller, or nothing.
@@ -105,7 +106,7 @@ def _with_pooling(
         return dataclasses.replace(config, pooling=pooling, normalize=normalize), "argument"
     if pooled is not None:
         return dataclasses.replace(config, pooling=pooled.pooling, normalize=pooled.normalize), "graph"
-    if "last_hidden_state" not in meanings:
+    if "last_hidden_state" not in meanings and "logits" not in meanings:
         raise ConversionError(
             "its only output is BERT's pooler_output, tanh of a dense layer over the first token, which is not a"
             " sentence vector. If you know the pooling with which the model was trained, pass it with --pooling."

@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
 
 from convert.graph.constant import Constant
 from convert.graph.graph import Graph
+from convert.recognition.heads import EncoderTensor, Head, find_head
 from convert.recognition.masks import find_masks
 from convert.recognition.other_models import named
 from convert.recognition.walk import Walk
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import ConversionError
 
-EncoderTensor = Literal["last_hidden_state", "pooler_output"]
+__all__ = ["BertLayout", "EncoderTensor", "recognize"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +21,12 @@ class BertLayout:
 
     Attributes:
         weights: Every leaf of the parameter tree, by its path.
-        config: The sizes of the encoder.
+        config: The sizes of the encoder, and its head, whose labels have no names yet.
         inputs: "input_ids", "position_ids" or "token_type_ids" for each graph input that selects table rows.
         masks: Whether the graph adds an input to the attention scores as it is, for each input that masks attention.
         counts_padding: Whether the graph counts positions from the ids, as RoBERTa does.
         outputs: The tensor of the encoder that each graph output equals, or None if there is none.
+        decoder: The kernel of a language model's logits [D, V], a copy of the word embeddings; or None.
     """
 
     weights: Mapping[str, Constant]
@@ -34,6 +35,7 @@ class BertLayout:
     masks: Mapping[str, bool]
     counts_padding: bool
     outputs: Mapping[str, EncoderTensor | None]
+    decoder: Constant | None = None
 
 
 def recognize(graph: Graph) -> BertLayout:
@@ -51,22 +53,21 @@ def recognize(graph: Graph) -> BertLayout:
     try:
         walk = Walk(graph)
         hidden, layers = walk.encoder()
-        pooler = walk.pooler(hidden)
+        head = find_head(walk, hidden)
         _check_nothing_left(walk)
     except ConversionError as error:
         raise named(error, graph) from None
     positions, inputs = walk.tables.positions, walk.tables.inputs
-    config = _config(walk, layers)
-    return BertLayout(
-        walk.weights, config, inputs, find_masks(graph), positions.counted, _outputs(walk, hidden, pooler)
-    )
+    config = dataclasses.replace(_config(walk, layers), classifier=head.classifier, sparse_head=head.sparse_head)
+    outputs, masks = _outputs(walk, hidden, head), find_masks(graph)
+    return BertLayout(walk.weights, config, inputs, masks, positions.counted, outputs, head.decoder)
 
 
-def _outputs(walk: Walk, hidden: str, pooler: str | None) -> dict[str, EncoderTensor | None]:
+def _outputs(walk: Walk, hidden: str, head: Head) -> dict[str, EncoderTensor | None]:
+    tensors: dict[str, EncoderTensor] = {hidden: "last_hidden_state", **head.tensors}
+
     def meaning(tensor: str) -> EncoderTensor | None:
-        if walk.same(tensor, hidden):
-            return "last_hidden_state"
-        return "pooler_output" if pooler is not None and walk.same(tensor, pooler) else None
+        return next((found for name, found in tensors.items() if walk.same(tensor, name)), None)
 
     return {name: meaning(walk.graph.original(name)) for name in walk.graph.outputs}
 
@@ -101,7 +102,8 @@ def _check_nothing_left(walk: Walk) -> None:
     for linear in (one for one in walk.linears if one.output in unused):
         shape = list(linear.kernel.value.shape)
         raise ConversionError(
-            f"the dense layer {linear.kernel.source!r} {shape} is not part of BERT; is it a task head?"
+            f"the dense layer {linear.kernel.source!r} {shape} is not part of BERT; is it a task head? Classifiers over the"
+            " first token and masked language models are converted if the graph returns their logits."
         )
     for lookup in walk.tables.unused(needed):
         shape = list(lookup.table.value.shape)

@@ -30,7 +30,7 @@ from minilm_jax.errors import ConversionError
 Block = TypeVar("Block", Linear, LayerNorm)
 
 _ACTIVATIONS = ("Erf", "Tanh", "Gelu", "Relu", "Sigmoid", "QuickGelu", "Swish", "Softplus")
-_ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
+ACTIVATION_PARTS = (*SCALING, *_ACTIVATIONS, "Add", "Pow", "Reshape")
 
 
 class Walk:
@@ -75,7 +75,7 @@ class Walk:
     def _embeddings(self) -> str:
         for norm in self.norms:
             if (found := self.tables.summed_in(norm.input)) is not None:
-                self._take_norm("embeddings", norm)
+                self.take_norm("embeddings", norm)
                 for name, table in found.items():
                     self._take(f"embeddings.{name}_embeddings.embedding", table, table.node)
                 return norm.output
@@ -97,8 +97,8 @@ class Walk:
         projected = self._linear_after(attention.output, f"{path}.attention.output.dense", REARRANGING)
         attended = self._norm_after(projected, f"{path}.attention.output", hidden)
         wide = self._linear_after(attended, f"{path}.intermediate.dense", REARRANGING)
-        narrow = self._linear_after(wide.output, f"{path}.output.dense", _ACTIVATION_PARTS)
-        self.seen["hidden_act"].add(self._activation(narrow, path))
+        narrow = self._linear_after(wide.output, f"{path}.output.dense", ACTIVATION_PARTS)
+        self.seen["hidden_act"].add(self.activation(narrow.input, path))
         return self._norm_after(narrow, f"{path}.output", attended)
 
     def _linear_behind(self, tensor: str, path: str, source: str) -> Linear:
@@ -110,13 +110,13 @@ class Walk:
                 f"{path}: the dense layer {found[0].kernel.source!r} does not take the output of the previous"
                 " LayerNorm; this is not a BERT layer."
             )
-        return self._take_linear(path, found[0])
+        return self.take_linear(path, found[0])
 
     def _linear_after(self, tensor: str, path: str, through: tuple[str, ...]) -> Linear:
         found = list(itertools.chain(*self.graph.trace_forward(tensor, through, self.linears_by_input.get)))
         if len(found) != 1:
             raise ConversionError(f"{path}: {len(found)} dense layers follow {tensor!r}, but BERT has 1.")
-        return self._take_linear(path, found[0])
+        return self.take_linear(path, found[0])
 
     def _norm_after(self, linear: Linear, path: str, residual: str) -> str:
         through = (*REARRANGING, "Add")
@@ -128,17 +128,19 @@ class Walk:
             raise ConversionError(
                 f"{path}: the layer's input is not added before the LayerNorm; this is not a BERT layer."
             )
-        self._take_norm(path, found[0])
+        self.take_norm(path, found[0])
         return found[0].output
 
-    def _activation(self, narrow: Linear, path: str) -> str:
+    def activation(self, activated: str, path: str) -> str:
+        """Return the name of the activation that computes a tensor."""
+
         def part(tensor: str) -> str | None:
             node = self.graph.producer(tensor, *_ACTIVATIONS)
             if node is not None and node.op_type == "Gelu":
                 return "Tanh" if node.attribute("approximate", b"none") == b"tanh" else "Erf"
             return node.op_type if node is not None else None
 
-        found = self.graph.trace_back(narrow.input, _ACTIVATION_PARTS, part)
+        found = self.graph.trace_back(activated, ACTIVATION_PARTS, part)
         names = {"Erf": "gelu", "Tanh": "gelu_new"}
         if len(found) != 1 or found[0] not in names:
             raise ConversionError(
@@ -156,30 +158,28 @@ class Walk:
             undone = (*self.weights[name].undone, f"multiplied by {folded:.6g}, so that the scale is 1/√{size}")
             self.weights[name] = dataclasses.replace(self.weights[name], factor=folded, undone=undone)
 
-    def pooler(self, hidden: str) -> str | None:
-        """Collect the weights of the pooler over the last hidden state; returns its output, None without one."""
-        for linear in self.linears:
-            activated = self.graph.consumers(linear.output, "Tanh")
-            first_token = self.graph.trace_back(
-                linear.input, (*REARRANGING, "Gather", "Slice"), lambda tensor: True if tensor == hidden else None
-            )
-            if linear.output not in self.used and activated and first_token:
-                self._take_linear("pooler.dense", linear)
-                return activated[0].output
-        return None
-
     def same(self, tensor: str, other: str) -> bool:
         """Return whether a tensor is another one with its elements rearranged."""
         return bool(self.graph.trace_back(tensor, REARRANGING, lambda name: True if name == other else None))
 
-    def _take_linear(self, path: str, linear: Linear) -> Linear:
+    def is_output(self, tensor: str) -> bool:
+        """Return whether the graph returns a tensor, perhaps with its elements rearranged."""
+        return any(self.same(self.graph.original(name), tensor) for name in self.graph.outputs)
+
+    def take_linear(self, path: str, linear: Linear) -> Linear:
+        """Collect the weights of a dense layer."""
         self._take(f"{path}.kernel", linear.kernel, linear.node)
+        return self.take_bias(f"{path}.bias", linear)
+
+    def take_bias(self, path: str, linear: Linear) -> Linear:
+        """Collect the bias of a dense layer."""
         # Exporters omit the addition of a bias that is all zeros.
-        self._take(f"{path}.bias", linear.bias or zeros(linear.kernel.value.shape[1]), linear.node)
+        self._take(path, linear.bias or zeros(linear.kernel.value.shape[1]), linear.node)
         self.used.add(linear.output)
         return linear
 
-    def _take_norm(self, path: str, norm: LayerNorm) -> None:
+    def take_norm(self, path: str, norm: LayerNorm) -> None:
+        """Collect the weights of a LayerNorm."""
         self._take(f"{path}.LayerNorm.scale", norm.scale, norm.node)
         self._take(f"{path}.LayerNorm.bias", norm.bias, norm.node)
         self.seen["layer_norm_eps"].add(norm.epsilon)

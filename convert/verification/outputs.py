@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from convert.recognition.bert_layout import BertLayout, EncoderTensor
 from minilm_jax.config import PoolingMode
+from minilm_jax.nn.classification import logits
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.params import Params
 from minilm_jax.nn.pooling import l2_normalize, pool
+from minilm_jax.nn.sparse import token_logits
 from minilm_jax.tokens.batching import Batch
 
 Array = NDArray[Any]
@@ -90,7 +92,8 @@ class Encoded:
             params, batch, layout.config, output_hidden_states=True
         )
         self.states = [np.asarray(state) for state in output.hidden_states or ()]
-        named = {name: getattr(output, name) for name in get_args(EncoderTensor)}
+        named = {"last_hidden_state": output.last_hidden_state, "pooler_output": output.pooler_output}
+        named["logits"] = _logits(params, output.last_hidden_state, batch, layout)
         self.tensors = {name: np.asarray(array) for name, array in named.items() if array is not None}
 
     @functools.cached_property
@@ -124,9 +127,16 @@ class Encoded:
         if own.shape != result.shape:
             return None
         own, result = self._of_texts(own), self._of_texts(result.astype(np.float32))
+        if meaning == "logits" and own.ndim == 2:
+            # A text may have a single label, so the logits of each label are compared over the texts.
+            own, result = own.T, result.T
         lengths = np.linalg.norm(own, axis=-1) * np.linalg.norm(result, axis=-1)
         cosines = np.sum(own * result, axis=-1) / lengths
         return Agreement(meaning, float(np.max(np.abs(own - result))), float(cosines.mean()), float(cosines.min()))
+
+    def scale(self, meaning: Meaning | None) -> float:
+        """Return the largest of the logits, or 1 for other tensors, whose values have the order of 1."""
+        return max(1.0, float(np.abs(self._of_texts(self.tensor(meaning))).max())) if meaning == "logits" else 1.0
 
     def description(self, result: Array, inputs: Mapping[str, Array], tolerance: float) -> str:
         """Say what an output is that is none of `tensors` and poolings.
@@ -197,6 +207,17 @@ class Encoded:
         if array.ndim == 4 and array.shape[1:3] == self.is_text.shape:
             return array[:, self.is_text]
         return array
+
+
+def _logits(params: Params, hidden_state: jax.Array, batch: Batch, layout: BertLayout) -> jax.Array | None:
+    """Return the logits of a classifier [B, L] or of a language model [B, T, V], or None without a head."""
+    if layout.config.classifier is not None:
+        return jax.jit(logits, static_argnames="config")(params, hidden_state, batch, layout.config)
+    if layout.config.sparse_head is None:
+        return None
+    if layout.decoder is not None:
+        params = {**params, "embeddings": {"word_embeddings": {"embedding": layout.decoder.weight.T}}}
+    return jax.jit(token_logits, static_argnames="config")(params, hidden_state, layout.config)
 
 
 def _parts(result: Array, count: int) -> list[Array]:

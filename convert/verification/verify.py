@@ -1,6 +1,7 @@
 """Verify a conversion: compare the outputs of the ONNX graph and of the converted encoder."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ class Verification:
     Attributes:
         outputs: The agreement of each graph output that the encoder computes.
         others: The other outputs.
-        tolerance: The largest difference that is accepted.
+        tolerance: The largest difference that is accepted, for logits as a part of the largest one.
         as_stored: The same agreements for a graph that rounds activations, with its roundings; empty if it does not
             round or cannot run on this machine.
         runtime: The runtime that ran the graph.
@@ -69,7 +70,7 @@ def verify(model: onnx.ModelProto, layout: BertLayout, params: Params, *, runtim
             f"none of the outputs is an output of BERT, so the conversion cannot be verified ({reasons})."
         )
     meanings: dict[str, Meaning] = {name: agreement.meaning for name, agreement in outputs.items()}
-    as_stored = {} if exact is model else compared.if_runnable(model, runtime, meanings)
+    as_stored = {} if exact is model else compared.with_own_table().if_runnable(model, runtime, meanings)
     return Verification(outputs, others, tolerance, as_stored, runtime)
 
 
@@ -88,7 +89,7 @@ def compare(
     Returns:
         The agreement of each of these outputs.
     """
-    compared = _Comparison(params, model, layout)
+    compared = _Comparison(params, model, layout).with_own_table()
     return compared.agreements(compared.results(model, runtime), meanings)
 
 
@@ -96,9 +97,18 @@ class _Comparison:
     """The encoder and a graph on the same batch."""
 
     def __init__(self, params: Params, model: onnx.ModelProto, layout: BertLayout) -> None:
-        batch = random_batch(model, layout)
-        self.encoded, self.layout = Encoded(params, batch, layout), layout
-        self.batch = batch
+        self.params, self.model, self.layout = params, model, layout
+        self.batch = random_batch(model, layout)
+
+    @functools.cached_property
+    def encoded(self) -> Encoded:
+        return Encoded(self.params, self.batch, self.layout)
+
+    def with_own_table(self) -> "_Comparison":
+        """Compute the logits of a language model by the word embeddings, from which the graph's kernel may differ."""
+        if self.layout.decoder is None:
+            return self
+        return _Comparison(self.params, self.model, dataclasses.replace(self.layout, decoder=None))
 
     def results(self, model: onnx.ModelProto, runtime: str) -> dict[str, Array]:
         self.inputs = graph_inputs(model, self.batch, self.layout)
@@ -112,10 +122,11 @@ class _Comparison:
         for name, result in results.items():
             meaning = self.layout.outputs[name]
             found = self.encoded.nearest(result) if meaning is None else self.encoded.agreement(result, meaning)
-            if found is not None and found.largest_difference <= tolerance:
+            allowed = tolerance * self.encoded.scale(meaning)
+            if found is not None and found.largest_difference <= allowed:
                 outputs[name] = found
             elif meaning is not None:
-                raise _differs(name, found, tolerance)
+                raise _differs(name, found, allowed)
             else:
                 others[name] = self._described(result, found, tolerance)
         return outputs, others

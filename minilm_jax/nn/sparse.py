@@ -79,7 +79,7 @@ def _pooled(params: Any, chunks: Array, owners: Array, places: int, config: Enco
     # Without a checkpoint, the gradient would keep the logits of all chunks.
     @jax.checkpoint
     def add(vectors: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
-        weights = jax.nn.relu(_logits(params, chunk[0], config))
+        weights = jax.nn.relu(token_logits(params, chunk[0], config))
         if head.pooling == "max":
             return jax.vmap(lambda own, places, new: own.at[places].max(new))(vectors, chunk[1], weights), None
         weights = _saturated(weights, head)
@@ -96,7 +96,7 @@ def _saturated(weights: Array, head: SparseHead) -> Array:
     return jnp.log1p(once) if head.activation == "log1p_relu" else once
 
 
-def _logits(params: Any, tokens: Array, config: EncoderConfig) -> Array:
+def token_logits(params: Any, tokens: Array, config: EncoderConfig) -> Array:
     """Map float32[B, T, D] to the logits of the language model, float32[B, T, V]."""
     head, table = params["predictions"], params["embeddings"]["word_embeddings"]["embedding"]
     # RoBERTa always has the exact GELU here.
