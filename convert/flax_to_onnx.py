@@ -21,7 +21,7 @@ _IR_VERSION = 8
 def to_onnx(
     params: Mapping[str, Any], config: EncoderConfig, *, precision: OnnxPrecision = "float32"
 ) -> onnx.ModelProto:
-    """Build an ONNX model with the outputs of `encode`.
+    """Build an ONNX model with the outputs of `encode`, or with the logits of a model with a head.
 
     Args:
         params: Nested dict of float32 arrays.
@@ -31,18 +31,16 @@ def to_onnx(
 
     Returns:
         A model with the inputs input_ids, attention_mask and token_type_ids, int64[batch, sequence], and the float32
-        outputs last_hidden_state and, if params have a pooler, pooler_output. Equal params give equal bytes.
+        outputs last_hidden_state and, if params have a pooler, pooler_output. For a classifier, the output is logits
+        [batch, labels]; for a sparse head, logits [batch, sequence, vocabulary], without the pooling. Equal params give
+        equal bytes.
 
     Raises:
         ModelFileError: The params do not match the config.
     """
     check(params, config)
     builder = {"float32": _Builder, "float16": _HalfBuilder, "int8": _Int8Builder}[precision](params, config)
-    hidden = builder.output("last_hidden_state", builder.encoder())
-    outputs = [_value("last_hidden_state", TensorProto.FLOAT, "batch", "sequence", config.hidden_size)]
-    if "pooler" in params:
-        builder.output("pooler_output", builder.pooler(hidden))
-        outputs.append(_value("pooler_output", TensorProto.FLOAT, "batch", config.hidden_size))
+    outputs = [_value(name, TensorProto.FLOAT, *shape) for name, shape in builder.outputs().items()]
     inputs = [_value(name, TensorProto.INT64, "batch", "sequence") for name in _INPUTS]
     graph = helper.make_graph(builder.nodes, "bert", inputs, outputs, list(builder.tensors.values()))
     opset = helper.make_opsetid("", OPSET)
@@ -53,6 +51,7 @@ def to_onnx(
     return model
 
 
+_WORDS = "embeddings.word_embeddings.embedding"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -72,6 +71,23 @@ class _Builder:
         self.nodes[-1].output[0] = self.nodes[-1].name = name
         return name
 
+    def outputs(self) -> dict[str, tuple[str | int, ...]]:
+        """Build the graph; returns the shapes of its outputs."""
+        config, hidden = self.config, self.encoder()
+        if config.classifier:
+            self.output("logits", self.linear("classifier", self.pooler(hidden, config.classifier.activation)))
+            return {"logits": ("batch", config.output_size)}
+        if config.sparse_head:
+            self.output("logits", self.language_model(hidden))
+            shapes = {"logits": ("batch", "sequence", config.vocab_size)}
+        else:
+            hidden = self.output("last_hidden_state", hidden)
+            shapes = {"last_hidden_state": ("batch", "sequence", config.hidden_size)}
+        if "pooler.dense.kernel" not in self.leaves:
+            return shapes
+        self.output("pooler_output", self.pooler(hidden))
+        return {**shapes, "pooler_output": ("batch", config.hidden_size)}
+
     def encoder(self) -> str:
         mask = self.mask_bias()
         hidden = self.embeddings()
@@ -80,7 +96,7 @@ class _Builder:
         return hidden
 
     def embeddings(self) -> str:
-        words = self.words("embeddings.word_embeddings.embedding", "input_ids")
+        words = self.words("input_ids")
         types = self.node("Gather", self.weight("embeddings.token_type_embeddings.embedding"), "token_type_ids")
         table = self.weight("embeddings.position_embeddings.embedding")
         if self.config.padding_idx is None:
@@ -123,20 +139,30 @@ class _Builder:
         mixed = self.node("Transpose", self.node("MatMul", weights, value), perm=[0, 2, 1, 3])
         return self.node("Reshape", mixed, merged)
 
-    def activation(self, x: str) -> str:
-        if self.config.hidden_act == "gelu":
+    def activation(self, x: str, *, exact: bool = False) -> str:
+        if exact or self.config.hidden_act == "gelu":
             inner = self.node("Erf", self.node("Mul", x, self.floats(0.5**0.5)))
         else:
             cubic = self.node("Mul", self.floats(0.044715), self.node("Pow", x, self.floats(3.0)))
             inner = self.node("Tanh", self.node("Mul", self.floats((2 / np.pi) ** 0.5), self.node("Add", x, cubic)))
         return self.node("Mul", self.node("Mul", x, self.node("Add", inner, self.floats(1.0))), self.floats(0.5))
 
-    def pooler(self, hidden: str) -> str:
+    def pooler(self, hidden: str, activation: str = "tanh") -> str:
         first = self.node("Gather", hidden, self.constant("first", np.int64(0)), axis=1)
-        return self.node("Tanh", self.linear("pooler.dense", first))
+        return self.node(activation.capitalize(), self.linear("pooler.dense", first))
 
-    def words(self, path: str, ids: str) -> str:
-        return self.node("Gather", self.weight(path), ids)
+    def language_model(self, hidden: str) -> str:
+        # RoBERTa always has the exact GELU here.
+        exact = self.config.padding_idx is not None
+        activated = self.activation(self.linear("predictions.transform.dense", hidden), exact=exact)
+        product = self.by_words(self.layer_norm("predictions.transform", activated))
+        return self.node("Add", product, self.weight("predictions.bias"))
+
+    def words(self, ids: str) -> str:
+        return self.node("Gather", self.weight(_WORDS), ids)
+
+    def by_words(self, x: str) -> str:
+        return self.node("MatMul", x, self.node("Transpose", self.weight(_WORDS), perm=[1, 0]))
 
     def linear(self, path: str, x: str) -> str:
         return self.node("Add", self.node("MatMul", x, self.weight(f"{path}.kernel")), self.weight(f"{path}.bias"))
@@ -182,19 +208,31 @@ class _HalfBuilder(_Builder):
 class _Int8Builder(_Builder):
     """Builder of an int8 model: kernels are quantized per output feature, activations dynamically."""
 
-    def words(self, path: str, ids: str) -> str:
-        values, scale = _int8(self.leaves[path], axis=None)
-        rows = self.node("Gather", self.tensor(path, values), ids)
+    def words(self, ids: str) -> str:
+        values, scale = self.int8(_WORDS, axis=None)
         zero = self.constant("zero_point", np.int8(0))
-        return self.node("DequantizeLinear", rows, self.tensor(f"{path}_scale", scale), zero)
+        return self.node("DequantizeLinear", self.node("Gather", values, ids), scale, zero)
+
+    def by_words(self, x: str) -> str:
+        values, scale = self.int8(_WORDS, axis=None)
+        return self.product(x, self.node("Transpose", values, perm=[1, 0]), scale)
 
     def linear(self, path: str, x: str) -> str:
-        values, scale = _int8(self.leaves[f"{path}.kernel"], axis=0)
+        product = self.product(x, *self.int8(f"{path}.kernel", axis=0))
+        return self.node("Add", product, self.weight(f"{path}.bias"))
+
+    def product(self, x: str, values: str, scale: str) -> str:
         x = self.quantized(x)
-        product = self.node("MatMulInteger", x, self.tensor(f"{path}.kernel", values), f"{x}_2")
-        scales = self.node("Mul", f"{x}_1", self.tensor(f"{path}.kernel_scale", scale))
-        scaled = self.node("Mul", self.node("Cast", product, to=TensorProto.FLOAT), scales)
-        return self.node("Add", scaled, self.weight(f"{path}.bias"))
+        product = self.node("MatMulInteger", x, values, f"{x}_2")
+        scales = self.node("Mul", f"{x}_1", scale)
+        return self.node("Mul", self.node("Cast", product, to=TensorProto.FLOAT), scales)
+
+    def int8(self, path: str, axis: int | None) -> tuple[str, str]:
+        if path not in self.tensors:
+            values, scale = _int8(self.leaves[path], axis)
+            self.tensor(path, values)
+            self.tensor(f"{path}_scale", scale)
+        return path, f"{path}_scale"
 
     def quantized(self, x: str) -> str:
         # Query, key and value use the same quantized input.

@@ -102,8 +102,8 @@ def _check_nothing_left(walk: Walk) -> None:
     for linear in (one for one in walk.linears if one.output in unused):
         shape = list(linear.kernel.value.shape)
         raise ConversionError(
-            f"the dense layer {linear.kernel.source!r} {shape} is not part of BERT; is it a task head? Classifiers over the"
-            " first token and masked language models are converted if the graph returns their logits."
+            f"the dense layer {linear.kernel.source!r} {shape} is not part of BERT; is it a task head? Classifiers over"
+            " the first token and masked language models are converted if the graph returns their logits."
         )
     for lookup in walk.tables.unused(needed):
         shape = list(lookup.table.value.shape)

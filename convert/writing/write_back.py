@@ -16,6 +16,8 @@ from convert.recognition.embedding_tables import LOOKED_UP
 from minilm_jax.errors import ConversionError
 from minilm_jax.nn.params import flatten
 
+_WORDS = "embeddings.word_embeddings.embedding"
+
 Array = NDArray[Any]
 
 
@@ -38,6 +40,8 @@ def write_back(params: Mapping[str, Any], original: onnx.ModelProto) -> onnx.Mod
     if missing := sorted(layout.weights.keys() - leaves.keys()):
         raise ConversionError(f"the params lack {missing[0]}, which the graph has.")
     pairs = {path: (weight, leaves[path]) for path, weight in layout.weights.items()}
+    if layout.decoder is not None:
+        pairs["predictions.decoder.kernel"] = (layout.decoder, leaves[_WORDS].T)
     copies = _Copies(graph)
     for path, (weight, leaf) in pairs.items():
         if copies.has(weight):
