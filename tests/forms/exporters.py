@@ -33,7 +33,7 @@ class Export:
         fold: Whether to fold constants, which makes the weights of linear layers anonymous and transposed.
         keep_inputs: Whether weights are also listed as graph inputs.
         dtype: Type of the weights.
-        model: The name of the encoder, a key of `tiny.SIZES`.
+        model: The name of the model, a key of `tiny.SIZES`.
     """
 
     opset: int
@@ -54,6 +54,8 @@ class Export:
     @property
     def outputs(self) -> list[str]:
         """Name of the graph's outputs."""
+        if tiny.has_head(self.model):
+            return ["logits"]
         if self.pooling:
             return ["token_embeddings", "sentence_embedding"] if self.tokens else ["sentence_embedding"]
         return ["last_hidden_state", "pooler_output"] if self.pooler else ["last_hidden_state"]
@@ -133,7 +135,7 @@ def traced(module: torch.nn.Module, values: tuple[torch.Tensor, ...], export: Ex
     """Return the graph of any module, by tracing."""
     dynamic = {"both": {0: "batch_size", 1: "sequence_length"}, "batch": {0: "batch_size"}, "none": {}}[export.axes]
     first = {0: "batch_size"} if dynamic else {}
-    flat = ("pooler_output", "sentence_embedding", "logits")
+    flat = ("pooler_output", "sentence_embedding", *([] if "masked-lm" in export.model else ["logits"]))
     axes = {name: first if name in flat else dynamic for name in (*export.inputs, *export.outputs)}
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"

@@ -34,7 +34,7 @@ class Form:
         source: The form that it is made from, or None.
         special: Properties that distinguish it.
         kind: Type in which the weights are stored.
-        model: The name of the encoder, a key of `tiny.SIZES`.
+        model: The name of the model, a key of `tiny.SIZES`.
         pooler: Whether the graph returns the output of the pooler.
         pooling: "mean" or "cls" if the graph pools, else None.
         normalize: Whether the graph scales sentence vectors to unit length.
@@ -63,7 +63,7 @@ class Form:
 
     def meanings(self, model: onnx.ModelProto) -> dict[str, str]:
         """Return the key in `tiny.reference` of each output."""
-        known = {"pooler_output": "pooler_output"}
+        known = {name: name for name in ("pooler_output", "logits")}
         if self.pooling:
             known["sentence_embedding"] = tiny.pooling_key(self.pooling, normalize=self.normalize)
         return {value.name: known.get(value.name, "last_hidden_state") for value in model.graph.output}
@@ -447,6 +447,33 @@ def blocks(name: str, source: str, options: dict[str, Any], kind: str | None = N
     return derived(f"{source}-{name}", source, partial(quantizers.nbits, **options), tool, kind=kind or bits)
 
 
+def heads() -> Iterator[Form]:
+    """Yield classifiers and masked language models, and what the tools make of them."""
+    two = tiny.USUAL_INPUTS[:2]
+    for model, special in (("reranker", "classifier, one label"), ("masked-lm", "masked language model")):
+        yield exported(f"{model}-ts14-sdpa", 14, "sdpa", model=model, special=special)
+        yield exported(f"{model}-dynamo20-sdpa", 20, "sdpa", dynamo=True, model=model, special=special)
+        roberta = f"{model}-roberta"
+        yield exported(f"{roberta}-ts14-sdpa", 14, "sdpa", model=roberta, inputs=two, special=special)
+        source = f"{model}-ts14-sdpa"
+        build = partial(optimizers.optimum, level="O2", name=model)
+        yield derived(f"{source}-O2", source, build, "ORTOptimizer at O2", package="optimum-onnx", special=special)
+        build = partial(optimizers.saved_session, level="all")
+        yield derived(f"{source}-ort-all", source, build, "optimized_model_filepath at ORT_ENABLE_ALL")
+        build = partial(optimizers.halved, keep_io_types=True)
+        tool = "transformers.float16.convert_float_to_float16(keep_io_types=True)"
+        yield derived(f"{source}-fp16-io", source, build, tool, kind="float16")
+        build = partial(quantizers.dynamic, weight_type="QInt8")
+        yield derived(f"{source}-dynamic-int8", source, build, "quantize_dynamic(weight_type=QInt8)", kind="int8")
+        build = partial(quantizers.dynamic, weight_type="QUInt8", per_channel=True)
+        tool = "quantize_dynamic(weight_type=QUInt8, per_channel=True)"
+        yield derived(f"{source}-dynamic-uint8-channel", source, build, tool, kind="uint8")
+    yield exported("nli-ts17-eager", 17, model="nli", special="classifier, three labels")
+    distilbert = "reranker-distilbert"
+    yield exported(f"{distilbert}-ts14-sdpa", 14, "sdpa", model=distilbert, inputs=two)
+    yield exported("masked-lm-ts17-eager-unfolded", 17, model="masked-lm", fold=False, special="one table, transposed")
+
+
 def all_forms() -> list[Form]:
     """Return all forms, each after its source, from which it takes the encoder and the outputs."""
     families = (
@@ -459,6 +486,7 @@ def all_forms() -> list[Form]:
         fused,
         rewritten,
         by_hand,
+        heads,
     )
     forms: dict[str, Form] = {}
     for form in (form for family in (*families, halves, quantized, weight_only) for form in family()):

@@ -28,6 +28,7 @@ SIZE = {
 GPT2 = {"vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 24, "use_cache": False}
 T5 = {"vocab_size": 40, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 DISTIL = {"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 24}
+ELECTRA = "ElectraForSequenceClassification"
 VIT = {key: SIZE[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")}
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 
@@ -78,6 +79,20 @@ class Convolution(torch.nn.Module):
         return {"last_hidden_state": self.second(torch.relu(self.first(pixel_values)))}
 
 
+class Unpooled(torch.nn.Module):
+    """A classifier over the first token of BERT, without a pooler."""
+
+    def __init__(self) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.bert = made("BertModel", "BertConfig", **tiny.BERT)()
+        self.classifier = torch.nn.Linear(tiny.BERT["hidden_size"], 2)
+
+    def forward(self, **inputs: Any) -> dict[str, torch.Tensor]:
+        """Return the logits."""
+        return {"logits": self.classifier(self.bert(**inputs).last_hidden_state[:, 0])}
+
+
 def made(model: str, config: str, **sizes: Any) -> Callable[[], torch.nn.Module]:
     """Return a function that builds a model of transformers from the names of its class and of its config."""
 
@@ -98,7 +113,8 @@ def other_models() -> list[OtherModel]:
     )
     typed, logits = OtherExport(14, inputs=usual), OtherExport(14, inputs=usual, output="logits")
     bert = {**tiny.BERT, "use_cache": False}
-    embedding = {"embedding_size": 16}
+    start, untied = OtherExport(14, inputs=usual, output="start_logits"), {"tie_word_embeddings": False}
+    embedding, same = {"embedding_size": 16}, SIZE | {"embedding_size": 32}
     prenorm = made("RobertaPreLayerNormModel", "RobertaPreLayerNormConfig", **SIZE)
     plain = made("BertModel", "BertConfig", **bert)
     cause, relative = {"is_decoder": True}, {"position_embedding_type": "relative_key"}
@@ -120,8 +136,18 @@ def other_models() -> list[OtherModel]:
         OtherModel("convolution", "no transformer", Convolution, pixels),
         OtherModel("bert-relu", "ReLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "relu"}), typed),
         OtherModel("bert-silu", "SiLU", made("BertModel", "BertConfig", **bert | {"hidden_act": "silu"}), typed),
-        OtherModel("bert-classifier", "a head", made("BertForSequenceClassification", "BertConfig", **bert), logits),
-        OtherModel("bert-masked-lm", "a head", made("BertForMaskedLM", "BertConfig", **bert), logits),
+        OtherModel(
+            "bert-tokens", "a label per token", made("BertForTokenClassification", "BertConfig", **bert), logits
+        ),
+        OtherModel("bert-answers", "start and end", made("BertForQuestionAnswering", "BertConfig", **bert), start),
+        OtherModel("bert-no-pooler", "a classifier without a pooler", Unpooled, logits),
+        OtherModel(
+            "bert-own-table",
+            "logits with their own table",
+            made("BertForMaskedLM", "BertConfig", **bert, **untied),
+            logits,
+        ),
+        OtherModel("electra-classifier", "GELU in the classifier", made(ELECTRA, "ElectraConfig", **same), logits),
         OtherModel("bert-relative", "relative keys", made("BertModel", "BertConfig", **bert, **relative), typed),
         OtherModel("bert-relative-query", "relative too", made("BertModel", "BertConfig", **bert, **double), typed),
         OtherModel("bert-decoder", "causal mask", made("BertModel", "BertConfig", **bert, **cause), typed),

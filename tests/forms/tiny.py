@@ -1,4 +1,4 @@
-"""The tiny BERT encoders of all forms: their sizes, random weights, inputs, and reference outputs by torch."""
+"""The tiny BERT models of all forms: their sizes, random weights, inputs, and reference outputs by torch."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ BERT = {
     "layer_norm_eps": 1e-12,
     "hidden_act": "gelu",
 }
+# RoBERTa counts positions from the id of the padding token, so it has two more positions.
+ROBERTA = BERT | {"max_position_embeddings": 26, "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5}
+DISTILBERT = {
+    **{"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 24}
+}
 SIZES: dict[str, dict[str, Any]] = {
     "bert": BERT,
     "three-layers": BERT
@@ -31,13 +36,25 @@ SIZES: dict[str, dict[str, Any]] = {
     "gelu-new": BERT | {"hidden_act": "gelu_new"},
     "shared-layers": BERT,
     "zero-bias": BERT,
-    # RoBERTa counts positions from the id of the padding token, so it has two more positions.
-    "roberta": BERT | {"max_position_embeddings": 26, "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5},
-    "distilbert": {
-        **{"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 24}
-    },
+    "roberta": ROBERTA,
+    "distilbert": DISTILBERT,
+    "reranker-roberta": ROBERTA | {"num_labels": 1},
+    "reranker-distilbert": DISTILBERT | {"num_labels": 1},
+    "reranker": BERT | {"num_labels": 1},
+    "nli": BERT | {"num_labels": 3},
+    "masked-lm": BERT,
+    "masked-lm-roberta": ROBERTA,
 }
-CLASSES = {"roberta": ("RobertaModel", "RobertaConfig"), "distilbert": ("DistilBertModel", "DistilBertConfig")}
+CLASSES = {
+    "roberta": ("RobertaModel", "RobertaConfig"),
+    "distilbert": ("DistilBertModel", "DistilBertConfig"),
+    "reranker": ("BertForSequenceClassification", "BertConfig"),
+    "nli": ("BertForSequenceClassification", "BertConfig"),
+    "reranker-roberta": ("RobertaForSequenceClassification", "RobertaConfig"),
+    "reranker-distilbert": ("DistilBertForSequenceClassification", "DistilBertConfig"),
+    "masked-lm": ("BertForMaskedLM", "BertConfig"),
+    "masked-lm-roberta": ("RobertaForMaskedLM", "RobertaConfig"),
+}
 
 
 def config(name: str, attention: str = "eager", **changes: Any) -> transformers.PretrainedConfig:
@@ -49,7 +66,7 @@ def config(name: str, attention: str = "eager", **changes: Any) -> transformers.
         changes: Other settings to change.
     """
     kind = getattr(transformers, CLASSES.get(name, ("", "BertConfig"))[1])
-    found = kind(**(SIZES[name] | changes), **({} if name == "distilbert" else {"use_cache": False}))
+    found = kind(**(SIZES[name] | changes), **({} if "distilbert" in name else {"use_cache": False}))
     found._attn_implementation = attention
     return found
 
@@ -77,15 +94,19 @@ def randomize(module: torch.nn.Module, seed: str) -> torch.nn.Module:
 
 
 def bert(name: str = "bert", *, attention: str = "eager", pooler: bool = True) -> torch.nn.Module:
-    """Build one of the encoders with its weights, in float32 and evaluation mode."""
+    """Build one of the models with its weights, in float32 and evaluation mode."""
     kind = getattr(transformers, CLASSES.get(name, ("BertModel", ""))[0])
-    return randomize(
-        kind(config(name, attention), **({} if name == "distilbert" else {"add_pooling_layer": pooler})), name
-    )
+    options = {} if name == "distilbert" or has_head(name) else {"add_pooling_layer": pooler}
+    return randomize(kind(config(name, attention), **options), name)
+
+
+def has_head(name: str) -> bool:
+    """Return whether a model is a classifier or a masked language model, whose output is logits."""
+    return "For" in CLASSES.get(name, ("",))[0]
 
 
 def weights(name: str) -> dict[str, np.ndarray]:
-    """Return the state dict of an encoder with pooler."""
+    """Return the state dict of a model, of an encoder with its pooler."""
     return {key: value.numpy() for key, value in bert(name).state_dict().items() if value.is_floating_point()}
 
 
@@ -131,10 +152,12 @@ def embed(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, *, normalize: 
 
 
 def reference(name: str, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the outputs of torch in float64: last hidden state, pooler output and all pooled outputs."""
+    """Return the outputs of torch in float64: logits, or last hidden state, pooler output and all pooled outputs."""
     tensors = {key: torch.from_numpy(np.asarray(value, np.int64)) for key, value in feed.items()}
     with torch.no_grad():
         output = bert(name).double()(**tensors)
+    if has_head(name):
+        return {"logits": output.logits.numpy()}
     hidden, mask = output.last_hidden_state, tensors["attention_mask"]
     results = {"last_hidden_state": hidden}
     if name != "distilbert":
