@@ -28,7 +28,7 @@ _revision_option = click.option("--revision", help="Branch, tag or commit on the
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT_SETTINGS)
 def main(**_: bool) -> None:
-    """Convert BERT sentence encoders between ONNX, Hugging Face and Flax.
+    """Convert BERT sentence encoders, cross-encoders and sparse encoders between ONNX, Hugging Face and Flax.
 
     \b
     python -m convert onnx_to_flax                        all-MiniLM-L6-v2, downloaded
@@ -77,7 +77,7 @@ def onnx_to_flax(
     if report:
         _print_weights(record)
     _print_verification(record)
-    _print_pooling(record["pooling"])
+    _print_settings(record)
     for warning in record["warnings"]:
         click.echo(f"warning: {warning}")
     click.echo(f"{len(record['weights'])} arrays written to {written}")
@@ -107,7 +107,7 @@ def safetensors_to_flax(
     written, record = hub_to_folder(folder, out, format=format, tokenizer=tokenizer)
     if report:
         _print_weights(record)
-    _print_pooling(record["pooling"])
+    _print_settings(record)
     click.echo(f"{len(record['weights'])} arrays written to {written}")
 
 
@@ -155,11 +155,13 @@ def _print_weights(record: dict[str, Any]) -> None:
         click.echo(f"{path:58} {weight['source']} ({weight['stored']}){undone}, at {weight['node']}")
 
 
-def _print_pooling(pooling: dict[str, Any]) -> None:
-    if "assumed" in pooling:
-        click.echo(f"pooling assumed: {pooling['assumed']}; neither the graph nor its folder states it (see --pooling)")
+def _print_settings(record: dict[str, Any]) -> None:
+    name = "head" if "head" in record else "pooling"
+    settings, option = record[name], " (see --pooling)" if name == "pooling" else ""
+    if "assumed" in settings:
+        click.echo(f"{name} assumed: {settings['assumed']}; neither the graph nor its folder states it{option}")
     else:
-        click.echo(f"pooling: {pooling['stated']} (from {pooling['source']})")
+        click.echo(f"{name}: {settings['stated']} (from {settings['source']})")
 
 
 def _print_verification(record: dict[str, Any]) -> None:

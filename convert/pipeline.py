@@ -83,11 +83,11 @@ def convert_to_folder(
         texts_from = texts_from or model_folder(DEFAULT_MODEL)
         pooled = choose_pooling(conversion, path, tokenizer, pooling, is_known=is_known)
         warnings = warnings_of(conversion, path, texts_from)
-        record = describe(source, conversion) | {"tokenizer_from": texts_from.name, "pooling": pooled.record()}
+        record = describe(source, conversion) | {"tokenizer_from": texts_from.name, **pooled.record()}
         record |= {"warnings": warnings}
         out = out or Path(f"{path.stem}-flax")
         params = EncoderParams(unflatten({**conversion.leaves, **pooled.leaves}), pooled.config)
-        write_folder(out, params, pooled.config, tokenizer_folder=texts_from, record=record, format=format)
+        write_folder(out, params, pooled.config, copied_from=(texts_from,), record=record, format=format)
         done()
     return out, record
 
@@ -120,15 +120,17 @@ def hub_to_folder(
     weights = {
         name: {"source": path.name, "stored": "safetensors", "undone": [], "node": ""} for name in flatten(params)
     }
-    pooling = ChosenPooling(params.config, {}, folder.name if read_pooling(folder) else None)
+    is_stated = params.config.classifier is not None or read_pooling(folder) is not None
+    pooling = ChosenPooling(params.config, {}, folder.name if is_stated else None)
     record = {
         "source": {"file": path.name, "sha256": sha256_of(path)},
-        "pooling": pooling.record(),
+        **pooling.record(),
         "weights": weights,
         "versions": versions(),
     }
     out = out or Path(f"{folder.resolve().name}-flax")
-    write_folder(out, params, params.config, tokenizer_folder=texts_from, record=record, format=format)
+    sources = (texts_from, folder)
+    write_folder(out, params, params.config, copied_from=sources, record=record, format=format)
     return out, record
 
 

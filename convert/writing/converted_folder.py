@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -37,7 +37,7 @@ def write_folder(
     params: Params,
     config: EncoderConfig,
     *,
-    tokenizer_folder: Path,
+    copied_from: Sequence[Path],
     record: Mapping[str, Any],
     format: ParamsFormat,
 ) -> None:
@@ -47,7 +47,8 @@ def write_folder(
         out: The folder; an earlier conversion in it is replaced.
         params: The parameter tree.
         config: Sizes of the encoder.
-        tokenizer_folder: The folder from which the tokenizer files are copied.
+        copied_from: The folders from which the files of the tokenizer and of sentence-transformers are copied; the
+            first one that has a file provides it.
         record: The content of `conversion.json`.
         format: File format of the params.
 
@@ -67,8 +68,8 @@ def write_folder(
         save_params(params, new / params_file(format))
         _write_json(new / "config.json", config.to_dict())
         for name in _COPIED:
-            if (tokenizer_folder / name).is_file():
-                shutil.copyfile(tokenizer_folder / name, new / name)
+            if (found := next((each / name for each in copied_from if (each / name).is_file()), None)) is not None:
+                shutil.copyfile(found, new / name)
         _write_json(new / RECORD, record)
 
 

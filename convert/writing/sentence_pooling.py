@@ -1,4 +1,4 @@
-"""Choose the pooling of a converted model: by option, from its graph, from its folder, or assumed."""
+"""Choose the pooling of a converted model, or the settings of its head: by option, graph or folder, or assumed."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,16 @@ from convert.onnx_to_flax import Conversion
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL
 from minilm_jax.checkpoints.folder_config import describe_pooling, folder_of, with_pooling
 from minilm_jax.checkpoints.projection_weights import read_projections
+from minilm_jax.checkpoints.stated_head import with_stated_head
 from minilm_jax.config import EncoderConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class ChosenPooling:
-    """The pooling of a converted model.
+    """The pooling of a converted model, or the settings of its head.
 
     Attributes:
-        config: The config of the graph, with this pooling.
+        config: The config of the graph, with this pooling or these settings.
         leaves: The weights of projections by their paths in the parameter tree.
         source: What states the pooling, or None if it is assumed.
     """
@@ -30,8 +31,11 @@ class ChosenPooling:
     source: str | None
 
     def record(self) -> dict[str, Any]:
-        """Return the entry in `conversion.json`."""
-        return {"assumed" if self.source is None else "stated": describe_pooling(self.config), "source": self.source}
+        """Return the entry in `conversion.json`, "pooling" or "head"."""
+        stated = "assumed" if self.source is None else "stated"
+        if (head := _describe_head(self.config)) is not None:
+            return {"head": {stated: head, "source": self.source}}
+        return {"pooling": {stated: describe_pooling(self.config), "source": self.source}}
 
 
 def choose_pooling(
@@ -57,6 +61,10 @@ def choose_pooling(
     Raises:
         ModelFileError: A file that states the pooling is damaged, or a module is not implemented.
     """
+    folders = [one for one in (folder, file.parent, file.parent.parent) if one is not None]
+    if _describe_head(conversion.config) is not None:
+        config, stated_by = with_stated_head(with_pooling(conversion.config, None)[0], folders)
+        return ChosenPooling(config, {}, stated_by and stated_by.name)
     if conversion.pools and pooling is None:
         return ChosenPooling(conversion.config, {}, "the graph")
     assumed, _ = with_pooling(conversion.config, None)
@@ -67,6 +75,15 @@ def choose_pooling(
         return stated or ChosenPooling(assumed, {}, None)
     normalize = (stated.config if stated else assumed).normalize
     return ChosenPooling(dataclasses.replace(assumed, pooling=pooling, normalize=normalize), {}, "--pooling")
+
+
+def _describe_head(config: EncoderConfig) -> str | None:
+    """Return the head of a config in a few words, or None without a head."""
+    if config.classifier is not None:
+        labels = ", ".join(config.classifier.labels)
+        return f"classifier, labels {labels:.80}, scores {config.classifier.score_activation}"
+    head = config.sparse_head
+    return None if head is None else f"language model, {head.pooling} pooling, {head.activation}"
 
 
 def _stated(config: EncoderConfig, folders: Sequence[Path]) -> ChosenPooling | None:

@@ -86,14 +86,19 @@ def read_config(folder: Path) -> EncoderConfig:
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     config, is_stated = with_pooling(config, folder)
-    config = _with_scores(config, folder / SETTINGS_FILE)
+    config = with_scores(config, folder)
     if not is_stated and config.classifier is None:
         _log.warning("%s states no pooling; assumed: %s", folder, describe_pooling(config))
     return config
 
 
-def _with_scores(config: EncoderConfig, path: Path) -> EncoderConfig:
-    """Complete a config by the activation of a cross-encoder that sentence-transformers 6 writes to another file."""
+def with_scores(config: EncoderConfig, folder: Path) -> EncoderConfig:
+    """Complete a config by the activation of a cross-encoder that sentence-transformers 6 writes to another file.
+
+    Raises:
+        ModelFileError: The file is damaged, or the activation is not implemented.
+    """
+    path = folder / SETTINGS_FILE
     stated = read_json(path, dict).get("activation_fn") if config.classifier is not None and path.exists() else None
     if config.classifier is None or stated is None:
         return config

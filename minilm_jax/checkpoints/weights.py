@@ -13,6 +13,7 @@ from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
 from minilm_jax.checkpoints.folder_config import folder_of, read_config, with_pooling
 from minilm_jax.checkpoints.formats import (
     ORBAX_METADATA,
+    Weights,
     is_orbax,
     read_weights,
     write_msgpack,
@@ -23,6 +24,7 @@ from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.checkpoints.hub_files import HUB_FILE, HUB_INDEX
 from minilm_jax.checkpoints.projection_weights import PROJECTIONS, read_projections
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
+from minilm_jax.checkpoints.stated_head import with_stated_head
 from minilm_jax.checkpoints.unsupported_files import explain_missing_weights
 from minilm_jax.config import ALL_MINILM_L6_V2, EncoderConfig, ParamsFormat
 from minilm_jax.errors import ModelFileError
@@ -96,7 +98,7 @@ def _read(path: Path, folder: Path | None, config: EncoderConfig | None) -> tupl
     stated = config or (read_config(folder) if folder is not None and not is_graph else None)
     weights = read_weights(path, stated)
     if is_graph and config is None and weights.config is not None:
-        stated = weights.config if weights.states_pooling else with_pooling(weights.config, folder)[0]
+        stated = _completed(weights, path, folder)
     elif config is None and stated is not None and weights.config not in (None, stated):
         raise ModelFileError(
             f"it states another config than {folder}/config.json; one of them belongs to another model. Pass config=…."
@@ -106,6 +108,14 @@ def _read(path: Path, folder: Path | None, config: EncoderConfig | None) -> tupl
     if chosen.projections and folder is not None and not any(name.startswith(PROJECTIONS) for name in leaves):
         leaves |= read_projections(folder)
     return {name: _checked(name, leaf) for name, leaf in leaves.items()}, chosen
+
+
+def _completed(weights: Weights, path: Path, folder: Path | None) -> EncoderConfig:
+    """Return the config of a graph with what its folder states about the head or the pooling."""
+    assert weights.config is not None
+    if weights.config.classifier is not None or weights.config.sparse_head is not None:
+        return with_stated_head(weights.config, (path.parent, path.parent.parent))[0]
+    return weights.config if weights.states_pooling else with_pooling(weights.config, folder)[0]
 
 
 def save_params(params: Mapping[str, Any], path: str | Path) -> None:
