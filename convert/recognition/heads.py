@@ -117,9 +117,11 @@ def _check_activation(walk: Walk, activated: str) -> None:
     activation = walk.activation(activated, "predictions.transform")
     # RoBERTa always has the exact GELU here.
     is_exact = walk.tables.positions.padding_idx is not None
-    expected = "gelu" if is_exact else walk.seen["hidden_act"]
+    expected = {"gelu"} if is_exact else walk.seen["hidden_act"]
     if activation not in expected:
-        raise ConversionError(f"predictions.transform: the activation is {activation}, but the layers need {expected}.")
+        raise ConversionError(
+            f"predictions.transform: the activation is {activation}; it must be {' and '.join(map(str, expected))}."
+        )
 
 
 def _next_layers(walk: Walk, tensor: str, through: tuple[str, ...]) -> list[Linear]:

@@ -63,7 +63,7 @@ def choose_pooling(
     """
     folders = [one for one in (folder, file.parent, file.parent.parent) if one is not None]
     if _describe_head(conversion.config) is not None:
-        config, stated_by = with_stated_head(with_pooling(conversion.config, None)[0], folders)
+        config, stated_by = with_stated_head(conversion.config, folders)
         return ChosenPooling(config, {}, stated_by and stated_by.name)
     if conversion.pools and pooling is None:
         return ChosenPooling(conversion.config, {}, "the graph")

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from minilm_jax.checkpoints.folder_config import read_pooling, with_scores
+from minilm_jax.checkpoints.folder_config import read_pooling, with_pooling, with_scores
 from minilm_jax.checkpoints.json_files import read_json
 from minilm_jax.checkpoints.sentence_modules import transformer_folder
-from minilm_jax.config import Classifier, EncoderConfig, SparseHead
+from minilm_jax.config import Classifier, EncoderConfig
 from minilm_jax.config.heads import heads_of
 from minilm_jax.errors import ModelFileError
 
@@ -25,23 +25,21 @@ def with_stated_head(config: EncoderConfig, folders: Iterable[Path]) -> tuple[En
     Raises:
         ModelFileError: A file is damaged, or states another number of labels than the graph has.
     """
+    config, _ = with_pooling(config, None)
     for folder in folders:
         if config.classifier is not None and (classifier := _classifier(folder)) is not None:
             labels = _checked(classifier.labels, len(config.classifier.labels), folder)
             stated = dataclasses.replace(config.classifier, labels=labels, scores=classifier.scores)
             return with_scores(dataclasses.replace(config, classifier=stated), folder), folder
-        if config.sparse_head is not None and (head := _sparse_head(folder)) is not None:
-            return dataclasses.replace(config, sparse_head=head), folder
+        pooling = read_pooling(folder) if config.sparse_head is not None else None
+        if pooling is not None and pooling["sparse_head"] is not None:
+            return dataclasses.replace(config, **pooling), folder
     return config, None
 
 
 def _classifier(folder: Path) -> Classifier | None:
     path = transformer_folder(folder) / "config.json"
     return heads_of(read_json(path, dict)).get("classifier") if path.exists() else None
-
-
-def _sparse_head(folder: Path) -> SparseHead | None:
-    return (read_pooling(folder) or {}).get("sparse_head")
 
 
 def _checked(labels: tuple[str, ...], count: int, folder: Path) -> tuple[str, ...]:

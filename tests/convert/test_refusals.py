@@ -44,7 +44,8 @@ def with_relu(model: onnx.ModelProto) -> None:
 
 def with_a_task_head(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.ones((24, 2), np.float32), "classifier"))
-    model.graph.node.append(helper.make_node("MatMul", ["pooler_output", "classifier"], ["logits"]))
+    model.graph.node.append(helper.make_node("ReduceMean", ["last_hidden_state"], ["mean"], axes=[1], keepdims=0))
+    model.graph.node.append(helper.make_node("MatMul", ["mean", "classifier"], ["logits"]))
     model.graph.output.append(helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None))
 
 
