@@ -30,8 +30,6 @@ pytestmark = pytest.mark.usefixtures("graphs_run_here")
 PLAIN = dataclasses.replace(TINY, normalize=False)
 LABELS = ("contradiction", "entailment", "neutral")
 NLI = dataclasses.replace(PLAIN, classifier=mj.Classifier(LABELS, "tanh", "softmax"))
-    PLAIN, classifier=mj.Classifier(("contradiction", "entailment", "neutral"), "tanh", "softmax")
-)
 CONFIGS = {
     "reranker": dataclasses.replace(PLAIN, classifier=mj.Classifier(("relevant",), "tanh", "identity")),
     "nli": NLI,
