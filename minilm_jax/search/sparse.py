@@ -75,11 +75,11 @@ def _rows(scores: SparseMatrix) -> Iterator[tuple[NDArray[np.integer], NDArray[n
 
 
 def _best(ids: NDArray[np.integer], scores: NDArray[np.float32], k: int) -> list[Hit]:
-    kept = scores > 0
-    if np.count_nonzero(kept) > k:
+    ids, scores = ids[scores > 0], scores[scores > 0]
+    if len(scores) > k:
         # Sorting only what reaches the k-th score is much faster than sorting all documents.
-        kept &= scores >= np.partition(scores, -k)[-k]
-    ids, scores = ids[kept], scores[kept]
+        reached = scores >= np.partition(scores, -k)[-k]
+        ids, scores = ids[reached], scores[reached]
     order = np.lexsort((ids, -scores))[:k]
     return [
         Hit(corpus_id=id, score=score) for id, score in zip(ids[order].tolist(), scores[order].tolist(), strict=True)
