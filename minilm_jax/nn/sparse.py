@@ -76,6 +76,7 @@ def _pooled(params: Any, chunks: Array, owners: Array, places: int, config: Enco
     """Pool tokens, float32[C, B, T, D] in C chunks, to the texts that own them, int32[C, B, T]: [B, places, V]."""
     assert config.sparse_head is not None
     head = config.sparse_head
+
     # Without a checkpoint, the gradient would keep the logits of all chunks.
     @jax.checkpoint
     def add(vectors: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
