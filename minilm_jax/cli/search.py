@@ -46,8 +46,8 @@ def search(corpus: Corpus, query: str, top_k: int, reranker: str | None, as_json
     FILE.index, so that a later search of the same file embeds only texts that are new.
 
     The score is the cosine similarity. With --rerank, the texts are sorted by the score of the cross-encoder, which is
-    printed first; `minilm-jax rerank -h` explains its scale. --precision and --max-seq-length apply to both models, --revision only to
-    --model.
+    printed first; `minilm-jax rerank -h` explains its scale. --precision and --max-seq-length apply to both models,
+    --revision only to --model.
     """
     note_file_names([query])
     entries = _retrieve(corpus, query, top_k) if reranker is None else _rerank(corpus, query, top_k, reranker)
