@@ -53,8 +53,8 @@ def rerank(
     time for every query. For files of more than a few hundred texts, use `search --rerank MODEL`.
 
     Higher scores are better. Their scale depends on the model: the default model and other ms-marco models return
-    logits, about -11 to 11; models that name no activation return 0 to 1, by a sigmoid. `CrossEncoder.rank` returns the
-    same scores.
+    logits, about -11 to 11; models whose config names no activation function return 0 to 1, by a sigmoid.
+    `CrossEncoder.rank` returns the same scores.
 
     Rows are counted from 1; in a .txt file, a row is a line. Blank texts are skipped.
     """
