@@ -29,7 +29,9 @@ def check_same_table(words: Constant, decoder: Constant) -> None:
             f" {words.source!r} are {list(own.shape)}, and it must be their transpose."
         )
     allowed = (_rounding(words) + _rounding(decoder)) * float(np.abs(own).max(initial=0))
-    if not np.abs(own - other).max(initial=0) <= allowed:
+    with np.errstate(all="ignore"):
+        difference = float(np.abs(own - other).max(initial=0))
+    if not difference <= allowed:
         raise ConversionError(
             f"the language model's kernel {decoder.source!r} is not a copy of the word embeddings {words.source!r};"
             " models whose logits have their own table are not supported."

@@ -89,6 +89,7 @@ def _first(graph: Graph, name: str) -> int:
         return 0
     # All rows of a batch have the same positions.
     last = constant.value.reshape(-1, constant.value.shape[-1] if constant.value.ndim else 1)
-    if not np.array_equal(last, np.broadcast_to(flat[0] + np.arange(last.shape[1]), last.shape)):
+    consecutive = np.broadcast_to(flat[0] + np.arange(last.shape[1]), last.shape)
+    if not np.isfinite(flat[0]) or not np.array_equal(last, consecutive):
         raise ConversionError(f"the position ids {constant.source!r} are not consecutive, as in BERT.")
     return int(flat[0])

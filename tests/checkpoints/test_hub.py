@@ -316,6 +316,22 @@ def test_onnx_is_converted_once_if_there_are_no_safetensors(
     assert folder == tmp_path / "cache" / "hub" / "someone--tiny-encoder" / COMMIT
 
 
+def test_cross_encoder_that_is_published_as_onnx_only_keeps_its_labels(hub: Hub, tmp_path: Path) -> None:
+    from convert.pipeline import folder_to_onnx
+
+    config = dataclasses.replace(TINY, classifier=mj.Classifier(("relevant",), scores="identity"))
+    tokenizer, folder = TextTokenizer(write_tokenizer(tmp_path)), tmp_path / "reranker"
+    model = mj.CrossEncoder(random_params(config, 0), tokenizer=tokenizer, max_seq_length=16)
+    model.save_pretrained(folder)
+    (folder / "onnx").mkdir()
+    folder_to_onnx(folder, folder / "onnx" / "model.onnx")
+    (folder / "model.safetensors").unlink()
+    hub.repositories[MODEL] = folder
+    found = mj.CrossEncoder(MODEL, cache_dir=tmp_path / "cache")
+    assert found.config.classifier == config.classifier
+    np.testing.assert_allclose(found.predict([TEXTS]), model.predict([TEXTS]), rtol=0, atol=1e-6)
+
+
 def test_failed_conversion_names_the_repository_and_leaves_no_folder(hub: Hub, graph: Path, tmp_path: Path) -> None:
     (graph / "onnx" / "model.onnx_data").unlink()
     hub.repositories[MODEL] = graph
