@@ -129,7 +129,7 @@ def hub_to_folder(
         "versions": versions(),
     }
     out = out or Path(f"{folder.resolve().name}-flax")
-    sources = (texts_from, folder)
+    sources = (texts_from,) if tokenizer else (texts_from, folder)
     write_folder(out, params, params.config, copied_from=sources, record=record, format=format)
     return out, record
 

@@ -126,8 +126,9 @@ class Encoded:
         own = self.tensor(meaning)
         if own.shape != result.shape:
             return None
+        by_label = meaning == "logits" and own.ndim == 2
         own, result = self._of_texts(own), self._of_texts(result.astype(np.float32))
-        if meaning == "logits" and own.ndim == 2:
+        if by_label:
             # A text may have a single label, so the logits of each label are compared over the texts.
             own, result = own.T, result.T
         lengths = np.linalg.norm(own, axis=-1) * np.linalg.norm(result, axis=-1)
