@@ -8,7 +8,7 @@ from typing import Literal
 from convert.graph.constant import Constant
 from convert.recognition.blocks import REARRANGING, Linear
 from convert.recognition.logits_table import check_same_table
-from convert.recognition.other_heads import unsupported_head
+from convert.recognition.other_heads import CLASSIFIER_ACTIVATIONS, unsupported_head
 from convert.recognition.walk import ACTIVATION_PARTS, Walk
 from minilm_jax.config import Classifier, SparseHead
 from minilm_jax.errors import ConversionError
@@ -16,7 +16,6 @@ from minilm_jax.errors import ConversionError
 EncoderTensor = Literal["last_hidden_state", "pooler_output", "logits"]
 
 _FIRST_TOKEN = (*REARRANGING, "Gather", "Slice")
-_CLASSIFIER_ACTIVATIONS = ("Tanh", "Relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ def _reads(walk: Walk, linear: Linear, hidden: str) -> bool:
 
 def _pooled(walk: Walk, linear: Linear, hidden: str) -> Head | None:
     """Return the classifier that starts with a dense layer, or the pooler, and take their weights."""
-    activated = walk.graph.consumers(linear.output, *_CLASSIFIER_ACTIVATIONS)
+    activated = walk.graph.consumers(linear.output, *CLASSIFIER_ACTIVATIONS)
     if not activated or "pooler.dense.kernel" in walk.weights or walk.same(linear.input, hidden):
         return None
     output = activated[0].output

@@ -3,6 +3,9 @@
 from convert.recognition.blocks import REARRANGING, Linear
 from convert.recognition.walk import ACTIVATION_PARTS, Walk
 
+# The activations between the layers of a classifier that is converted.
+CLASSIFIER_ACTIVATIONS = ("Tanh", "Relu")
+
 _START_AND_END = 2
 
 
@@ -24,6 +27,8 @@ def unsupported_head(walk: Walk, linear: Linear, hidden: str) -> str | None:
         return f"a classifier of tokens with {labels} labels" if walk.is_output(linear.output) else None
     if walk.is_output(linear.output):
         return "a classifier without a pooler, or a projection"
+    if walk.graph.consumers(linear.output, *CLASSIFIER_ACTIVATIONS):
+        return None
     later = walk.graph.trace_forward(linear.output, ACTIVATION_PARTS, walk.linears_by_input.get)
     return "the classifier of ELECTRA or another one whose activation is neither tanh nor ReLU" if later else None
 

@@ -142,11 +142,12 @@ def test_two_heads_are_rejected() -> None:
         convert(model)
 
 
-def test_scores_instead_of_logits_are_rejected() -> None:
-    model = graph_of(RERANKER)
+@pytest.mark.parametrize("name", ["one label", "relu"])
+def test_scores_instead_of_logits_are_rejected(name: str) -> None:
+    model = graph_of(HEADS[name])
     model.graph.node.append(helper.make_node("Sigmoid", ["logits"], ["scores"]))
     model.graph.output[0].name = "scores"
-    with pytest.raises(mj.ConversionError, match=r"'classifier.kernel' \[24, 1\] is not part of BERT.*their logits"):
+    with pytest.raises(mj.ConversionError, match=r"is not part of BERT; .* if the graph returns their logits"):
         convert(model)
 
 
