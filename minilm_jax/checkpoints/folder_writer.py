@@ -26,6 +26,12 @@ from minilm_jax.tokens.tokenizer import TextTokenizer
 _LOADED_INSTEAD = (*map(params_file, get_args(ParamsFormat)), "adapter_config.json")
 # transformers and sentence-transformers read these files of an earlier model, in addition to the new ones.
 _OUTDATED = ("special_tokens_map.json", "added_tokens.json", "modules.json", "1_Pooling", "1_SpladePooling")
+# sentence-transformers 6 writes these settings of the module of a cross-encoder.
+_CLASSIFICATION = {
+    "transformer_task": "sequence-classification",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
+    "module_output_name": "scores",
+}
 # torch defines its activations in one module, except this one.
 _TORCH_MODULES = {"Identity": "linear"}
 
@@ -78,16 +84,22 @@ def _json_files(
     config: EncoderConfig, tokenizer: TextTokenizer, max_seq_length: int, settings: Settings
 ) -> dict[str, Any]:
     names = ["input_ids", "token_type_ids", "attention_mask"]
+    kind = "SentenceTransformer" if config.sparse_head is None else "SparseEncoder"
+    kind = kind if config.classifier is None else "CrossEncoder"
+    task = {} if config.classifier is None else _CLASSIFICATION
     return {
         "config.json": transformers_config(config),
-        "sentence_bert_config.json": {"max_seq_length": max_seq_length, "do_lower_case": False},
+        "sentence_bert_config.json": {"max_seq_length": max_seq_length, "do_lower_case": False, **task},
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_seq_length,
             "model_input_names": names if config.type_vocab_size > 1 else [names[0], names[2]],
             **tokenizer.special_tokens,
         },
-        SETTINGS_FILE: {name: value for name, value in dataclasses.asdict(settings).items() if value is not None},
+        SETTINGS_FILE: {
+            "model_type": kind,
+            **{name: value for name, value in dataclasses.asdict(settings).items() if value is not None},
+        },
         **_modules(config),
     }
 
@@ -95,7 +107,7 @@ def _json_files(
 def _modules(config: EncoderConfig) -> dict[str, Any]:
     """Return `modules.json` and the settings of the modules after the transformer."""
     if config.classifier is not None:
-        return {}
+        return {"modules.json": _listed({"": "Transformer"}, "models")}
     if config.sparse_head is not None:
         head = {"pooling_strategy": config.sparse_head.pooling, "activation_function": config.sparse_head.activation}
         kinds = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}

@@ -18,7 +18,7 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 
 import minilm_jax as mj
 from tests.environments.models.heads import CROSS_ENCODERS, SPARSE_ENCODERS, write_head
-from tests.environments.models.test_packages import CASSETTE
+from tests.environments.models.packages import CASSETTE
 
 # Two float32 runtimes differ by a few units in the last place of each of up to 12 layers.
 LOGITS = 1e-5
