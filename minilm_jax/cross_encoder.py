@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
+from minilm_jax.checkpoints.cache import DEFAULT_CROSS_ENCODER
 from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.hub import HubOptions
@@ -59,7 +60,7 @@ class CrossEncoder(TextModel):
         activation_fn: What is applied to the logits, float32[n, L] for L labels: a name, or a function.
     """
 
-    _default_source = "cross-encoder/ms-marco-MiniLM-L6-v2"
+    _default_source = DEFAULT_CROSS_ENCODER
     _inputs = "pairs"
 
     @sentence_transformers_keywords
@@ -294,7 +295,11 @@ class CrossEncoder(TextModel):
             raise InputError(f"the model has {self.num_labels} labels, and rank needs a model with one; use predict.")
         if top_k is not None:
             top_k = integer("top_k", top_k)
-        query, texts = check_text(query), as_texts(documents, "documents")
+        try:
+            query = check_text(query)
+        except InputError as error:
+            raise InputError(f"query: {error}") from None
+        texts = as_texts(documents, "documents")
         scores = self.predict(
             [(query, text) for text in texts],
             prompt_name,

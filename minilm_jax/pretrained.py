@@ -62,6 +62,7 @@ class PretrainedModel:
         hub: HubOptions,
         store: ProgramStore | None = None,
         check: Callable[[EncoderConfig], EncoderConfig] = lambda config: config,
+        needs_pooling: bool = True,
     ) -> "PretrainedModel":
         """Load a model by its name or folder.
 
@@ -72,6 +73,7 @@ class PretrainedModel:
             hub: How to access the hub.
             store: Where int8 params are kept for the next process, if anywhere.
             check: Returns the config to use; it raises InputError if the model is of another kind.
+            needs_pooling: Whether the pooling of the model is used.
 
         Raises:
             InputError: The precision is unknown, or the model is of another kind.
@@ -79,7 +81,7 @@ class PretrainedModel:
         """
         folder = model_folder(source, cache_dir=cache_dir, hub=hub)
         find_weights(folder)  # Before settings are read, which folders in other formats lack.
-        config = check(read_config(folder))
+        config = check(read_config(folder, needs_pooling=needs_pooling))
         with ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer") as pool:
             tokenizer = pool.submit(load_tokenizer, folder)
             params = load_cast(folder, config, precision, store)

@@ -43,10 +43,10 @@ class SparseEncoder(TextModel):
         prompts: Prompts by their names; a prompt is put before every text of a call.
         default_prompt_name: Name of the prompt that is used by default, or None.
         similarity_fn_name: The similarity function: "dot", "cosine" or "euclidean".
-        max_active_dims: Number of largest weights to keep per vector, or None for all.
     """
 
     _default_source = "naver/splade-v3"
+    _needs_pooling = False
 
     @sentence_transformers_keywords
     def __init__(

@@ -45,6 +45,7 @@ class TextModel:
 
     _default_source: ClassVar[str]
     _inputs: ClassVar[str] = "texts"
+    _needs_pooling: ClassVar[bool] = True
 
     def _set_up(
         self,
@@ -69,7 +70,9 @@ class TextModel:
         group = choose_devices(mesh, devices)
         if isinstance(source, str | Path):
             store = open_store(cache_dir) if store_programs else None
-            model = PretrainedModel.load(source, precision, cache_dir, hub, store, check=self._checked)
+            model = PretrainedModel.load(
+                source, precision, cache_dir, hub, store, check=self._checked, needs_pooling=self._needs_pooling
+            )
         elif tokenizer is None:
             raise InputError(
                 "a parameter tree needs its tokenizer too; pass tokenizer=mj.TextTokenizer('path/to/tokenizer.json')."

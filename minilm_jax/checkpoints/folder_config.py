@@ -67,11 +67,12 @@ def read_settings(folder: Path) -> Settings:
     return Settings(**{**given, "prompts": prompts})
 
 
-def read_config(folder: Path) -> EncoderConfig:
+def read_config(folder: Path, *, needs_pooling: bool = True) -> EncoderConfig:
     """Read `config.json`, and the pooling from the files of sentence-transformers, if present.
 
     Args:
         folder: A model folder.
+        needs_pooling: Whether the caller uses the pooling.
 
     Returns:
         The config. If nothing states the pooling, it is assumed as in `with_pooling`, which is logged.
@@ -87,7 +88,7 @@ def read_config(folder: Path) -> EncoderConfig:
         raise ModelFileError(f"{path}: {error}") from None
     config, is_stated = with_pooling(config, folder)
     config = with_scores(config, folder)
-    if not is_stated and config.classifier is None:
+    if needs_pooling and not is_stated and config.classifier is None:
         _log.warning("%s states no pooling; assumed: %s", folder, describe_pooling(config))
     return config
 

@@ -126,6 +126,12 @@ def test_rank_sorts_documents(reranker: CrossEncoder) -> None:
     assert "text" not in found[0]
 
 
+def test_query_that_is_not_a_text_is_named(reranker: CrossEncoder) -> None:
+    query: Any = None
+    with pytest.raises(mj.InputError, match="query: text 0 is NoneType"):
+        reranker.rank(query, ["document"])
+
+
 def test_rank_needs_one_label(nli: CrossEncoder) -> None:
     with pytest.raises(mj.InputError, match="the model has 3 labels"):
         nli.rank("query", ["document"])
