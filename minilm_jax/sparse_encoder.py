@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
+from minilm_jax.checkpoints.cache import DEFAULT_SPARSE_ENCODER
 from minilm_jax.checkpoints.folder_config import Settings
 from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.hub import HubOptions
@@ -45,7 +46,7 @@ class SparseEncoder(TextModel):
         similarity_fn_name: The similarity function: "dot", "cosine" or "euclidean".
     """
 
-    _default_source = "naver/splade-v3"
+    _default_source = DEFAULT_SPARSE_ENCODER
     _needs_pooling = False
 
     @sentence_transformers_keywords
@@ -75,7 +76,8 @@ class SparseEncoder(TextModel):
         A folder without settings for a sparse head gets the usual one, the maximum of log(1 + relu(logit)).
 
         Args:
-            source: A model's name, its folder, or a parameter tree.
+            source: A model's name, its folder, or a parameter tree. The default is splade-tiny, a small model with real
+                weights on the package index.
             config: The config of a parameter tree; by default the one that it carries.
             tokenizer: The tokenizer of a parameter tree.
             max_seq_length: Maximum tokens per text, at most the size of the position table.

@@ -14,7 +14,14 @@ from minilm_jax.checkpoints.disk_errors import OTHER_CACHE, disk_error, is_full
 from minilm_jax.checkpoints.hub import HubOptions, download, is_hub_name, repository
 from minilm_jax.checkpoints.hub_conversion import converted
 from minilm_jax.checkpoints.hub_files import has_safetensors
-from minilm_jax.checkpoints.sources import PINNED_ALL_MINILM_L6_V2, PinnedFile, PinnedModel, Source, sha256_of
+from minilm_jax.checkpoints.sources import (
+    PINNED_ALL_MINILM_L6_V2,
+    PINNED_SPLADE_TINY,
+    PinnedFile,
+    PinnedModel,
+    Source,
+    sha256_of,
+)
 from minilm_jax.checkpoints.unsupported_files import conversion_command, remedy_for
 from minilm_jax.errors import ModelFileError
 
@@ -23,10 +30,10 @@ _STAMPS = "verified.json"
 
 _DEFAULT_OPTIONS = HubOptions()
 DEFAULT_MODEL = PINNED_ALL_MINILM_L6_V2.names[0]
+DEFAULT_SPARSE_ENCODER = PINNED_SPLADE_TINY.names[0]
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
-FILES_FOR_INFERENCE = tuple(
-    f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in ("vocab.txt", "onnx/model.onnx")
-)
+_NOT_FOR_INFERENCE = ("vocab.txt", "onnx/model.onnx")
+FILES_FOR_INFERENCE = tuple(f.name for f in PINNED_ALL_MINILM_L6_V2.files if f.name not in _NOT_FOR_INFERENCE)
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
@@ -58,19 +65,19 @@ def programs_folder(cache_dir: str | Path | None = None) -> Path | None:
 def model_folder(
     source: str | Path,
     *,
-    files: Sequence[str] = FILES_FOR_INFERENCE,
+    files: Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
-    model: PinnedModel = PINNED_ALL_MINILM_L6_V2,
+    model: PinnedModel | None = None,
     hub: HubOptions = _DEFAULT_OPTIONS,
 ) -> Path:
     """Return the folder of a model; if the model is given by name, download its missing files.
 
     Args:
-        source: A folder, which is returned unchanged, the name of the pinned model in any case, or the name of any
-            model on the hub.
-        files: The required files of the pinned model.
+        source: A folder, which is returned unchanged, the name of a pinned model in any case, or the name of any model
+            on the hub.
+        files: The required files of a pinned model; by default those for inference.
         cache_dir: See `cache_folder`; models of the hub are in the hub's own cache, unless it is given.
-        model: The pinned model.
+        model: The pinned model, if it is not one of this project's.
         hub: How to access the hub.
 
     Returns:
@@ -84,11 +91,14 @@ def model_folder(
     path = os.path.expanduser(source)
     if os.path.isdir(path):
         return Path(path)
+    model = model or (PINNED_SPLADE_TINY if PINNED_SPLADE_TINY.includes(str(source)) else PINNED_ALL_MINILM_L6_V2)
     if not model.includes(str(source), hub.revision):
         if os.path.exists(path) or not is_hub_name(str(source)):
             raise ModelFileError(_unknown(str(source), os.path.exists(path)))
         # The pinned model has several names, of which the last is the one on the hub.
         return _hub_folder(model.names[-1] if model.includes(str(source)) else str(source), hub, cache_dir)
+    if files is None:
+        files = [file.name for file in model.files if file.name not in _NOT_FOR_INFERENCE]
     folder = cache_folder(cache_dir) / model.names[0]
     _ensure(
         [model.file(name) for name in files], folder, model.local_sources if hub.local_files_only else model.sources

