@@ -23,6 +23,8 @@ from tests.environments.models.heads import CROSS_ENCODERS, SPARSE_ENCODERS, wri
 # Two float32 runtimes differ by a few units in the last place of each of up to 12 layers.
 LOGITS = 1e-5
 WEIGHTS = 1e-5
+# Random weights in 12 layers give larger logits than real ones; this is the tolerance for layers in `test_published`.
+RANDOM_WEIGHTS = 2e-5
 PAIRS = [
     ("the cat sleeps", "a dog runs"),
     ("a dog", ""),
@@ -60,7 +62,7 @@ def test_cross_encoder_equals_transformers(name: str, tmp_path: Path, table: lis
     assert scores < LOGITS
     assert np.ptp(logits) > 100 * LOGITS
     assert ours.id2label == network.config.id2label
-    kind, size = CROSS_ENCODERS[name]["model_type"], f"{len(ours.id2label)} labels"
+    kind, size = CROSS_ENCODERS[name]["model_type"], f"{len(ours.id2label)} label{'s' * (len(ours.id2label) > 1)}"
     peers = "transformers, sentence-transformers"
     table.append((name, kind, size, "classifier", "", "folder", "random", peers, "", f"{found:.0e}"))
 
@@ -104,7 +106,7 @@ def test_rank_gives_the_results_of_sentence_transformers(tmp_path: Path) -> None
         tmp_path / "model", CROSS_ENCODERS["cross-encoder/ms-marco-MiniLM-L2-v2"], AutoModelForSequenceClassification
     )
     ours, theirs = mj.CrossEncoder(tmp_path / "model"), CrossEncoder(str(tmp_path / "model"), device="cpu")
-    documents = [document for _, document in PAIRS]
+    documents = [f"a dog runs {'ab ' * i}" for i in range(20)]
     for keywords in ({}, {"top_k": 3, "return_documents": True}, {"activation_fn": torch.nn.Identity()}):
         found, wanted = ours.rank("the cat", documents, **keywords), theirs.rank("the cat", documents, **keywords)
         assert [hit["corpus_id"] for hit in found] == [hit["corpus_id"] for hit in wanted]
@@ -119,11 +121,11 @@ def test_sparse_encoder_equals_sentence_transformers(name: str, tmp_path: Path, 
     ours, theirs = mj.SparseEncoder(tmp_path / "model"), SparseEncoder(str(tmp_path / "model"), device="cpu")
     wanted = theirs.encode(TEXTS).to_dense().numpy()
     found = difference(ours.encode(TEXTS).toarray(), wanted)
-    assert found < WEIGHTS
-    assert np.ptp(wanted) > 100 * WEIGHTS
+    assert found < RANDOM_WEIGHTS
+    assert np.ptp(wanted) > 100 * RANDOM_WEIGHTS
     ours.save_pretrained(tmp_path / "saved")
     saved = SparseEncoder(str(tmp_path / "saved"), device="cpu")
-    assert difference(saved.encode(TEXTS).to_dense().numpy(), wanted) < WEIGHTS
+    assert difference(saved.encode(TEXTS).to_dense().numpy(), wanted) < RANDOM_WEIGHTS
     kind, size = SPARSE_ENCODERS[name]["model_type"], str(ours.config.vocab_size)
     table.append((name, kind, size, "SPLADE, max", "", "folder", "random", "sentence-transformers", "", f"{found:.0e}"))
 
@@ -138,7 +140,7 @@ def test_sparse_settings_are_those_of_sentence_transformers(tmp_path: Path, pool
     ours = mj.SparseEncoder(tmp_path / "saved")
     wanted = theirs.encode(TEXTS, max_active_dims=50).to_dense().numpy()
     assert ours.config.sparse_head == mj.SparseHead(pooling, activation)  # pyright: ignore[reportArgumentType]
-    assert difference(ours.encode(TEXTS, max_active_dims=50).toarray(), wanted) < WEIGHTS
+    assert difference(ours.encode(TEXTS, max_active_dims=50).toarray(), wanted) < RANDOM_WEIGHTS
 
 
 QUESTIONS = {
