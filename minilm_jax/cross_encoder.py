@@ -253,6 +253,7 @@ class CrossEncoder(TextModel):
             scores = array if convert_to_tensor else list(array)
         return scores[0] if is_single else scores
 
+    @sentence_transformers_keywords
     def rank(
         self,
         query: str,
