@@ -10,6 +10,7 @@ from .errors import (
     InputError as InputError,
     MinilmJaxError as MinilmJaxError,
     ModelFileError as ModelFileError,
+    OverloadedError as OverloadedError,
     SearchIndexError as SearchIndexError,
 )
 from .export import load_exported as load_exported, save_exported as save_exported
@@ -21,6 +22,7 @@ from .nn.encoder_params import EncoderParams as EncoderParams, init_params as in
 from .nn.sparse import embed_sparse as embed_sparse
 from .runtime.compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .sentence_encoder import SentenceEncoder as SentenceEncoder
+from .serving.async_encoder import AsyncSentenceEncoder as AsyncSentenceEncoder
 from .sparse_encoder import SparseEncoder as SparseEncoder
 from .tokens.batching import Batch as Batch
 from .tokens.packed_rows import PackedBatch as PackedBatch

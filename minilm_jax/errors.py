@@ -27,6 +27,19 @@ class SearchIndexError(MinilmJaxError):
     """A search index that is missing, damaged, or built with another model."""
 
 
+class OverloadedError(MinilmJaxError):
+    """More requests are waiting than a queue takes; try again later.
+
+    Attributes:
+        retry_after: Seconds after which the waiting requests should be finished.
+    """
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        """State how many tokens are waiting, and for how many seconds."""
+        super().__init__(f"{waiting:,} tokens are waiting; try again in {retry_after:.1f} seconds.")
+        self.retry_after = retry_after
+
+
 def did_you_mean(given: str, possible: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest possible word, or "" if none is close."""
     import difflib  # Imported here, because most processes end without this error.

@@ -18,13 +18,14 @@ from minilm_jax.checkpoints.folder_writer import write_model_folder
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.config import EncoderConfig, OutputPrecision, OutputValue, Precision
 from minilm_jax.errors import InputError
+from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.params import Params
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.progress import progress_bar
 from minilm_jax.runtime.devices import Devices
 from minilm_jax.sentence_transformers_api import sentence_transformers_keywords
 from minilm_jax.text_model import TextModel
-from minilm_jax.tokens.batching import one_batch
+from minilm_jax.tokens.batching import RaggedIds, one_batch
 from minilm_jax.tokens.packed_rows import AnyBatch
 from minilm_jax.tokens.texts import as_texts, iterate_texts
 from minilm_jax.tokens.tokenizer import TextTokenizer
@@ -381,6 +382,18 @@ class SentenceEncoder(TextModel):
             while chunk := list(itertools.islice(texts, self.chunk)):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
+
+    def embed_token_ids(self, tokens: RaggedIds) -> NDArray[np.float32]:
+        """Embed texts that are tokenized already.
+
+        Args:
+            tokens: The token ids of n texts, see `token_ids`.
+
+        Returns:
+            float32[n, D], in the order of the texts.
+        """
+        check_not_forked()
+        return self._engine.sentence_vectors([tokens], len(tokens.lengths), self.max_seq_length)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embed batches of token ids, several at a time; `encode` makes such batches from texts.

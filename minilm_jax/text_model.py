@@ -26,6 +26,7 @@ from minilm_jax.runtime.program_store import open_store
 from minilm_jax.runtime.workers import prefetch
 from minilm_jax.sentence_transformers_api import check_device
 from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.tokens.texts import as_texts
 from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, Tokenized
 from minilm_jax.user_warnings import warn_user
 
@@ -209,6 +210,46 @@ class TextModel:
     def chunk(self) -> int:
         """Recommended number of texts per `encode` call; it depends on the kind of device."""
         return self._engine.devices.chunk
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a full batch."""
+        devices = self._engine.devices
+        return devices.shapes.call_tokens[0] * devices.count
+
+    @property
+    def workers(self) -> int:
+        """Number of batches that the devices compute at the same time."""
+        return self._engine.devices.workers
+
+    @property
+    def query_prompt_name(self) -> str | None:
+        """Name of the prompt that `encode_query` uses by default, or None."""
+        return self._query_prompt(None, None)
+
+    @property
+    def document_prompt_name(self) -> str | None:
+        """Name of the prompt that `encode_document` uses by default, or None."""
+        return self._document_prompt(None, None)
+
+    def token_ids(self, texts: Iterable[str], prompt_name: str | None = None, prompt: str | None = None) -> RaggedIds:
+        """Tokenize texts as `encode` does, without padding.
+
+        Args:
+            texts: The texts.
+            prompt_name: The name of the prompt to put before every text.
+            prompt: The prompt itself.
+
+        Returns:
+            Their token ids, truncated at max_seq_length.
+
+        Raises:
+            InputError: A text is not a string or not valid Unicode, or no prompt has this name.
+        """
+        truncated, checked = self.stats.truncated, as_texts(texts)
+        tokens = self._tokenized(checked, self._prompt(prompt, prompt_name))
+        self._end(truncated, len(checked))
+        return tokens
 
     def warm_up(self, lengths: Iterable[int] | None = None, batch_sizes: Iterable[int] = (1, 64)) -> None:
         """Make the programs that a service needs, before its first request; later calls compile nothing.

@@ -1,0 +1,1 @@
+"""Batching of requests from many clients."""
