@@ -39,8 +39,8 @@ class _Request:
         return int(self.tokens.lengths[self.next :].sum())
 
     @property
-    def is_done(self) -> bool:
-        return self.next == len(self.tokens.lengths) or self.future.cancelled()
+    def is_waiting(self) -> bool:
+        return self.next < len(self.tokens.lengths)
 
 
 @dataclasses.dataclass
@@ -120,7 +120,7 @@ class Batcher:
                 raise InputError("the batcher is closed; it takes no more requests.")
             if self.stats.waiting and self.stats.waiting + count > self._max_waiting:
                 raise OverloadedError(self.stats.waiting, self.stats.waiting / self._rate if self._rate else 1.0)
-            if request.is_done:
+            if not request.is_waiting:
                 request.future.set_result([])
                 return request.future
             self._requests.append(request)
@@ -175,7 +175,7 @@ class Batcher:
             request.next += 1
         # Requests with waiting texts go behind the others, so that each is the first one in turn.
         first = batch[0][0] if batch else None
-        self._requests = collections.deque(each for each in self._requests if not each.is_done)
+        self._requests = collections.deque(each for each in self._requests if each.is_waiting)
         if first is not None and self._requests and self._requests[0] is first:
             self._requests.rotate(-1)
         self.stats.waiting -= self._batch_tokens - room
