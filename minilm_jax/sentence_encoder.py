@@ -305,7 +305,8 @@ class SentenceEncoder(TextModel):
         truncate_dim: int | None = None,
     ) -> Any:
         """Embed queries: `encode` with the prompt named "query", unless another is given."""
-        prompt_name = self._query_prompt(prompt, prompt_name)
+        if prompt is None and prompt_name is None:
+            prompt_name = self.query_prompt_name
         return self.encode(
             inputs,
             prompt_name,
@@ -338,7 +339,8 @@ class SentenceEncoder(TextModel):
         truncate_dim: int | None = None,
     ) -> Any:
         """Embed documents: `encode` with the prompt "document", "passage" or "corpus", unless another is given."""
-        prompt_name = self._document_prompt(prompt, prompt_name)
+        if prompt is None and prompt_name is None:
+            prompt_name = self.document_prompt_name
         return self.encode(
             inputs,
             prompt_name,

@@ -220,8 +220,9 @@ class SparseEncoder(TextModel):
         max_active_dims: int | None = None,
     ) -> SparseMatrix:
         """Map queries to sparse vectors: `encode` with the prompt named "query", unless another is given."""
-        name = self._query_prompt(prompt, prompt_name)
-        return self.encode(inputs, name, prompt, batch_size, show_progress_bar, device, max_active_dims)
+        if prompt is None and prompt_name is None:
+            prompt_name = self.query_prompt_name
+        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, device, max_active_dims)
 
     @sentence_transformers_keywords
     def encode_document(
@@ -235,8 +236,9 @@ class SparseEncoder(TextModel):
         max_active_dims: int | None = None,
     ) -> SparseMatrix:
         """Map documents to sparse vectors: `encode` with the prompt "document", "passage" or "corpus"."""
-        name = self._document_prompt(prompt, prompt_name)
-        return self.encode(inputs, name, prompt, batch_size, show_progress_bar, device, max_active_dims)
+        if prompt is None and prompt_name is None:
+            prompt_name = self.document_prompt_name
+        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, device, max_active_dims)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> NDArray[np.float32]:
         """Compare every vector with every other by `similarity_fn_name`.

@@ -1,5 +1,6 @@
 """`TextModel`: what encoders and cross-encoders have in common: loading, devices, prompts, counts and copies."""
 
+import abc
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +15,13 @@ from jax.sharding import Mesh
 from minilm_jax.arguments import integer
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.config import EncoderConfig, Precision
-from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.errors import InputError
 from minilm_jax.forks import check_not_forked
 from minilm_jax.nn.encoder_params import EncoderParams, config_of
 from minilm_jax.nn.params import Params
 from minilm_jax.nn.settings import device_use
 from minilm_jax.pretrained import PretrainedModel
+from minilm_jax.prompts import chosen_prompt, document_prompt, query_prompt
 from minilm_jax.runtime.devices import Device, Devices, choose_devices
 from minilm_jax.runtime.engine import Engine, Stats
 from minilm_jax.runtime.program_store import open_store
@@ -30,11 +32,8 @@ from minilm_jax.tokens.texts import as_texts
 from minilm_jax.tokens.tokenizer import MIN_SEQ_LENGTH, TextTokenizer, Tokenized
 from minilm_jax.user_warnings import warn_user
 
-# The first of these prompts that a model has is that of documents, in the order of sentence-transformers.
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
-
-class TextModel:
+class TextModel(abc.ABC):
     """A model with its tokenizer, settings and compiled programs.
 
     Attributes:
@@ -94,9 +93,9 @@ class TextModel:
         _ = self._engine  # Devices and params that do not work raise an error now.
 
     @staticmethod
+    @abc.abstractmethod
     def _checked(config: EncoderConfig) -> EncoderConfig:
         """Return the config for this class; raises InputError if the model is of another kind."""
-        raise NotImplementedError
 
     @classmethod
     def from_pretrained(
@@ -225,12 +224,12 @@ class TextModel:
     @property
     def query_prompt_name(self) -> str | None:
         """Name of the prompt that `encode_query` uses by default, or None."""
-        return self._query_prompt(None, None)
+        return query_prompt(self.prompts)
 
     @property
     def document_prompt_name(self) -> str | None:
         """Name of the prompt that `encode_document` uses by default, or None."""
-        return self._document_prompt(None, None)
+        return document_prompt(self.prompts)
 
     def token_ids(self, texts: Iterable[str], prompt_name: str | None = None, prompt: str | None = None) -> RaggedIds:
         """Tokenize texts as `encode` does, without padding.
@@ -274,26 +273,7 @@ class TextModel:
         self._engine.warm_up(lengths, sizes, self.max_seq_length)
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        for value in (prompt, prompt_name):
-            if not isinstance(value, str | None):
-                raise InputError(f"the prompt or its name is {type(value).__name__}, not str: {value!r:.60}")
-        name = prompt_name or self.default_prompt_name
-        if prompt is not None or name is None:
-            return prompt or ""
-        if name not in self.prompts:
-            known = ", ".join(map(repr, self.prompts))
-            raise InputError(f"no prompt is named {name!r}; the names are {known}.{did_you_mean(name, self.prompts)}")
-        return self.prompts[name]
-
-    def _query_prompt(self, prompt: str | None, prompt_name: str | None) -> str | None:
-        """Return the name of the prompt for queries, unless another prompt is given."""
-        return "query" if prompt is None and prompt_name is None and "query" in self.prompts else prompt_name
-
-    def _document_prompt(self, prompt: str | None, prompt_name: str | None) -> str | None:
-        """Return the name of the prompt for documents, unless another prompt is given."""
-        if prompt is not None or prompt_name is not None:
-            return prompt_name
-        return next((name for name in _DOCUMENT_PROMPTS if name in self.prompts), None)
+        return chosen_prompt(self.prompts, prompt, prompt_name or self.default_prompt_name)
 
     def _chunks(self, items: Sequence[Any], prompt: str) -> Iterable[RaggedIds]:
         """Tokenize texts or pairs: all at once on CPU, in chunks ahead of the computation on accelerators."""

@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("minilm_jax.checkpoints",),
     ("minilm_jax.runtime", "minilm_jax.vectors"),
     ("minilm_jax.pretrained", "minilm_jax.output_options", "minilm_jax.sentence_transformers_api"),
-    ("minilm_jax.score_activations",),
+    ("minilm_jax.prompts", "minilm_jax.score_activations"),
     ("minilm_jax.text_model",),
     ("minilm_jax.sentence_encoder", "minilm_jax.cross_encoder", "minilm_jax.sparse_encoder"),
     ("minilm_jax.fingerprint", "minilm_jax.model_kinds", "minilm_jax.shared_encoders"),
