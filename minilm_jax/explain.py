@@ -20,7 +20,7 @@ from minilm_jax.nn.classification import classify
 from minilm_jax.nn.dense import dense, shared_input
 from minilm_jax.nn.embedding import embed
 from minilm_jax.nn.encoder import encode
-from minilm_jax.nn.encoder_params import config_of
+from minilm_jax.nn.encoder_params import EncoderParams, config_of
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.nn.settings import device_use
 from minilm_jax.sentence_encoder import SentenceEncoder
@@ -113,13 +113,13 @@ def word_contributions(encoder: SentenceEncoder, text: str, other: str) -> list[
     Raises:
         InputError: The encoder is in int8, or a text cannot be embedded.
     """
-    _check_differentiable(encoder)
+    params = _differentiable_params(encoder)
     check_text(other, 1)
     pieces = encoder.tokenizer.pieces(text, encoder.max_seq_length)
     batch = _padded(pieces, encoder.config)
     goal = encoder.encode(other)
     contributions = _token_contributions(
-        encoder.params, batch, _of_text(pieces, 0, batch), goal, encoder.config, score=_cosines
+        params, batch, _of_text(pieces, 0, batch), goal, encoder.config, score=_cosines
     )
     return _merge(text, pieces, np.asarray(contributions).tolist())
 
@@ -142,7 +142,7 @@ def pair_contributions(model: CrossEncoder, first: str, second: str, label: int 
     Raises:
         InputError: The model is in int8, a text cannot be tokenized, or the label does not exist.
     """
-    _check_differentiable(model)
+    params = _differentiable_params(model)
     label = integer("label", label, minimum=0)
     if label >= model.num_labels:
         raise InputError(f"label is {label}; the model has {model.num_labels}, counted from 0.")
@@ -150,7 +150,7 @@ def pair_contributions(model: CrossEncoder, first: str, second: str, label: int 
     batch, found = _padded(pieces, model.config), []
     for index, text in enumerate((first, second)):
         varied = _of_text(pieces, index, batch)
-        tokens = _token_contributions(model.params, batch, varied, np.int32(label), model.config, score=_logits)
+        tokens = _token_contributions(params, batch, varied, np.int32(label), model.config, score=_logits)
         # Words are counted in each text.
         values = [*zip(pieces, np.asarray(tokens).tolist(), strict=False)]
         own = [(piece, value) for piece, value in values if piece.text == index]
@@ -158,9 +158,11 @@ def pair_contributions(model: CrossEncoder, first: str, second: str, label: int 
     return PairContributions(*found)
 
 
-def _check_differentiable(model: TextModel) -> None:
-    if "input_scale" in model.params["encoder"]["layer"]["0"]["intermediate"]:
+def _differentiable_params(model: TextModel) -> EncoderParams:
+    params = model.params
+    if "input_scale" in params["encoder"]["layer"]["0"]["intermediate"]:
         raise InputError("an int8 model has no gradients; load it in float32 or bfloat16.")
+    return params
 
 
 def _padded(pieces: Sequence[Piece], config: EncoderConfig) -> Batch:
