@@ -137,27 +137,6 @@ def test_options_of_the_model_apply_to_the_reranker_of_search(
     assert not texts.with_suffix(".txt.index").exists()  # The reranker is loaded before the texts are embedded.
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["rerank", "a"], 2, "Missing option '--file'"),
-        (["rerank", "a", "--file", "none.txt"], 2, "does not exist"),
-        (["rerank", "a", "--file", "x.log"], 2, "name the format with --from"),
-        (["rerank", "a", "--file", "x.jsonl"], 1, "line 1: not JSON"),
-        (["rerank", "a", "--file", "x.jsonl", "-k", "0"], 2, "--top-k"),
-    ],
-)
-def test_errors_of_the_file_appear_before_the_model_is_loaded(
-    no_model: None, arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("x.log", "x.jsonl"):
-        (tmp_path / name).write_text("{")
-    result = run(*arguments)
-    assert result.exit_code == code
-    assert message in " ".join(result.stderr.split())
-
-
 def test_models_that_do_not_rank_are_errors_without_traceback(folder: Path, tmp_path: Path, texts: Path) -> None:
     cross_encoder(folder, NLI).save_pretrained(tmp_path / "nli")
     for model, message in ((tmp_path / "nli", "3 labels"), (folder, "has no classifier")):

@@ -157,6 +157,11 @@ def test_file_without_texts_gives_empty_results(embedded: Callable[[], int], tmp
         (["search", "a", "--corpus", "x.log"], 2, "name the format with --from"),
         (["cluster", "x.jsonl"], 1, "line 1: not JSON"),
         (["duplicates", "x.jsonl", "--threshold", "2"], 2, "--threshold"),
+        (["rerank", "a"], 2, "Missing option '--file'"),
+        (["rerank", "a", "--file", "none.txt"], 2, "does not exist"),
+        (["rerank", "a", "--file", "x.log"], 2, "name the format with --from"),
+        (["rerank", "a", "--file", "x.jsonl"], 1, "line 1: not JSON"),
+        (["rerank", "a", "--file", "x.jsonl", "-k", "0"], 2, "--top-k"),
     ],
 )
 def test_errors_appear_before_the_model_is_loaded(
