@@ -136,7 +136,7 @@ class Encoded:
         return Agreement(meaning, float(np.max(np.abs(own - result))), float(cosines.mean()), float(cosines.min()))
 
     def scale(self, meaning: Meaning | None) -> float:
-        """Return the largest of the logits, or 1 for other tensors, whose values have the order of 1."""
+        """Return the largest of the logits, or 1 for other tensors, which have values of about 1."""
         return max(1.0, float(np.abs(self._of_texts(self.tensor(meaning))).max())) if meaning == "logits" else 1.0
 
     def description(self, result: Array, inputs: Mapping[str, Array], tolerance: float) -> str:

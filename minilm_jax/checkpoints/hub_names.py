@@ -97,7 +97,7 @@ def to_hub(params: Mapping[str, Any], config: EncoderConfig | None = None) -> di
 
 
 def _distilbert(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Rename the tensors of an encoder with one token type, whose embedding is added to those of the positions."""
+    """Rename the tensors of an encoder with one token type; its embedding is added to those of the positions."""
     tensors, renamed = dict(tensors), {}
     tensors[_TORCH_POSITIONS] = tensors[_TORCH_POSITIONS] + tensors.pop(_TORCH_TYPES)
     for path, tensor in tensors.items():

@@ -264,6 +264,6 @@ class Engine:
 
 
 def _example(count: int, length: int, *, pairs: bool) -> RaggedIds:
-    """Return texts of equal length, or pairs, whose batches have token types."""
+    """Return texts of equal length, or pairs, which have token types."""
     lengths = np.full(count, length, np.int32)
     return RaggedIds(np.zeros(count * length, np.int32), lengths, lengths // 2 if pairs else None)

@@ -1,4 +1,4 @@
-"""`AsyncSentenceEncoder`: `SentenceEncoder` for asyncio, whose concurrent calls share batches."""
+"""`AsyncSentenceEncoder`: `SentenceEncoder` for asyncio; concurrent calls share batches."""
 
 import asyncio
 from collections.abc import Iterable
