@@ -221,7 +221,7 @@ class Engine:
         computed, self._planner.warming, self._planner.closed = self.stats.computed_tokens, True, False
         try:
             for length, count in itertools.product(sorted({*lengths, longest}, reverse=True), batch_sizes):
-                tokens = _example(count, length, pairs=self._config.classifier is not None)
+                tokens = _example(count, length, self._config)
                 self.sentence_vectors([tokens], count, longest)
             self._programs.upgrade()
             self._planner.closed = True
@@ -263,7 +263,8 @@ class Engine:
             before += len(tokens.lengths)
 
 
-def _example(count: int, length: int, *, pairs: bool) -> RaggedIds:
-    """Return texts of equal length, or pairs, which have token types."""
+def _example(count: int, length: int, config: EncoderConfig) -> RaggedIds:
+    """Return texts of equal length, or pairs for a classifier; pairs have token types if the model has several."""
     lengths = np.full(count, length, np.int32)
-    return RaggedIds(np.zeros(count * length, np.int32), lengths, lengths // 2 if pairs else None)
+    has_types = config.classifier is not None and config.type_vocab_size > 1
+    return RaggedIds(np.zeros(count * length, np.int32), lengths, lengths // 2 if has_types else None)

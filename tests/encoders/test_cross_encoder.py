@@ -209,8 +209,9 @@ def test_other_precisions_give_almost_equal_logits(folder: Path, precision: Any)
     np.testing.assert_allclose(rounded.predict(PAIRS), expected, rtol=0, atol=0.1 * np.abs(expected).max())
 
 
-def test_warm_up_makes_the_programs_for_pairs(folder: Path) -> None:
-    model = cross_encoder(folder)
+@pytest.mark.parametrize("token_types", [1, 2])
+def test_warm_up_makes_the_programs_for_pairs(folder: Path, token_types: int) -> None:
+    model = cross_encoder(folder, dataclasses.replace(RERANKER, type_vocab_size=token_types))
     model.warm_up(lengths=(10, 20), batch_sizes=(1, 8))
     before = model.stats.compilations
     model.predict(PAIRS[:2])
