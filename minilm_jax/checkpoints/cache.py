@@ -221,6 +221,11 @@ def _failure(files: Sequence[PinnedFile], failures: Mapping[Source, Exception]) 
     for error in failures.values():
         if is_full(error):
             return error
+    if not failures:
+        return ModelFileError(
+            f"{_names(files)} of this model are not in the cache, and local_files_only allows no download; load it once"
+            " without local_files_only."
+        )
     reasons = [f"  - {source}: {_one_line(error)}" for source, error in failures.items()]
     remedies = [source.by_hand(files) for source in failures if all(map(source.offers, files))]
     return ModelFileError("\n".join([f"Cannot download {_names(files)}:", *reasons, *remedies[-1:]]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minilm_jax.cross_encoder import CrossEncoder
+from minilm_jax.errors import InputError
 from minilm_jax.explain import WordContribution, pair_contributions, word_contributions
 from minilm_jax.plot import style
 from minilm_jax.sentence_encoder import SentenceEncoder
@@ -34,7 +35,8 @@ def saliency(encoder: SentenceEncoder | CrossEncoder, first: str, second: str, *
         The axes, whose unit is one point.
 
     Raises:
-        InputError: The encoder is in int8, a text is not a valid string, or matplotlib is not installed.
+        InputError: The encoder is in int8 or has several labels, a text is not a valid string, or matplotlib is not
+            installed.
     """
     if isinstance(encoder, CrossEncoder):
         title, quantity, texts = _score(encoder, first, second)
@@ -65,6 +67,8 @@ def _similarity(encoder: SentenceEncoder, first: str, second: str) -> tuple[str,
 
 
 def _score(model: CrossEncoder, first: str, second: str) -> tuple[str, str, _Texts]:
+    if model.num_labels != 1:
+        raise InputError(f"the model has {model.num_labels} labels; use explain.pair_contributions with a label.")
     texts = pair_contributions(model, first, second)
     logit = model.predict((first, second), activation_fn="identity")
     return f"Logit {np.ravel(logit)[0]:.2f}", "logit", texts

@@ -147,3 +147,8 @@ def test_real_model_finds_the_answers_to_questions() -> None:
     # The best tokens of a query are its own words; others are related words.
     assert {"hamlet", "wrote"} & {token for token, _ in model.decode(queries[3:], top_k=4)[0]}
     assert queries.nnz < 4 * 300
+
+
+def test_missing_files_are_not_downloaded_with_local_files_only(tmp_path: Path) -> None:
+    with pytest.raises(mj.ModelFileError, match="load it once without local_files_only"):
+        mj.SparseEncoder(local_files_only=True, cache_dir=tmp_path)

@@ -17,6 +17,7 @@ from minilm_jax import plot
 from minilm_jax.cli import main, model_command
 from minilm_jax.errors import InputError
 from minilm_jax.plot import style
+from tests.helpers.small_heads import NLI, cross_encoder
 from tests.helpers.tolerances import ATTENTION_WEIGHTS, MAP_DISTANCES
 
 FORMULA = "it costs $5 or $6, \n or 10^2"
@@ -145,6 +146,16 @@ def test_attention_map_shows_one_head_or_the_mean(encoder: mj.SentenceEncoder) -
 def test_attention_map_rejects_a_head_that_does_not_exist(encoder: mj.SentenceEncoder) -> None:
     with pytest.raises(InputError, match="head is 12; the model has 12"):
         plot.attention_map(encoder, "a", head=12)
+
+
+def test_saliency_of_a_pair_shows_contributions_to_its_logit(folder: Path) -> None:
+    model = cross_encoder(folder)
+    pair = "How many people?", "Three million people."
+    ax, logit = plot.saliency(model, *pair), model.predict(pair, activation_fn="identity")
+    assert ax.get_title(loc="left").startswith(f"Logit {logit:.2f}")
+    assert [text.get_text() for text in ax.texts] == ["How", "many", "people", "?", "Three", "million", "people", "."]
+    with pytest.raises(InputError, match="the model has 3 labels"):
+        plot.saliency(cross_encoder(folder, NLI), "a", "b")
 
 
 def test_saliency_shows_every_word_in_lines_that_fit_the_axes(encoder: mj.SentenceEncoder) -> None:
