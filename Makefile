@@ -5,8 +5,8 @@ PARALLEL ?= -n 2 --dist loadfile
 FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines test-tpu coverage lint \
-	docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines test-tpu test-page \
+	coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
@@ -46,6 +46,10 @@ test-engines: .venv-engines/.installed .venv-beam/.installed ## test Ray, Spark 
 
 test-tpu: .venv-tpu/.installed ## compile for TPUs without one (10 minutes or more); writes docs/tpu.md
 	@.venv-tpu/bin/python -m pytest tests/environments/tpu --table docs/tpu.md
+
+test-page: .venv-page/.installed ## test the server's page in Chromium; CHROMIUM names the browser
+	@.venv-page/bin/python -m pytest tests/environments/serving_page
+	@.venv-page/bin/pyright -p tests/environments/serving_page --pythonpath .venv-page/bin/python
 
 coverage: .venv/.tested ## run the tests and list the lines that they do not reach
 	@.venv/bin/coverage erase
@@ -116,6 +120,7 @@ clean: ## remove the environments and caches in this folder (not the cache of do
 .venv-engines/.installed: tests/environments/engines/requirements.txt
 .venv-beam/.installed: tests/environments/engines/beam-requirements.txt
 .venv-tpu/.installed: tests/environments/tpu/requirements.txt
+.venv-page/.installed: tests/environments/serving_page/requirements.txt
 .venv-notebooks/.installed: notebooks/requirements.txt
 .venv-bench/.installed: benchmarks/requirements.txt
 .venv-gpu/.installed: benchmarks/gpu/requirements.txt

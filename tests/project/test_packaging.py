@@ -22,6 +22,7 @@ def test_wheel_contains_both_packages_and_the_license_but_no_tests(wheel: Path) 
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"minilm_jax/py.typed", "minilm_jax/__init__.pyi", "minilm_jax/cli/embed.py", "convert/__main__.py"} <= names
     assert not any(name.startswith(("tests", "benchmarks", ".")) for name in names)
+    assert "minilm_jax/serving/page/index.html" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
 
