@@ -5,8 +5,9 @@ PARALLEL ?= -n 2 --dist loadfile
 FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --table docs/onnx-forms.md
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines test-tpu test-page \
-	coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu bench-scale quality notebooks refresh-notebooks clean
+.PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines \
+	test-tpu test-page coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu \
+	bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
