@@ -80,6 +80,7 @@ def test_key_is_asked_for_and_kept_in_the_tab(
     page.get_by_label("API key").fill(KEY)
     page.get_by_role("button", name="Use key").click()
     expect(page.locator("#access")).to_be_hidden()
+    expect(page.locator("#texts")).to_be_focused()
     expect(page.locator(".cell")).to_have_count(36)
     expect(page.locator("#state")).to_have_text("ready")
     page.reload()

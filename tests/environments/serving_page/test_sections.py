@@ -42,7 +42,7 @@ def test_server_without_a_reranker_says_how_to_start_one(unlocked: Page) -> None
 def test_live_figures_appear(page: Page) -> None:
     expect(page.locator("#p50_ms")).to_contain_text("ms")
     expect(page.locator("#requests_per_second")).not_to_have_text("–")
-    expect(page.locator("#live-section svg")).to_have_count(5)
+    expect(page.locator("#live-section polyline[points]")).to_have_count(5)
 
 
 def test_hidden_page_asks_for_no_live_figures(page: Page) -> None:

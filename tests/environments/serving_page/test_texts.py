@@ -50,7 +50,7 @@ def test_texts_that_fit_exactly_are_not_marked(page: Page) -> None:
 def test_one_text_has_no_heat_map(page: Page) -> None:
     page.fill("#texts", "alone")
     expect(page.locator("#grid-empty")).to_be_visible()
-    expect(page.locator(".cell")).to_have_count(0)
+    expect(page.locator("#grid")).to_be_hidden()
     expect(page.locator(".word")).to_have_count(0)
 
 
@@ -153,6 +153,18 @@ def test_outdated_requests_are_cancelled(page: Page) -> None:
     assert failed.value.url.endswith("/embed")
     assert failed.value.failure == "net::ERR_ABORTED"
     expect(page.locator("#grid tbody th .name").first).to_have_text("the second")
+
+
+def test_words_of_the_last_selected_pair_are_shown(page: Page) -> None:
+    waiting: list[Route] = []
+    page.route("**/explain", lambda route: waiting.append(route), times=1)
+    page.click('[data-pair="2 3"]')
+    expect(page.locator("#words-section")).to_have_attribute("aria-busy", "true")
+    page.click('[data-pair="0 1"]')
+    expect(page.locator("#words-section")).not_to_have_attribute("aria-busy", "true")
+    waiting[0].abort()
+    expect(page.locator("#pair")).to_contain_text("Texts 1 and 2 have")
+    expect(page.locator("#words-section .error")).to_be_empty()
 
 
 def test_typing_sends_one_request_after_a_pause(page: Page) -> None:
