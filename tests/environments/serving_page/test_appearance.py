@@ -55,7 +55,11 @@ def test_theme_of_the_system_is_followed(page: Page) -> None:
 
 
 @pytest.mark.parametrize("context", [_PHONE], indirect=True)
-@pytest.mark.parametrize("texts", ["", "word" * 200 + "\n" + "a long text " * 200, "\n".join("abcdefghijkl")])
+@pytest.mark.parametrize(
+    "texts",
+    ["", "word" * 200 + "\n" + "a long text " * 200, "\n".join("abcdefghijkl")],
+    ids=["examples", "long", "many"],
+)
 def test_phone_does_not_scroll_sideways(page: Page, texts: str) -> None:
     if texts:
         page.fill("#texts", texts)
