@@ -318,6 +318,10 @@ class CrossEncoder(TextModel):
                 result["text"] = texts[result["corpus_id"]]
         return found
 
+    @staticmethod
+    def _items(inputs: Iterable[Any]) -> Sequence[Any]:
+        return as_pairs(inputs)
+
     def _tokenize(self, items: Sequence[Any], prompt: str) -> Tokenized:
         pairs = [(prompt + first, second) for first, second in items] if prompt else items
         return self.tokenizer.pairs(pairs, self.max_seq_length)

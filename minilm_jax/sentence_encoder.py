@@ -385,17 +385,17 @@ class SentenceEncoder(TextModel):
                 yield from self.encode(chunk, show_progress_bar=False, **keywords)
                 progress.update(len(chunk))
 
-    def embed_token_ids(self, tokens: RaggedIds) -> NDArray[np.float32]:
-        """Embed texts that are tokenized already.
+    def compute_tokens(self, tokens: RaggedIds) -> list[NDArray[np.float32]]:
+        """Compute the token vectors of texts that are tokenized already, like `compute`.
 
         Args:
             tokens: The token ids of n texts, see `token_ids`.
 
         Returns:
-            float32[n, D], in the order of the texts.
+            n arrays of float32[T, D], in the order of the texts.
         """
         check_not_forked()
-        return self._engine.sentence_vectors([tokens], len(tokens.lengths), self.max_seq_length)
+        return self._engine.token_vectors(tokens, self.max_seq_length, workers=1)
 
     def embed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[NDArray[np.float32]]:
         """Embed batches of token ids, several at a time; `encode` makes such batches from texts.

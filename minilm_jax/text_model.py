@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.checkpoints.hub import HubOptions
@@ -231,11 +232,11 @@ class TextModel(abc.ABC):
         """Name of the prompt that `encode_document` uses by default, or None."""
         return document_prompt(self.prompts)
 
-    def token_ids(self, texts: Iterable[str], prompt_name: str | None = None, prompt: str | None = None) -> RaggedIds:
-        """Tokenize texts as `encode` does, without padding.
+    def token_ids(self, texts: Iterable[Any], prompt_name: str | None = None, prompt: str | None = None) -> RaggedIds:
+        """Tokenize texts as `encode` does, or pairs as `predict` does, without padding.
 
         Args:
-            texts: The texts.
+            texts: The texts or pairs.
             prompt_name: The name of the prompt to put before every text.
             prompt: The prompt itself.
 
@@ -245,10 +246,35 @@ class TextModel(abc.ABC):
         Raises:
             InputError: A text is not a string or not valid Unicode, or no prompt has this name.
         """
-        truncated, checked = self.stats.truncated, as_texts(texts)
+        truncated, checked = self.stats.truncated, self._items(texts)
         tokens = self._tokenized(checked, self._prompt(prompt, prompt_name))
         self._end(truncated, len(checked))
         return tokens
+
+    def compute(self, tokens: RaggedIds) -> NDArray[np.float32]:
+        """Compute the results of texts that are tokenized already, on the thread that calls.
+
+        Args:
+            tokens: The token ids of n texts, see `token_ids`.
+
+        Returns:
+            float32[n, E], in the order of the texts: sentence vectors, logits, or sparse vectors with all zeros.
+        """
+        check_not_forked()
+        count = len(tokens.lengths)
+        found = self._engine.results([tokens], count, self.max_seq_length, workers=1)
+        results = np.empty((count, self.config.output_size), np.float32)
+        for texts, values in found:
+            results[texts] = values
+        return results
+
+    def warm_up_for_requests(self) -> None:
+        """Make the few programs that serve requests of any size; later calls compile nothing.
+
+        `warm_up` makes the programs that suit known lengths and list sizes best. This method is for a service, which
+        computes the texts that are waiting, few or many.
+        """
+        self._engine.warm_up_for_requests(self.max_seq_length)
 
     def warm_up(self, lengths: Iterable[int] | None = None, batch_sizes: Iterable[int] = (1, 64)) -> None:
         """Make the programs that a service needs, before its first request; later calls compile nothing.
@@ -289,6 +315,11 @@ class TextModel(abc.ABC):
         stats.tokens += len(tokenized.tokens.ids)
         stats.longest = max(stats.longest, tokenized.longest)
         return tokenized.tokens
+
+    @staticmethod
+    def _items(inputs: Iterable[Any]) -> Sequence[Any]:
+        """Return texts or pairs as a list; raises InputError if one is invalid."""
+        return as_texts(inputs)
 
     def _tokenize(self, items: Sequence[Any], prompt: str) -> Tokenized:
         """Tokenize texts, each after the prompt."""

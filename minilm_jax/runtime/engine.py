@@ -1,5 +1,6 @@
 """`Engine`: computes the results of many texts from their token ids, in batches on several workers."""
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from minilm_jax.runtime.devices import Device, DeviceGroup, describe_devices
 from minilm_jax.runtime.program_store import ProgramStore
 from minilm_jax.runtime.programs import Programs
 from minilm_jax.runtime.workers import parallel_map
-from minilm_jax.tokens.batch_plan import BatchPlanner
+from minilm_jax.tokens.batch_plan import BatchPlanner, one_text_per_row
 from minilm_jax.tokens.batching import Batch, RaggedIds, split_rows
 from minilm_jax.tokens.packed_rows import NO_TEXT, AnyBatch, PackedBatch, pack
 
@@ -169,6 +170,7 @@ class Engine:
         longest: int,
         batch_size: int | None = None,
         show_progress_bar: bool | None = False,
+        workers: int | None = None,
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating]]]:
         """Compute the same as `sentence_vectors`, batch by batch.
 
@@ -178,18 +180,24 @@ class Engine:
             longest: Maximum tokens per text.
             batch_size: Maximum texts per batch, or None.
             show_progress_bar: Whether to show a bar.
+            workers: Number of threads that compute; by default that of the devices.
 
         Yields:
             The indices of the texts in a batch, int[b], and their results, float[b, E], where E is
             `config.output_size`.
         """
         with progress_bar(count, show_progress_bar) as progress:
-            for texts, found in self._map(self._embed, self._batches(chunks, longest, batch_size)):
+            for texts, found in self._map(self._embed, self._batches(chunks, longest, batch_size), workers):
                 yield texts, found
                 progress.update(len(texts))
 
     def token_vectors(
-        self, tokens: RaggedIds, longest: int, batch_size: int | None, show_progress_bar: bool | None
+        self,
+        tokens: RaggedIds,
+        longest: int,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = False,
+        workers: int | None = None,
     ) -> list[NDArray[np.float32]]:
         """Compute the last hidden state of texts.
 
@@ -198,13 +206,14 @@ class Engine:
             longest: As in `sentence_vectors`.
             batch_size: As in `sentence_vectors`.
             show_progress_bar: As in `sentence_vectors`.
+            workers: As in `results`.
 
         Returns:
             n arrays of float32[T, D], without padding, in the order of the texts.
         """
         vectors = [np.empty(0, np.float32)] * len(tokens.lengths)
         with progress_bar(len(vectors), show_progress_bar) as progress:
-            for texts, found in self._map(self._encode, self._batches([tokens], longest, batch_size)):
+            for texts, found in self._map(self._encode, self._batches([tokens], longest, batch_size), workers):
                 for text, hidden_state in zip(texts.tolist(), found, strict=True):
                     vectors[text] = hidden_state
                 progress.update(len(texts))
@@ -228,8 +237,25 @@ class Engine:
         finally:
             self._planner.warming, self.stats.computed_tokens = False, computed
 
-    def _map(self, compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-        yield from parallel_map(compute, items, self.devices.workers)
+    def warm_up_for_requests(self, longest: int) -> None:
+        """Make the programs for requests of any size, and no others later.
+
+        Args:
+            longest: Maximum tokens per text.
+        """
+        shapes = self.devices.shapes.request_shapes(longest)
+        examples = [
+            pack(_example(rows, length, self._config), one_text_per_row((rows, length)), length)
+            for rows, length in shapes
+        ]
+        collections.deque(self._map(self._programs, examples), maxlen=0)
+        self._programs.upgrade()
+        self._planner.shapes, self._planner.closed = frozenset(shapes), True
+
+    def _map(
+        self, compute: Callable[[_Item], _Result], items: Iterable[_Item], workers: int | None = None
+    ) -> Iterator[_Result]:
+        yield from parallel_map(compute, items, workers or self.devices.workers)
         compiler = self._programs.compiler
         self.stats.compilations, self.stats.loaded = self._programs.compilations, compiler.loaded
         self.stats.compile_seconds = compiler.compile_seconds

@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.errors import InputError
 from minilm_jax.output_options import OutputOptions
 from minilm_jax.sentence_encoder import SentenceEncoder
+from minilm_jax.serving.async_model import AsyncModel
 from minilm_jax.serving.batcher import Batcher, BatcherStats
-from minilm_jax.tokens.batching import RaggedIds
 from minilm_jax.tokens.texts import as_texts
 
 # One thread tokenizes while the device computes; tokenizers uses all cores by itself.
@@ -38,7 +37,8 @@ class AsyncSentenceEncoder:
         """Start the threads that compute.
 
         Args:
-            encoder: The encoder; by default all-MiniLM-L6-v2. `encoder.warm_up()` makes its programs in advance.
+            encoder: The encoder; by default all-MiniLM-L6-v2. `encoder.warm_up_for_requests()` makes its programs in
+                advance.
             max_wait: Seconds that a call waits for others to share a batch with.
             max_waiting_tokens: Tokens that may wait; further calls raise OverloadedError.
 
@@ -52,14 +52,9 @@ class AsyncSentenceEncoder:
             10
         """
         self.encoder = encoder or SentenceEncoder()
-        self._batcher = Batcher(
-            self._compute,
-            batch_tokens=self.encoder.batch_tokens,
-            workers=self.encoder.workers,
-            max_wait=max_wait,
-            max_waiting_tokens=max_waiting_tokens,
-        )
+        self._batcher = Batcher(workers=self.encoder.workers, max_wait=max_wait, max_waiting_tokens=max_waiting_tokens)
         self._tokenizing = ThreadPoolExecutor(_TOKENIZING_THREADS, thread_name_prefix="minilm-jax-tokenizer")
+        self._model = AsyncModel(self.encoder, self._batcher, self._tokenizing)
 
     async def __aenter__(self) -> Self:
         """Return this object, which the end of the block closes."""
@@ -115,8 +110,7 @@ class AsyncSentenceEncoder:
         )
         is_single = isinstance(inputs, str)
         texts = as_texts([inputs] if is_single else inputs, "inputs")
-        tokens = await self._tokens(texts, prompt_name, prompt)
-        rows = await asyncio.wrap_future(self._batcher.submit(tokens))
+        rows = (await self._model(texts, prompt_name, prompt)).results
         size = self.encoder.config.embedding_size
         vectors = options.sentences(np.stack(rows) if rows else np.empty((0, size), np.float32))
         return vectors[0] if is_single else vectors
@@ -128,15 +122,3 @@ class AsyncSentenceEncoder:
     async def encode_document(self, inputs: str | Iterable[str], **options: Any) -> NDArray[np.float32]:
         """Embed documents: `encode` with the prompt for documents, unless another is given."""
         return await self.encode(inputs, **{"prompt_name": self.encoder.document_prompt_name, **options})
-
-    async def _tokens(self, texts: list[str], prompt_name: str | None, prompt: str | None) -> RaggedIds:
-        try:
-            running = asyncio.get_running_loop()
-            return await running.run_in_executor(self._tokenizing, self.encoder.token_ids, texts, prompt_name, prompt)
-        except RuntimeError as error:
-            if "shutdown" not in str(error):
-                raise
-            raise InputError("the encoder is closed; it takes no more calls.") from None
-
-    def _compute(self, tokens: RaggedIds) -> NDArray[np.float32]:
-        return self.encoder.embed_token_ids(tokens)

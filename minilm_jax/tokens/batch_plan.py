@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minilm_jax.tokens.batch_shapes import ShapeRules
+from minilm_jax.tokens.batch_shapes import MOST_PROGRAMS, ShapeRules
 from minilm_jax.tokens.batching import Shape
 from minilm_jax.tokens.packed_rows import NO_TEXT
 from minilm_jax.tokens.row_filling import Lengths, Rows
@@ -16,9 +16,7 @@ from minilm_jax.tokens.row_filling import Lengths, Rows
 # The index of the text in each place of each row, int[B, S], and the number of tokens per row.
 _Batch: TypeAlias = tuple[NDArray[np.intp], int]
 
-# A process makes at most this many programs, and a job needs at most four: for three row lengths, and for fewer rows at
-# its end.
-MOST_PROGRAMS = 8
+# A job needs at most four of a process's programs: for three row lengths, and for fewer rows at its end.
 _MOST_ROW_LENGTHS = 3
 
 # A row of T tokens has places for T / 4 texts, so that rows of single words are almost full.
@@ -239,6 +237,13 @@ class _Job:
         size = min([rows for rows, other in rests if other == length and rows < used] + [most], key=cost)
         smaller = [min(size, rest - start) for start in range(0, rest, size)]
         return [(used, most)] * full + [(rows, size) for rows in smaller]
+
+
+def one_text_per_row(shape: Shape) -> NDArray[np.intp]:
+    """Return the texts of a batch of this shape with one text in each row, int[B, S]."""
+    texts = np.full((shape[0], max(1, shape[1] // _TOKENS_PER_PLACE)), NO_TEXT)
+    texts[:, 0] = np.arange(shape[0])
+    return texts
 
 
 def _count(rows: Iterable[Rows]) -> int:

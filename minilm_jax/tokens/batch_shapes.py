@@ -7,6 +7,9 @@ import dataclasses
 
 from minilm_jax.tokens.batching import Shape
 
+# A process makes at most this many programs.
+MOST_PROGRAMS = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class ShapeRules:
@@ -60,6 +63,20 @@ class ShapeRules:
         """Return the shapes that are enough for all jobs: for queries, short texts, and texts of up to this length."""
         lists = self.list_shapes(self.short_length) + self.list_shapes(max(self.short_length, self.row_length(longest)))
         return [*dict.fromkeys(self.query_shapes + lists)]
+
+    def request_shapes(self, longest: int) -> list[Shape]:
+        """Return the shapes for requests of any size: the expected ones, and smaller batches of short texts.
+
+        Args:
+            longest: Tokens of the longest text.
+        """
+        queries = [(self.devices, length) for length in (*self.query_lengths[:2], self.query_lengths[-1])]
+        lists = [shape for shape in self.expected_shapes(longest) if shape not in self.query_shapes]
+        found = dict.fromkeys([*queries, *lists, self.single_shape(longest)])
+        rows = self.list_shapes(self.short_length)[-1][0]
+        while len(found) < MOST_PROGRAMS and (rows := rows // 2) > self.devices:
+            found[rows // self.devices * self.devices, self.short_length] = None
+        return [*found]
 
     def single_shape(self, longest: int) -> Shape:
         """Return the shape for a single text of up to this length: the longest one for queries, if that fits."""

@@ -1,5 +1,6 @@
 """Tokenization of texts to ragged token ids; truncation is explicit and counted."""
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,13 @@ _MAX_IDS = 2**31
 
 # The tokenizer gets at most this many texts per call, which bounds the memory of its Encoding objects.
 _CHUNK = 4_096
+
+# English has about 5 characters per token.
+_CHARACTERS_PER_TOKEN = 10
+
+# The end of a text decides how its last characters are tokenized: a word may be incomplete, and "[", "MA" may be the
+# beginning of the special token [MASK].
+_UNSAFE_WORDS = 4
 
 _Token = TypeVar("_Token")
 
@@ -175,6 +183,25 @@ class TextTokenizer:
         found = np.array(lengths[1:], np.int32)
         tokens = RaggedIds(np.concatenate(ids), found, self._first_lengths(types[1:], found))
         return Tokenized(tokens, len(full_lengths) - 1, max(*full_lengths, *lengths))
+
+    def first_characters(self, text: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> str:
+        """Return the beginning of a long text that is truncated to the same tokens; it takes less time to tokenize.
+
+        Args:
+            text: A valid string.
+            max_seq_length: Maximum tokens, including special tokens.
+
+        Returns:
+            The text, or its first characters.
+        """
+        size = _CHARACTERS_PER_TOKEN * max_seq_length
+        while size < len(text):
+            (found,) = self._encode([text[:size]])
+            words = [word for word in found.word_ids if word is not None]
+            if bisect.bisect_left(words, words[-1] - _UNSAFE_WORDS if words else 0) >= max_seq_length:
+                return text[:size]
+            size *= 4
+        return text
 
     def pieces(self, text: str, max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH) -> list[Piece]:
         """Tokenize one text to the same ids, with the position of each token in the text.

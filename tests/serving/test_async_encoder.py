@@ -66,7 +66,7 @@ def test_wrong_text_fails_only_its_call(encoder: mj.SentenceEncoder) -> None:
 def test_cancelled_call_leaves_the_queue(encoder: mj.SentenceEncoder) -> None:
     async def main() -> tuple[bool, np.ndarray, int]:
         async with mj.AsyncSentenceEncoder(encoder, max_wait=0.2) as model:
-            cancelled = asyncio.create_task(model.encode(["a"] * 50))
+            cancelled = asyncio.create_task(model.encode(["a"] * 5_000))
             await asyncio.sleep(0.05)
             cancelled.cancel()
             vector = await model.encode("b")

@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minilm_jax as mj
-from minilm_jax.serving.batcher import Batcher
+from minilm_jax.serving.batcher import Batcher, Computation
 from minilm_jax.tokens.batching import RaggedIds
 
 
@@ -17,6 +18,17 @@ def texts(*lengths: int, first: int = 0) -> RaggedIds:
     """Return texts of these lengths; all tokens of a text have its number as id."""
     ids = np.repeat(np.arange(first, first + len(lengths)), lengths).astype(np.int32)
     return RaggedIds(ids, np.array(lengths, np.int32))
+
+
+class Queue(Batcher):
+    """A batcher of one computation, whose `submit` returns the future."""
+
+    def __init__(self, compute: Callable[[RaggedIds], list[int]], batch_tokens: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.computation = Computation(compute, batch_tokens)
+
+    def add(self, tokens: RaggedIds) -> "Future[list[Any]]":
+        return self.submit(tokens, self.computation).future
 
 
 class Device:
@@ -45,23 +57,23 @@ def device() -> Iterator[Device]:
 
 
 @pytest.fixture
-def batcher(device: Device) -> Iterator[Batcher]:
-    batcher = Batcher(device, batch_tokens=10, max_wait=0)
+def batcher(device: Device) -> Iterator[Queue]:
+    batcher = Queue(device, batch_tokens=10, max_wait=0)
     yield batcher
     device.free.set()
     batcher.close()
 
 
-def busy(batcher: Batcher, device: Device) -> Any:
+def busy(batcher: Queue, device: Device) -> Any:
     """Occupy the device with a first request, so that further ones collect."""
-    first = batcher.submit(texts(1, first=900))
+    first = batcher.add(texts(1, first=900))
     assert device.started.acquire(timeout=30)
     return first
 
 
-def test_requests_that_wait_share_a_batch(batcher: Batcher, device: Device) -> None:
+def test_requests_that_wait_share_a_batch(batcher: Queue, device: Device) -> None:
     first = busy(batcher, device)
-    others = [batcher.submit(texts(2, first=number)) for number in range(4)]
+    others = [batcher.add(texts(2, first=number)) for number in range(4)]
     device.free.set()
     assert first.result(30) == [900]
     assert [other.result(30) for other in others] == [[0], [1], [2], [3]]
@@ -69,18 +81,18 @@ def test_requests_that_wait_share_a_batch(batcher: Batcher, device: Device) -> N
     assert (batcher.stats.batches, batcher.stats.texts, batcher.stats.tokens) == (2, 5, 9)
 
 
-def test_one_text_does_not_wait_for_a_long_list(batcher: Batcher, device: Device) -> None:
+def test_one_text_does_not_wait_for_a_long_list(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    long, short = batcher.submit(texts(*[4] * 6)), batcher.submit(texts(4, first=100))
+    long, short = batcher.add(texts(*[4] * 6)), batcher.add(texts(4, first=100))
     device.free.set()
     assert short.result(30) == [100]
     assert long.result(30) == [0, 1, 2, 3, 4, 5]
     assert 100 in device.batches[1]
 
 
-def test_lists_take_turns(batcher: Batcher, device: Device) -> None:
+def test_lists_take_turns(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    lists = [batcher.submit(texts(5, 5, 5, first=10 * number)) for number in range(3)]
+    lists = [batcher.add(texts(5, 5, 5, first=10 * number)) for number in range(3)]
     device.free.set()
     assert [each.result(30) for each in lists] == [[0, 1, 2], [10, 11, 12], [20, 21, 22]]
     # Every two batches, all lists have advanced.
@@ -88,18 +100,18 @@ def test_lists_take_turns(batcher: Batcher, device: Device) -> None:
     assert {number // 10 for batch in device.batches[1:3] for number in batch} == {0, 1, 2}
 
 
-def test_text_longer_than_a_batch_is_computed_alone(batcher: Batcher, device: Device) -> None:
+def test_text_longer_than_a_batch_is_computed_alone(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    result = batcher.submit(texts(50, 3))
+    result = batcher.add(texts(50, 3))
     device.free.set()
     assert result.result(30) == [0, 1]
     assert device.batches[1:] == [[0], [1]]
 
 
-def test_error_fails_only_the_requests_of_its_batch(batcher: Batcher, device: Device) -> None:
+def test_error_fails_only_the_requests_of_its_batch(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
     device.errors = {3}
-    failing, other = batcher.submit(texts(8, 8, first=3)), batcher.submit(texts(8, first=7))
+    failing, other = batcher.add(texts(8, 8, first=3)), batcher.add(texts(8, first=7))
     device.free.set()
     with pytest.raises(RuntimeError, match="the device failed"):
         failing.result(30)
@@ -109,16 +121,16 @@ def test_error_fails_only_the_requests_of_its_batch(batcher: Batcher, device: De
 
 
 def test_both_batches_of_a_request_may_fail(device: Device) -> None:
-    batcher = Batcher(device, batch_tokens=10, workers=2, max_wait=0)
+    batcher = Queue(device, batch_tokens=10, workers=2, max_wait=0)
     device.errors = {2, 3}
-    failing = batcher.submit(texts(10, 10, 10, first=2))
+    failing = batcher.add(texts(10, 10, 10, first=2))
     assert device.started.acquire(timeout=30)
     assert device.started.acquire(timeout=30)
     device.free.set()
     with pytest.raises(RuntimeError, match="the device failed"):
         failing.result(30)
     device.errors = set()
-    assert batcher.submit(texts(4, first=7)).result(30) == [7]
+    assert batcher.add(texts(4, first=7)).result(30) == [7]
     batcher.close()
 
 
@@ -127,16 +139,16 @@ def test_several_threads_keep_the_order_of_results() -> None:
         time.sleep(float(tokens.ids[0] % 3) / 100)
         return tokens.ids[np.cumsum(tokens.lengths) - tokens.lengths].tolist()
 
-    batcher = Batcher(compute, batch_tokens=10, workers=4, max_wait=0)
-    futures = [batcher.submit(texts(*[4] * 20, first=100 * number)) for number in range(5)]
+    batcher = Queue(compute, batch_tokens=10, workers=4, max_wait=0)
+    futures = [batcher.add(texts(*[4] * 20, first=100 * number)) for number in range(5)]
     for number, future in enumerate(futures):
         assert future.result(30) == list(range(100 * number, 100 * number + 20))
     batcher.close()
 
 
-def test_cancelled_request_leaves_the_queue(batcher: Batcher, device: Device) -> None:
+def test_cancelled_request_leaves_the_queue(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    cancelled, other = batcher.submit(texts(4, 4)), batcher.submit(texts(4, first=7))
+    cancelled, other = batcher.add(texts(4, 4)), batcher.add(texts(4, first=7))
     assert cancelled.cancel()
     device.free.set()
     assert other.result(30) == [7]
@@ -145,33 +157,33 @@ def test_cancelled_request_leaves_the_queue(batcher: Batcher, device: Device) ->
 
 
 def test_full_queue_refuses_requests(device: Device) -> None:
-    batcher = Batcher(device, batch_tokens=10, max_wait=0, max_waiting_tokens=20)
+    batcher = Queue(device, batch_tokens=10, max_wait=0, max_waiting_tokens=20)
     busy(batcher, device)
-    accepted = batcher.submit(texts(10, 9))
+    accepted = batcher.add(texts(10, 9))
     with pytest.raises(mj.OverloadedError, match=r"19 tokens are waiting; try again in 1\.0 seconds") as refused:
-        batcher.submit(texts(2))
+        batcher.add(texts(2))
     assert refused.value.retry_after > 0
     device.free.set()
     assert accepted.result(30) == [0, 1]
-    assert batcher.submit(texts(2)).result(30) == [0]
+    assert batcher.add(texts(2)).result(30) == [0]
     batcher.close()
 
 
-def test_empty_request_is_done_at_once(batcher: Batcher, device: Device) -> None:
+def test_empty_request_is_done_at_once(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    assert batcher.submit(texts()).result(0) == []
+    assert batcher.add(texts()).result(0) == []
 
 
-def test_close_finishes_the_queue_and_refuses_further_requests(batcher: Batcher, device: Device) -> None:
+def test_close_finishes_the_queue_and_refuses_further_requests(batcher: Queue, device: Device) -> None:
     busy(batcher, device)
-    waiting = batcher.submit(texts(5, 5, 5))
+    waiting = batcher.add(texts(5, 5, 5))
     closing = threading.Thread(target=batcher.close)
     closing.start()
     device.free.set()
     closing.join(30)
     assert waiting.result(0) == [0, 1, 2]
     with pytest.raises(mj.InputError, match="the batcher is closed"):
-        batcher.submit(texts(1))
+        batcher.add(texts(1))
 
 
 def test_request_waits_for_others_but_not_longer_than_allowed() -> None:
@@ -181,12 +193,15 @@ def test_request_waits_for_others_but_not_longer_than_allowed() -> None:
         batches.append(len(tokens.lengths))
         return tokens.lengths.tolist()
 
-    batcher = Batcher(compute, batch_tokens=10, max_wait=0.5)
+    batcher = Queue(compute, batch_tokens=10, max_wait=0.5)
     start = time.monotonic()
-    futures = [batcher.submit(texts(5)), batcher.submit(texts(5))]
+    assert batcher.add(texts(5)).result(30) == [5]
+    assert time.monotonic() - start < 0.5, "a request that is alone does not wait"
+    batcher._alone = False
+    futures = [batcher.add(texts(5)), batcher.add(texts(5))]
     assert [future.result(30) for future in futures] == [[5], [5]]
-    assert batches == [2]
-    batcher.submit(texts(1)).result(30)
+    assert batches == [1, 2]
+    batcher.add(texts(1)).result(30)
     assert time.monotonic() - start >= 0.5
     batcher.close()
 
@@ -198,9 +213,10 @@ def test_pairs_and_texts_may_share_a_batch() -> None:
         seen.append(tokens.first_lengths)
         return tokens.lengths.tolist()
 
-    batcher = Batcher(compute, batch_tokens=100, max_wait=0.2)
+    batcher = Queue(compute, batch_tokens=100, max_wait=0.2)
+    batcher._alone = False
     pair = RaggedIds(np.arange(6, dtype=np.int32), np.array([6], np.int32), np.array([2], np.int32))
-    futures = [batcher.submit(pair), batcher.submit(texts(3))]
+    futures = [batcher.add(pair), batcher.add(texts(3))]
     assert [future.result(30) for future in futures] == [[6], [3]]
     assert [each.tolist() for each in seen] == [[2, 3]]
     batcher.close()

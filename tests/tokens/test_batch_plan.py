@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minilm_jax.runtime import devices
-from minilm_jax.tokens.batch_plan import MOST_PROGRAMS, BatchPlanner
+from minilm_jax.tokens.batch_plan import BatchPlanner
+from minilm_jax.tokens.batch_shapes import MOST_PROGRAMS
 
 RULES = {"cpu": devices._CPU_SHAPES, "accelerator": devices._ACCELERATOR_SHAPES}
 QUERIES = devices._CPU_SHAPES.query_lengths
