@@ -17,6 +17,7 @@ from minilm_jax.cli.info import info
 from minilm_jax.cli.parameter_types import Choice
 from minilm_jax.cli.rerank import rerank
 from minilm_jax.cli.search import search
+from minilm_jax.cli.serve import serve
 from minilm_jax.cli.similarity import similarity
 from minilm_jax.config import Shell
 from minilm_jax.converter import import_converter
@@ -41,6 +42,7 @@ def main(**_: bool) -> None:
       minilm-jax search "a pet" --corpus lines.txt      the lines most similar to a query
       minilm-jax rerank "a pet" --file lines.txt        the same by a cross-encoder, for short files
       minilm-jax convert onnx_to_flax model.onnx        an ONNX file as Flax params
+      minilm-jax serve                                  an HTTP server with OpenAI's interface
       minilm-jax info                                   versions, devices, model files, problems
 
     The first run downloads the model (91 MB). `minilm-jax COMMAND -h` shows examples of a command.
@@ -84,5 +86,5 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed, embed_corpus, search, rerank, cluster, duplicates, export):
+for _command in (bench, similarity, info, embed, embed_corpus, search, rerank, cluster, duplicates, export, serve):
     main.add_command(_command)

@@ -248,6 +248,18 @@ class TextTokenizer:
         """Return the entry of the vocabulary for each id; an id without one gives an empty string."""
         return [self._tokenizer.id_to_token(id) or "" for id in ids]
 
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Return the text of token ids.
+
+        Args:
+            ids: Token ids.
+            skip_special_tokens: Whether to leave out tokens such as [CLS].
+
+        Returns:
+            The text, as far as the tokens show it: BERT's vocabulary has no upper case and no spaces.
+        """
+        return self._tokenizer.decode(list(ids), skip_special_tokens)
+
     @property
     def special_tokens(self) -> dict[str, str]:
         """The special tokens of the vocabulary, by the names that transformers gives them."""

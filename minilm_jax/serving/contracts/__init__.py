@@ -1,0 +1,1 @@
+"""The HTTP interfaces of OpenAI, text-embeddings-inference, Jina and Cohere."""
