@@ -248,7 +248,7 @@ class Engine:
             pack(_example(rows, length, self._config), one_text_per_row((rows, length)), length)
             for rows, length in shapes
         ]
-        # Faster programs replace them later, as in `encode`: to make those now would delay the first request by seconds.
+        # Faster programs replace them later, as in `encode`; making those now would delay the first request.
         collections.deque(self._map(self._programs, examples), maxlen=0)
         self._planner.shapes, self._planner.closed = frozenset(shapes), True
 

@@ -59,9 +59,7 @@ class Endpoint:
     async def _respond(self, request: Request, record: Record) -> Response:
         try:
             self._check_key(request)
-            async with asyncio.timeout(self._service.settings.read_timeout):
-                content = await self._content(request)
-            body = self._decoded(content)
+            body = self._decoded(await self._content(request))
             async with asyncio.timeout(self._service.settings.request_timeout):
                 answer = await _unless_gone(request, self._operation.handle(self._service, body, record))
             return _success(answer, record)
@@ -86,6 +84,13 @@ class Endpoint:
             raise RequestError("send the header `Authorization: Bearer KEY` with a valid API key.", 401, "Unauthorized")
 
     async def _content(self, request: Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._service.settings.read_timeout):
+                return await self._read(request)
+        except TimeoutError:
+            raise RequestError("the body did not arrive in time; send it faster.", 408) from None
+
+    async def _read(self, request: Request) -> bytes:
         most = self._service.settings.max_body_bytes
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RequestError("compressed bodies are not accepted; send plain JSON.", 415)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from minilm_jax.checkpoints.cache import DEFAULT_MODEL, model_folder
-from tests.environments.serving_page.server import KEY, serving
+from tests.helpers.server import KEY, serving
 from tests.helpers.small_heads import cross_encoder
 
 

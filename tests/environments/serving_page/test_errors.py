@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.environments.serving_page.server import KEY, serving
+from tests.helpers.server import KEY, serving
 
 _TEXTS_ERROR = "#texts-section .error"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.environments.serving_page.server import KEY
+from tests.helpers.server import KEY
 
 _TABS = ["curl", "Python, openai", "Python, httpx", "JavaScript"]
 _TEXTS = 'It\'s "quoted" \\ text\nCafé 🙂'

@@ -1,4 +1,4 @@
-"""Server processes for the page tests."""
+"""Server processes for tests."""
 
 import contextlib
 import re
