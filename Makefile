@@ -6,7 +6,7 @@ FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --tab
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines \
-	test-tpu test-page coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu \
+	test-tpu test-serving test-page coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu \
 	bench-scale quality notebooks refresh-notebooks clean
 
 help: ## list the targets
@@ -47,6 +47,9 @@ test-engines: .venv-engines/.installed .venv-beam/.installed ## test Ray, Spark 
 
 test-tpu: .venv-tpu/.installed ## compile for TPUs without one (10 minutes or more); writes docs/tpu.md
 	@.venv-tpu/bin/python -m pytest tests/environments/tpu --table docs/tpu.md
+
+test-serving: .venv-serving/.installed ## test the server with the clients that people use
+	@.venv-serving/bin/python -m pytest tests/environments/serving
 
 test-page: .venv-page/.installed ## test the server's page in Chromium; CHROMIUM names the browser
 	@.venv-page/bin/python -m pytest tests/environments/serving_page
@@ -121,6 +124,7 @@ clean: ## remove the environments and caches in this folder (not the cache of do
 .venv-engines/.installed: tests/environments/engines/requirements.txt
 .venv-beam/.installed: tests/environments/engines/beam-requirements.txt
 .venv-tpu/.installed: tests/environments/tpu/requirements.txt
+.venv-serving/.installed: tests/environments/serving/requirements.txt
 .venv-page/.installed: tests/environments/serving_page/requirements.txt
 .venv-notebooks/.installed: notebooks/requirements.txt
 .venv-bench/.installed: benchmarks/requirements.txt

@@ -23,8 +23,22 @@ _DEFAULTS = ServerSettings()
 @click.option("--host", default=_DEFAULTS.host, help="Address to listen at; 0.0.0.0 for all networks.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port; 0 for a free one.")
 @click.option("--uds", metavar="PATH", help="Listen at a Unix domain socket instead.")
-@click.option("--api-key", "api_keys", metavar="KEY", multiple=True, help="Key that clients must send; repeatable.")
-@click.option("--cors-origin", "cors_origins", metavar="URL", multiple=True, help="Origin of web pages; repeatable.")
+@click.option(
+    "--api-key",
+    "api_keys",
+    envvar="MINILM_JAX_SERVE_API_KEY",
+    metavar="KEY",
+    multiple=True,
+    help="Key that clients must send; repeatable.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    envvar="MINILM_JAX_SERVE_CORS_ORIGIN",
+    metavar="URL",
+    multiple=True,
+    help="Origin of web pages; repeatable.",
+)
 @click.option("--max-body-bytes", type=click.IntRange(min=1), default=_DEFAULTS.max_body_bytes, help="Per request.")
 @click.option("--max-inputs", type=click.IntRange(min=1), default=_DEFAULTS.max_inputs, help="Texts per request.")
 @click.option("--max-wait-ms", type=click.FloatRange(min=0), default=_DEFAULTS.max_wait_ms, help="Wait for others.")

@@ -290,6 +290,8 @@ _TEXTS = {"inputs": ["A cat sleeps.", "A kitten naps."]}
 
 OPERATIONS = (
     Operation("POST", "/embed", "Vectors of texts", embed, EmbedBody, list[list[float]], _TEXTS),
+    # Clients of Hugging Face's inference endpoints use the address itself.
+    Operation("POST", "/", "Vectors of texts, as /embed", embed, EmbedBody, list[list[float]], _TEXTS),
     Operation("POST", "/embed_all", "Vectors of all tokens", embed_all, TextsBody, list[list[list[float]]], _TEXTS),
     Operation(
         "POST",
