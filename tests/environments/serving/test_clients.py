@@ -1,8 +1,11 @@
 """The clients that people use, against a server process."""
 
+import asyncio
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cohere
 import httpx
@@ -121,3 +124,16 @@ def test_no_request_of_schemathesis_fails_in_the_server(url: str) -> None:
 def test_kubernetes_example_is_valid() -> None:
     for document in yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text()):
         validate(document, "1.37", strict=True)
+
+
+def test_fastapi_example_of_the_docs() -> None:
+    *_, code = re.findall(r"```python\n(.*?)```", (ROOT / "docs/serving.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+
+    async def main() -> list[Any]:
+        transport = httpx.ASGITransport(names["app"])
+        async with names["encoder"], httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            return (await client.post("/vectors", json=TEXTS)).json()
+
+    equal(asyncio.run(main()), mj.SentenceEncoder().encode(TEXTS))
