@@ -35,12 +35,12 @@ class OutputOptions:
         InputError: A keyword has an invalid value.
     """
 
-    value: OutputValue | None
-    precision: OutputPrecision
-    convert_to_numpy: bool
-    convert_to_tensor: bool
-    normalize: bool
-    truncate_dim: int | None
+    value: OutputValue | None = "sentence_embedding"
+    precision: OutputPrecision = "float32"
+    convert_to_numpy: bool = True
+    convert_to_tensor: bool = False
+    normalize: bool = False
+    truncate_dim: int | None = None
 
     def __post_init__(self) -> None:
         if self.precision in {*get_args(Precision)} - {*get_args(OutputPrecision)}:

@@ -232,22 +232,37 @@ class TextModel(abc.ABC):
         """Name of the prompt that `encode_document` uses by default, or None."""
         return document_prompt(self.prompts)
 
-    def token_ids(self, texts: Iterable[Any], prompt_name: str | None = None, prompt: str | None = None) -> RaggedIds:
+    def token_ids(
+        self,
+        texts: Iterable[Any],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        truncate: bool = True,
+    ) -> RaggedIds:
         """Tokenize texts as `encode` does, or pairs as `predict` does, without padding.
 
         Args:
             texts: The texts or pairs.
             prompt_name: The name of the prompt to put before every text.
             prompt: The prompt itself.
+            truncate: Whether longer texts are truncated.
 
         Returns:
             Their token ids, truncated at max_seq_length.
 
         Raises:
-            InputError: A text is not a string or not valid Unicode, or no prompt has this name.
+            InputError: A text is not a string or not valid Unicode, no prompt has this name, or truncate is false and a
+                text has more than max_seq_length tokens.
         """
         truncated, checked = self.stats.truncated, self._items(texts)
-        tokens = self._tokenized(checked, self._prompt(prompt, prompt_name))
+        tokenized = self._tokenize(checked, self._prompt(prompt, prompt_name))
+        if tokenized.truncated and not truncate:
+            raise InputError(
+                f"{tokenized.truncated} of {len(checked)} {self._inputs} have more than {self.max_seq_length} tokens;"
+                " shorten them, or allow truncation."
+            )
+        tokens = self._counted(tokenized)
         self._end(truncated, len(checked))
         return tokens
 
@@ -261,12 +276,7 @@ class TextModel(abc.ABC):
             float32[n, E], in the order of the texts: sentence vectors, logits, or sparse vectors with all zeros.
         """
         check_not_forked()
-        count = len(tokens.lengths)
-        found = self._engine.results([tokens], count, self.max_seq_length, workers=1)
-        results = np.empty((count, self.config.output_size), np.float32)
-        for texts, values in found:
-            results[texts] = values
-        return results
+        return self._engine.sentence_vectors([tokens], len(tokens.lengths), self.max_seq_length, workers=1)
 
     def warm_up_for_requests(self) -> None:
         """Make the few programs that serve requests of any size; later calls compile nothing.
@@ -309,8 +319,11 @@ class TextModel(abc.ABC):
         return prefetch(self._tokenized(items[start : start + self.chunk], prompt) for start in starts)
 
     def _tokenized(self, items: Sequence[Any], prompt: str) -> RaggedIds:
-        tokenized, stats = self._tokenize(items, prompt), self._engine.stats
-        stats.texts += len(items)
+        return self._counted(self._tokenize(items, prompt))
+
+    def _counted(self, tokenized: Tokenized) -> RaggedIds:
+        stats = self._engine.stats
+        stats.texts += len(tokenized.tokens.lengths)
         stats.truncated += tokenized.truncated
         stats.tokens += len(tokenized.tokens.ids)
         stats.longest = max(stats.longest, tokenized.longest)

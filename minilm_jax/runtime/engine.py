@@ -145,6 +145,7 @@ class Engine:
         longest: int,
         batch_size: int | None = None,
         show_progress_bar: bool | None = False,
+        workers: int | None = None,
     ) -> NDArray[np.float32]:
         """Compute the vector of each text, or the logits of a classifier.
 
@@ -154,12 +155,13 @@ class Engine:
             longest: Maximum tokens per text.
             batch_size: Maximum texts per batch, or None.
             show_progress_bar: Whether to show a bar, or None for a bar on terminals if the work is long.
+            workers: Number of threads that compute; by default that of the devices.
 
         Returns:
             float32[n, E], in the order of the texts, where E is `config.output_size`.
         """
         vectors = np.empty((count, self._config.output_size), np.float32)
-        for texts, found in self.results(chunks, count, longest, batch_size, show_progress_bar):
+        for texts, found in self.results(chunks, count, longest, batch_size, show_progress_bar, workers):
             vectors[texts] = found
         return vectors
 
@@ -180,7 +182,7 @@ class Engine:
             longest: Maximum tokens per text.
             batch_size: Maximum texts per batch, or None.
             show_progress_bar: Whether to show a bar.
-            workers: Number of threads that compute; by default that of the devices.
+            workers: Number of threads.
 
         Yields:
             The indices of the texts in a batch, int[b], and their results, float[b, E], where E is
@@ -206,7 +208,7 @@ class Engine:
             longest: As in `sentence_vectors`.
             batch_size: As in `sentence_vectors`.
             show_progress_bar: As in `sentence_vectors`.
-            workers: As in `results`.
+            workers: As in `sentence_vectors`.
 
         Returns:
             n arrays of float32[T, D], without padding, in the order of the texts.

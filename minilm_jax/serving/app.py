@@ -63,8 +63,8 @@ def create_app(service: Service, is_ready: Callable[[], bool] = lambda: True) ->
         return HTMLResponse(page, headers=_PAGE_HEADERS)
 
     own = (
-        Operation("GET", "/openapi.json", "This document", openapi, needs=""),
-        Operation("GET", "/live", "Figures of the last seconds", live, needs=""),
+        Operation("GET", "/openapi.json", "This document", openapi),
+        Operation("GET", "/live", "Figures of the last seconds", live),
     )
     endpoints = [
         Route(each.path, Endpoint(each, service, metrics), methods=[each.method]) for each in (*OPERATIONS, *own)

@@ -101,10 +101,6 @@ class AsyncSentenceEncoder:
             OverloadedError: Too many tokens are waiting.
         """
         options = OutputOptions(
-            value="sentence_embedding",
-            precision="float32",
-            convert_to_numpy=True,
-            convert_to_tensor=False,
             normalize=normalize_embeddings,
             truncate_dim=self.encoder.truncate_dim if truncate_dim is None else truncate_dim,
         )

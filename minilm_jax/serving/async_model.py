@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
 from minilm_jax.errors import InputError
 from minilm_jax.serving.batcher import Batcher, Computation
 from minilm_jax.text_model import TextModel
@@ -35,7 +37,7 @@ class Answer(NamedTuple):
 
 
 class AsyncModel:
-    """A model whose requests are computed in batches with those of others.
+    """Model for asyncio; concurrent requests share batches.
 
     Attributes:
         model: The model.
@@ -46,7 +48,7 @@ class AsyncModel:
         model: TextModel,
         batcher: Batcher,
         tokenizing: Executor,
-        compute: Callable[[RaggedIds], Sequence[Any]] | None = None,
+        compute: Callable[[RaggedIds], Sequence[Any] | NDArray[Any]] | None = None,
     ) -> None:
         """Combine a model with a queue.
 
@@ -57,32 +59,37 @@ class AsyncModel:
             compute: Returns one result per text; by default `model.compute`.
         """
         self.model, self._batcher, self._tokenizing = model, batcher, tokenizing
-        self._computation = Computation(compute or model.compute, model.batch_tokens)  # pyright: ignore[reportArgumentType]
+        self._computation = Computation(compute or model.compute, model.batch_tokens)
 
-    async def __call__(self, items: Sequence[Any], prompt_name: str | None = None, prompt: str | None = None) -> Answer:
+    async def __call__(
+        self,
+        items: Sequence[Any],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        truncate: bool = True,
+    ) -> Answer:
         """Compute texts or pairs.
 
         Args:
             items: The texts or pairs.
             prompt_name: The name of the prompt to put before every text.
             prompt: The prompt itself.
+            truncate: Whether longer texts are truncated.
 
         Returns:
             The results, in the order of the texts.
 
         Raises:
-            InputError: A text is invalid, or the queue is closed.
+            InputError: A text is invalid or too long, or the queue is closed.
             OverloadedError: Too many tokens are waiting.
         """
         start = time.monotonic()
-        tokens = await self.tokens(items, prompt_name, prompt)
+        tokens = await self._tokens(functools.partial(self._token_ids, items, prompt_name, prompt, truncate), items)
         return await self.compute(tokens, time.monotonic() - start)
 
-    async def tokens(
-        self, items: Sequence[Any], prompt_name: str | None = None, prompt: str | None = None
-    ) -> RaggedIds:
+    async def _tokens(self, tokenize: Callable[[], RaggedIds], items: Sequence[Any]) -> RaggedIds:
         """Tokenize texts or pairs, long ones on another thread."""
-        tokenize = functools.partial(self._token_ids, items, prompt_name, prompt)
         if _are_short(items):
             return tokenize()
         try:
@@ -100,8 +107,11 @@ class AsyncModel:
         started = request.started or request.arrived
         return Answer(results, len(tokens.ids), tokenize_seconds, started - request.arrived, end - started)
 
-    def _token_ids(self, items: Sequence[Any], prompt_name: str | None, prompt: str | None) -> RaggedIds:
-        return self.model.token_ids([self._shortened(item) for item in items], prompt_name, prompt)
+    def _token_ids(
+        self, items: Sequence[Any], prompt_name: str | None, prompt: str | None, truncate: bool
+    ) -> RaggedIds:
+        shortened = [self._shortened(item) for item in items]
+        return self.model.token_ids(shortened, prompt_name, prompt, truncate=truncate)
 
     def _shortened(self, item: Any) -> Any:
         if isinstance(item, tuple):

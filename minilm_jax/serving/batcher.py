@@ -33,7 +33,7 @@ class Request:
     """Texts of one client that are computed, waiting or done.
 
     Attributes:
-        computation: What is computed.
+        computation: The computation to run.
         tokens: The token ids of its texts.
         arrived: When it arrived, in seconds of `time.monotonic`.
         started: When its first batch was started.
@@ -128,10 +128,10 @@ class Batcher:
 
         Args:
             tokens: The token ids of its texts.
-            computation: What is computed.
+            computation: The computation to run.
 
         Returns:
-            The request, whose future gets the results.
+            The request; its future gets the results.
 
         Raises:
             InputError: The batcher is closed.

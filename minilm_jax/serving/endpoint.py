@@ -23,7 +23,7 @@ from minilm_jax.serving.service import Service
 
 _log = logging.getLogger("minilm_jax.serving")
 
-# nginx uses this status for clients that went away; nobody receives it.
+# nginx logs this status if the client closed the connection; it is never sent.
 _CLIENT_IS_GONE = 499
 
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 424: "server_error"}

@@ -93,8 +93,8 @@ class Metrics:
             yield GaugeMetricFamily(name, text, value)
         for name, text, value in (
             ("batches", "Batches computed", stats.batches),
-            ("failed_batches", "Batches whose computation failed", stats.failed),
-            ("cancelled_requests", "Requests whose client went away", stats.cancelled),
+            ("failed_batches", "Batches that failed", stats.failed),
+            ("cancelled_requests", "Requests cancelled because the client disconnected", stats.cancelled),
             ("texts", "Texts computed", stats.texts),
             ("tokens", "Tokens computed, without padding", stats.tokens),
             ("computed_tokens", "Tokens computed, with padding", sum(each.stats.computed_tokens for each in models)),

@@ -13,7 +13,7 @@ ErrorStyle = Literal["openai", "tei", "cohere"]
 
 @dataclasses.dataclass
 class Record:
-    """What is logged and counted of a request.
+    """Data of a request for its log line and the metrics.
 
     Attributes:
         texts: Number of its texts.
@@ -62,7 +62,6 @@ class Operation:
         answer: The type of the response's body.
         example: A body that works with every model of the right kind.
         errors: The form of error bodies.
-        needs: The kind of model that it needs: "encoder", "reranker", "sparse" or "".
     """
 
     method: Literal["GET", "POST"]
@@ -73,7 +72,6 @@ class Operation:
     answer: Any = Any
     example: Any = None
     errors: ErrorStyle = "tei"
-    needs: Literal["encoder", "reranker", "sparse", ""] = "encoder"
 
 
 def checked_inputs(service: Service, texts: Sequence[Any], name: str = "inputs") -> list[Any]:

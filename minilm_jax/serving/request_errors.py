@@ -13,13 +13,13 @@ class RequestError(InputError):
     """
 
     def __init__(self, message: str, status: int = 422, kind: str = "Validation", param: str | None = None) -> None:
-        """State what is wrong and what to do."""
+        """Create an error; the message names the problem and a fix."""
         super().__init__(message)
         self.status, self.kind, self.param = status, kind, param
 
 
 class NotServedError(RequestError):
-    """A route whose model was not loaded."""
+    """The route needs a model that is not loaded."""
 
     def __init__(self, what: str, option: str) -> None:
         """Name the kind of model, and the option that loads one."""

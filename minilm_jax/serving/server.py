@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import warnings
@@ -65,8 +66,19 @@ def serve(settings: ServerSettings) -> None:
     set_up_logging(as_json=settings.log_json)
     # `minilm_jax_truncated_texts_total` counts them; a warning would be shown once only.
     warnings.filterwarnings("ignore", r"\d+ of \d+ (texts|pairs) are longer")
-    listening = _listen(settings)
-    service = Service(settings)
+    with _listen(settings) as listening:
+        service = Service(settings)
+        if not settings.api_keys and settings.uds is None and settings.host not in _LOOPBACK:
+            _log.warning("anyone who reaches %s can use this server; --api-key restricts it.", settings.host)
+        where = f"unix:{settings.uds}" if settings.uds else "http://{}:{}".format(*listening.getsockname()[:2])
+        _log.info("serving %s at %s", ", ".join(service.names), where)
+        try:
+            _create_server(service).run(sockets=[listening])
+        finally:
+            service.close()
+
+
+def _create_server(service: Service) -> _Server:
     config = uvicorn.Config(
         lambda: create_app(service, lambda: server.is_ready),
         factory=True,
@@ -76,20 +88,14 @@ def serve(settings: ServerSettings) -> None:
         ws="none",
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.grace_period)),
+        timeout_graceful_shutdown=max(1, round(service.settings.grace_period)),
     )
-    server = _Server(config, settings.drain_delay)
-    if not settings.api_keys and settings.uds is None and settings.host not in _LOOPBACK:
-        _log.warning("anyone who reaches %s can use this server; --api-key restricts it.", settings.host)
-    where = f"unix:{settings.uds}" if settings.uds else "http://{}:{}".format(*listening.getsockname()[:2])
-    _log.info("serving %s at %s", ", ".join(service.names), where)
-    try:
-        server.run(sockets=[listening])
-    finally:
-        service.close()
+    server = _Server(config, service.settings.drain_delay)
+    return server
 
 
-def _listen(settings: ServerSettings) -> socket.socket:
+@contextlib.contextmanager
+def _listen(settings: ServerSettings) -> Iterator[socket.socket]:
     """Reserve the address before the models are loaded, so that a mistake shows at once."""
     family = socket.AF_UNIX if settings.uds else socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
@@ -100,4 +106,9 @@ def _listen(settings: ServerSettings) -> socket.socket:
         listening.close()
         where = settings.uds or f"{settings.host}:{settings.port}"
         raise InputError(f"cannot listen at {where} ({error.strerror}); choose another --port or --uds.") from None
-    return listening
+    try:
+        with listening:
+            yield listening
+    finally:
+        if settings.uds:
+            os.unlink(settings.uds)

@@ -1,14 +1,17 @@
 """`Service`: the models of a server, whose requests share one queue and one owner of the device."""
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minilm_jax.checkpoints.hub import HubOptions
 from minilm_jax.cross_encoder import CrossEncoder
+from minilm_jax.errors import InputError
 from minilm_jax.explain import WordContribution, word_contributions
 from minilm_jax.model_kinds import class_of
 from minilm_jax.sentence_encoder import SentenceEncoder
@@ -19,6 +22,9 @@ from minilm_jax.serving.settings import ServerSettings
 from minilm_jax.sparse_encoder import SparseEncoder
 from minilm_jax.text_model import TextModel
 from minilm_jax.tokens.batching import RaggedIds
+from minilm_jax.vectors.sparse import to_csr
+
+_Result = TypeVar("_Result")
 
 
 class Service:
@@ -26,10 +32,9 @@ class Service:
 
     Attributes:
         settings: The settings of the server.
+        models: The models; the first is that of `settings.model`.
+        names: Their names.
         batcher: The queue of all models.
-        encoder: The encoder, or None if the model scores pairs.
-        reranker: The cross-encoder, or None.
-        sparse: The sparse encoder, or None.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -39,113 +44,126 @@ class Service:
             settings: The settings of the server.
 
         Raises:
-            InputError: A setting does not fit a model.
+            InputError: A setting does not fit a model, or two models are of one kind.
             ModelFileError: A model cannot be loaded.
         """
         self.settings = settings
-        kind = class_of(settings.model, HubOptions(settings.revision))
-        model = kind.from_pretrained(
-            settings.model,
-            precision=settings.precision,
-            revision=settings.revision,
-            max_seq_length=settings.max_seq_length,
-        )
-        self.encoder = model if isinstance(model, SentenceEncoder) else None
-        self.reranker = model if isinstance(model, CrossEncoder) else None
-        self.sparse = model if isinstance(model, SparseEncoder) else None
-        if settings.reranker is not None:
-            self.reranker = CrossEncoder.from_pretrained(settings.reranker, precision=settings.precision)
-        if settings.sparse is not None:
-            self.sparse = SparseEncoder.from_pretrained(settings.sparse, precision=settings.precision)
+        self.models: list[TextModel] = [
+            class_of(settings.model, HubOptions(settings.revision)).from_pretrained(
+                settings.model,
+                precision=settings.precision,
+                revision=settings.revision,
+                max_seq_length=settings.max_seq_length,
+            )
+        ]
+        self.names = [settings.model]
+        for kind, name in ((CrossEncoder, settings.reranker), (SparseEncoder, settings.sparse)):
+            if name is not None:
+                self._add(kind, name)
         for each in self.models:
             each.warm_up_for_requests()
         self.batcher = Batcher(
-            workers=model.workers,
+            workers=self.models[0].workers,
             max_wait=settings.max_wait_ms / 1_000,
             max_waiting_tokens=settings.max_waiting_tokens,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="minilm-jax-tokenizer")
         self._explaining = asyncio.Lock()
-        self._async = {id(each): AsyncModel(each, self.batcher, self._thread) for each in self.models}
+        self._by_kind = {type(each): AsyncModel(each, self.batcher, self._thread) for each in self.models}
         if self.encoder is not None:
             self._token_vectors = AsyncModel(self.encoder, self.batcher, self._thread, self.encoder.compute_tokens)
         if self.sparse is not None:
-            self._async[id(self.sparse)] = AsyncModel(self.sparse, self.batcher, self._thread, self._sparse_rows)
+            self._by_kind[SparseEncoder] = AsyncModel(self.sparse, self.batcher, self._thread, self._sparse_rows)
 
     @property
-    def models(self) -> list[TextModel]:
-        """The models that are loaded."""
-        return [model for model in (self.encoder, self.reranker, self.sparse) if model is not None]
+    def encoder(self) -> SentenceEncoder | None:
+        """The sentence encoder, if there is one."""
+        return next((model for model in self.models if isinstance(model, SentenceEncoder)), None)
 
     @property
-    def names(self) -> dict[str, TextModel]:
-        """The models by their names."""
-        names = (self.settings.model, self.settings.reranker, self.settings.sparse)
-        return dict(zip([name for name in names if name is not None], self._in_order(), strict=True))
+    def reranker(self) -> CrossEncoder | None:
+        """The cross-encoder, if there is one."""
+        return next((model for model in self.models if isinstance(model, CrossEncoder)), None)
+
+    @property
+    def sparse(self) -> SparseEncoder | None:
+        """The sparse encoder, if there is one."""
+        return next((model for model in self.models if isinstance(model, SparseEncoder)), None)
 
     def close(self) -> None:
         """Finish the queue, and end its threads."""
         self.batcher.close()
         self._thread.shutdown()
 
-    async def embed(self, texts: list[str], prompt_name: str | None = None, prompt: str | None = None) -> Answer:
+    async def embed(self, texts: list[str], prompt_name: str | None = None, *, truncate: bool = True) -> Answer:
         """Compute the vectors of texts."""
-        return await self._of(self._served_encoder())(texts, prompt_name, prompt)
+        self.need_encoder()
+        return await self._by_kind[SentenceEncoder](texts, prompt_name, truncate=truncate)
 
     async def embed_ids(self, ids: list[list[int]]) -> Answer:
         """Compute the vectors of texts that the client tokenized."""
+        self.need_encoder()
         lengths = np.array([len(each) for each in ids], np.int32)
         tokens = RaggedIds(np.concatenate([np.array(each, np.int32) for each in ids]), lengths)
-        return await self._of(self._served_encoder()).compute(tokens)
+        return await self._by_kind[SentenceEncoder].compute(tokens)
 
-    async def embed_tokens(self, texts: list[str], prompt_name: str | None = None) -> Answer:
+    async def embed_tokens(self, texts: list[str], prompt_name: str | None = None, *, truncate: bool = True) -> Answer:
         """Compute the token vectors of texts."""
-        self._served_encoder()
-        return await self._token_vectors(texts, prompt_name)
+        self.need_encoder()
+        return await self._token_vectors(texts, prompt_name, truncate=truncate)
 
-    async def logits(self, pairs: list[tuple[str, str]]) -> Answer:
+    async def logits(
+        self, pairs: list[tuple[str, str]], prompt_name: str | None = None, *, truncate: bool = True
+    ) -> Answer:
         """Compute the logits of pairs."""
-        if self.reranker is None:
-            raise NotServedError("reranker", "--reranker MODEL")
-        return await self._of(self.reranker)(pairs)
+        self.need_reranker()
+        return await self._by_kind[CrossEncoder](pairs, prompt_name, truncate=truncate)
 
-    async def embed_sparse(self, texts: list[str], prompt_name: str | None = None) -> Answer:
+    async def embed_sparse(self, texts: list[str], prompt_name: str | None = None, *, truncate: bool = True) -> Answer:
         """Compute sparse vectors, pairs of arrays: indices and weights."""
         if self.sparse is None:
             raise NotServedError("sparse encoder", "--sparse MODEL")
-        return await self._of(self.sparse)(texts, prompt_name)
+        return await self._by_kind[SparseEncoder](texts, prompt_name, truncate=truncate)
+
+    async def on_thread(self, function: Callable[[], _Result]) -> _Result:
+        """Run a function on the thread that tokenizes, so that other requests are answered meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    def name_of(self, model: TextModel) -> str:
+        """Return the name of a model."""
+        return self.names[self.models.index(model)]
 
     async def explain(self, first: str, second: str) -> tuple[list[WordContribution], list[WordContribution]]:
         """Compute the contributions of the words of two texts to their similarity, one request at a time."""
-        encoder = self._served_encoder()
+        encoder = self.need_encoder()
         async with self._explaining:
             return (
                 await asyncio.to_thread(word_contributions, encoder, first, second),
                 await asyncio.to_thread(word_contributions, encoder, second, first),
             )
 
-    def _served_encoder(self) -> SentenceEncoder:
+    def need_encoder(self) -> SentenceEncoder:
+        """Return the sentence encoder; raises RequestError if there is none."""
         if self.encoder is None:
             raise NotServedError("sentence encoder", "--model MODEL")
         return self.encoder
 
-    def _of(self, model: TextModel) -> AsyncModel:
-        return self._async[id(model)]
+    def need_reranker(self) -> CrossEncoder:
+        """Return the cross-encoder; raises RequestError if there is none."""
+        if self.reranker is None:
+            raise NotServedError("reranker", "--reranker MODEL")
+        return self.reranker
 
-    def _in_order(self) -> list[TextModel]:
-        own = self.encoder or (self.reranker if self.settings.reranker is None else None) or self.sparse
-        assert own is not None
-        others = [self.reranker if self.settings.reranker else None, self.sparse if self.settings.sparse else None]
-        return [own, *(each for each in others if each is not None)]
+    def _add(self, kind: type[TextModel], name: str) -> None:
+        if isinstance(self.models[0], kind):
+            raise InputError(f"{self.names[0]!r} and {name!r} are both of the kind {kind.__name__}; serve one of them.")
+        self.models.append(kind.from_pretrained(name, precision=self.settings.precision))
+        self.names.append(name)
 
-    def _sparse_rows(self, tokens: RaggedIds) -> list[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    def _sparse_rows(self, tokens: RaggedIds) -> list[tuple[NDArray[np.integer], NDArray[np.float32]]]:
         assert self.sparse is not None
-        rows = self.sparse.compute(tokens)
-        kept: list[tuple[Any, Any]] = []
-        for row in rows:
-            indices = np.flatnonzero(row)
-            if self.sparse.max_active_dims is not None and len(indices) > self.sparse.max_active_dims:
-                largest = np.argsort(-row[indices], kind="stable")[: self.sparse.max_active_dims]
-                indices = np.sort(indices[largest])
-            kept.append((indices, row[indices]))
-        return kept
+        count = len(tokens.lengths)
+        dense = [(np.arange(count), self.sparse.compute(tokens))]
+        vectors = to_csr(dense, (count, self.sparse.config.vocab_size), self.sparse.max_active_dims)
+        spans = itertools.pairwise(vectors.indptr.tolist())
+        return [(vectors.indices[start:end], vectors.data[start:end]) for start, end in spans]

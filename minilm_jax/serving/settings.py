@@ -1,4 +1,4 @@
-"""`ServerSettings`: everything that a server can be told."""
+"""`ServerSettings`: the settings of a server."""
 
 import dataclasses
 

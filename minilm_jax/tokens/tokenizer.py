@@ -196,7 +196,7 @@ class TextTokenizer:
         """
         size = _CHARACTERS_PER_TOKEN * max_seq_length
         while size < len(text):
-            (found,) = self._encode([text[:size]])
+            (found,) = self._encode([text[:size]], with_offsets=True)
             words = [word for word in found.word_ids if word is not None]
             if bisect.bisect_left(words, words[-1] - _UNSAFE_WORDS if words else 0) >= max_seq_length:
                 return text[:size]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minilm_jax as mj
+from minilm_jax.tokens.batch_shapes import MOST_PROGRAMS
 from tests.helpers.threads import wait_for_threads
 from tests.helpers.tiny_model import TINY, random_params
 from tests.helpers.tolerances import UNIT_NORM, UNIT_VECTORS
@@ -86,6 +87,18 @@ def test_warm_up_makes_the_programs_of_a_service(encoder: mj.SentenceEncoder) ->
     service.warm_up(lengths=[16], batch_sizes=[1])
     service.warm_up(lengths=[], batch_sizes=[])
     assert service.stats.compilations == made + 1
+
+
+def test_requests_of_any_size_compile_nothing_after_their_warm_up(encoder: mj.SentenceEncoder) -> None:
+    service = fresh(encoder)
+    service.warm_up_for_requests()
+    made = service.stats.compilations
+    assert made <= MOST_PROGRAMS
+    for count, words in ((1, 1), (1, 40), (1, 254), (3, 10), (20, 10), (70, 12), (7, 200)):
+        texts = [f"{'word ' * (words - 1)}{index}" for index in range(count)]
+        vectors = service.compute(service.token_ids(texts))
+        np.testing.assert_allclose(vectors, encoder.encode(texts), rtol=0, atol=UNIT_VECTORS)
+    assert service.stats.compilations == made
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import shlex
 import tomllib
 from typing import Any
 
-import click
 import pytest
 import yaml
 
@@ -15,7 +14,7 @@ from tests.helpers.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
 PREFIX = "MINILM_JAX_SERVE_"
-SERVE = main.get_command(click.Context(main), "serve")
+SERVE = main.commands["serve"]
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]["minilm-jax"]
 OBJECTS: dict[str, Any] = {
     each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8"))
@@ -38,10 +37,8 @@ IMAGE_ENV = dict(pair.split("=", 1) for name, given in DOCKERFILE if name == "EN
 POD_ENV = {each["name"]: each.get("value") for each in CONTAINER["env"]}
 
 
-@pytest.mark.skipif(SERVE is None, reason="this version has no command serve")
 @pytest.mark.parametrize("given", [IMAGE_ENV, COMPOSE["environment"], POD_ENV], ids=["image", "compose", "kubernetes"])
 def test_variables_are_options_of_serve(given: dict[str, str]) -> None:
-    assert SERVE is not None
     options = {option for parameter in SERVE.params for option in parameter.opts}
     named = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
     assert named

@@ -143,6 +143,19 @@ def test_models_and_information(client: httpx.Client) -> None:
     assert found["reranker"].endswith("reranker")
 
 
+def test_empty_prompt_and_unknown_prompt_of_tokenize(client: httpx.Client) -> None:
+    assert client.post("/tokenize", json={"inputs": "a", "prompt_name": "query"}).status_code == 200
+    assert client.post("/tokenize", json={"inputs": "a", "prompt_name": "none"}).status_code == 422
+
+
+def test_each_route_answers_for_its_own_model_only(client: httpx.Client) -> None:
+    _, reranker, _ = [entry["id"] for entry in client.get("/v1/models").json()["data"]]
+    assert client.post("/v1/embeddings", json={"input": "a", "model": reranker}).status_code == 404
+    body = {"query": "a", "documents": ["b"]}
+    assert client.post("/v1/rerank", json={**body, "model": reranker}).status_code == 200
+    assert client.post("/v2/rerank", json={**body, "model": "all-minilm-l6-v2"}).status_code == 404
+
+
 def test_metrics_count_requests_and_batches(client: httpx.Client) -> None:
     embeddings(client, input="a")
     text = client.get("/metrics").text

@@ -62,6 +62,32 @@ def test_sigterm_finishes_requests_and_exits_with_zero(tmp_path: Path) -> None:
     assert (line["status"], line["texts"], line["traceparent"][:5]) == (200, 2_000, "00-aa")
 
 
+def test_two_models_of_one_kind_are_refused(small_models: tuple[Path, Path]) -> None:
+    reranker, _ = small_models
+    result = CliRunner().invoke(main, ["serve", "--port", "0", "--model", str(reranker), "--reranker", str(reranker)])
+    assert result.exit_code == 1
+    assert "are both of the kind CrossEncoder" in result.output
+
+
+def accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def test_unix_socket_is_removed_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    command = [sys.executable, "-m", "minilm_jax", "serve", "--uds", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 120
+        while not accepts(path) and time.monotonic() < end:
+            time.sleep(0.05)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://server/ready").json() == {"ready": True}
+        process.terminate()
+        assert process.wait(60) == 0
+    assert not path.exists()
+
+
 def test_address_in_use_is_reported_before_the_model_is_loaded() -> None:
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))

@@ -10,6 +10,8 @@ import pytest
 
 from tests.helpers.server import KEY
 
+LONG = json.dumps({"inputs": "a " * 300, "truncate": False}).encode()
+
 
 @pytest.mark.parametrize(
     ("path", "content", "status", "message"),
@@ -29,8 +31,11 @@ from tests.helpers.server import KEY
         ("/embed", b'{"inputs": ""}', 400, "empty text"),
         ("/embed", b'{"inputs": "a", "prompt_name": "none"}', 422, "none"),
         ("/embed", b'{"inputs": "a", "truncation_direction": "Left"}', 422, "truncation_direction"),
-        ("/embed", json.dumps({"inputs": "a " * 300, "truncate": False}).encode(), 422, "at most 256 tokens"),
+        ("/embed", LONG, 422, "1 of 1 texts have more than 256 tokens"),
         ("/embed", json.dumps({"inputs": ["a"] * 101}).encode(), 422, "101 texts"),
+        ("/embed_all", LONG, 422, "more than 256 tokens"),
+        ("/embed_sparse", LONG, 422, "more than 40 tokens"),
+        ("/rerank", json.dumps({"query": "a", "texts": ["a " * 300], "truncate": False}).encode(), 422, "more than 40"),
         ("/embed", b'{"inputs": "a", "dimensions": 0}', 422, "between 1 and 384"),
         ("/decode", b'{"ids": [99999]}', 422, "outside of the vocabulary"),
         ("/decode", b'{"ids": [-1]}', 422, "outside of the vocabulary"),

@@ -107,6 +107,18 @@ def test_closed_planner_adds_no_shapes(kind: str, jobs: list[tuple[int, int, int
     computed(planner, np.array([2_000], np.int32), 2_000)
 
 
+@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("longest", [30, 64, 256, 512])
+def test_shapes_for_requests_are_few_and_fit_every_text(kind: str, count: int, longest: int) -> None:
+    rules = devices.dataclasses.replace(RULES[kind], devices=count)
+    shapes = rules.request_shapes(longest)
+    assert len({*shapes}) == len(shapes) <= MOST_PROGRAMS
+    assert {*rules.expected_shapes(longest)} - {*rules.query_shapes} <= {*shapes}
+    assert all(rows % count == 0 for rows, _ in shapes)
+    assert max(length for _, length in shapes) >= longest
+
+
 def test_longer_texts_than_expected_fit() -> None:
     planner = BatchPlanner(RULES["cpu"])
     for longest in (64, 256, 512, 2_048):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import minilm_jax as mj
 from minilm_jax.tokens.tokenizer import TextTokenizer
@@ -95,3 +96,39 @@ def test_damaged_tokenizer_file_raises_error_with_its_name(tmp_path: Path, conte
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(mj.ModelFileError, match=r"tokenizer\.json"):
         TextTokenizer(tmp_path / "tokenizer.json")
+
+
+PARTS = [
+    "cats ",
+    "un",
+    "believable",
+    " ",
+    "\n",
+    "猫",
+    "é",
+    "e\u0301",
+    "[MASK]",
+    "[SEP]",
+    "[",
+    "MASK",
+    "]",
+    "😀",
+    "x" * 120,
+    ".",
+]
+
+
+@settings(deadline=None, max_examples=60)
+@given(parts=st.lists(st.sampled_from(PARTS), min_size=1, max_size=12), repeat=st.integers(1, 60))
+def test_first_characters_give_the_same_tokens(tokenizer: TextTokenizer, parts: list[str], repeat: int) -> None:
+    text = "".join(parts) * repeat
+    for limit in (3, 8, 20):
+        shorter = tokenizer.first_characters(text, limit)
+        assert text.startswith(shorter)
+        assert ids(tokenizer, shorter, limit) == ids(tokenizer, text, limit)
+        assert tokenizer([shorter], limit).truncated == tokenizer([text], limit).truncated
+
+
+def test_first_characters_of_a_long_text_are_few(tokenizer: TextTokenizer) -> None:
+    assert len(tokenizer.first_characters("some words " * 100_000)) < 20_000
+    assert len(tokenizer.first_characters("x" * 100_000)) == 100_000, "one word, which is one unknown token"

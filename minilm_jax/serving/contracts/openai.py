@@ -8,10 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from minilm_jax.sentence_encoder import SentenceEncoder
 from minilm_jax.serving.contracts.vectors import check_dimensions, output_vectors
 from minilm_jax.serving.operations import Operation, Raw, Record, checked_inputs
 from minilm_jax.serving.request_errors import RequestError
 from minilm_jax.serving.service import Service
+from minilm_jax.text_model import TextModel
 
 _STARTED = int(time.time())
 _DTYPES = {"float32": "f4", "float16": "f2"}
@@ -73,31 +75,26 @@ class ModelsAnswer(msgspec.Struct):
     object: Literal["list"] = "list"
 
 
-def check_model(service: Service, name: str | None) -> str:
-    """Return the name of a model; raises RequestError if the server has no such model."""
-    if name is None:
-        return service.settings.model
-    known = {*service.names, *(each.rpartition("/")[2] for each in service.names)}
-    if name not in known:
+def check_model(service: Service, given: str | None, model: TextModel) -> str:
+    """Return the name that a client gave to the model of a route; raises RequestError if it is that of another one."""
+    name = service.name_of(model)
+    if given not in (None, name, name.rpartition("/")[2]):
         raise RequestError(
-            f"the model {name!r:.100} is not served; this server has {', '.join(map(repr, service.names))}.",
-            404,
-            "NotFound",
-            "model",
+            f"the model {given!r:.100} is not served here; this route has {name!r}.", 404, "NotFound", "model"
         )
-    return name
+    return given or name
 
 
 async def embeddings(service: Service, body: EmbeddingsBody, record: Record) -> Any:
     """Compute vectors."""
-    name = check_model(service, body.model)
+    name = check_model(service, body.model, service.need_encoder())
     check_dimensions(service, body.dimensions)
     inputs = _inputs(body.input)
     record.texts = len(checked_inputs(service, inputs, "input"))
     if isinstance(inputs[0], str):
         answer = await service.embed(inputs)
     else:
-        answer = await service.embed_ids([_with_special_tokens(service, ids) for ids in inputs])
+        answer = await service.embed_ids(_checked_ids(service.need_encoder(), inputs))
     vectors = output_vectors(service, record.add(answer), normalize=False, dimensions=body.dimensions)
     usage = Usage(answer.tokens, answer.tokens)
     if body.encoding_format == "bytes":
@@ -125,19 +122,20 @@ def _inputs(given: str | list[Any]) -> list[Any]:
     return given
 
 
-def _with_special_tokens(service: Service, ids: list[int]) -> list[int]:
-    """Return token ids, truncated; raises RequestError if they are not those of a text of this model."""
-    assert service.encoder is not None
-    first, last = service.encoder.token_ids([""]).ids.tolist()
-    wrong = next((each for each in ids if not 0 <= each < service.encoder.config.vocab_size), None)
-    if wrong is not None:
-        problem = f"input has the token id {wrong}, outside of the vocabulary of {service.encoder.config.vocab_size}."
+def _checked_ids(encoder: SentenceEncoder, lists: list[list[int]]) -> list[list[int]]:
+    """Return token ids, truncated; raises RequestError if they are not those of texts of this model."""
+    first, last = encoder.tokenizer([""]).tokens.ids.tolist()
+    size, most = encoder.config.vocab_size, encoder.max_seq_length
+    for ids in lists:
+        wrong = next((each for each in ids if not 0 <= each < size), None)
+        if wrong is not None:
+            problem = f"input has the token id {wrong}, outside of the vocabulary of {size}."
+        elif len(ids) < 2 or (ids[0], ids[-1]) != (first, last):
+            problem = f"input has token ids that do not start with {first} and end with {last}, as this model's do."
+        else:
+            continue
         raise RequestError(f"{problem} {_HOW_TO_SEND_TEXTS}", param="input")
-    if len(ids) < 2 or (ids[0], ids[-1]) != (first, last):
-        problem = f"input has token ids that do not start with {first} and end with {last}, as those of this model do."
-        raise RequestError(f"{problem} {_HOW_TO_SEND_TEXTS}", param="input")
-    most = service.encoder.max_seq_length
-    return ids if len(ids) <= most else [*ids[: most - 1], last]
+    return [ids if len(ids) <= most else [*ids[: most - 1], last] for ids in lists]
 
 
 def _as_bytes(vectors: NDArray[np.float32], body: EmbeddingsBody, usage: Usage) -> Raw:
@@ -171,5 +169,5 @@ OPERATIONS = (
         {"input": ["A cat sleeps.", "A kitten naps."]},
         "openai",
     ),
-    Operation("GET", "/v1/models", "The models of the server", models, None, ModelsAnswer, None, "openai", ""),
+    Operation("GET", "/v1/models", "The models of the server", models, None, ModelsAnswer, None, "openai"),
 )

@@ -54,31 +54,35 @@ class CohereAnswer(msgspec.Struct):
     meta: dict[str, Any]
 
 
-async def scores(service: Service, query: str, texts: list[str], record: Record, *, raw: bool = False) -> list[float]:
+async def scores(
+    service: Service, query: str, texts: list[str], record: Record, *, raw: bool = False, **options: Any
+) -> list[float]:
     """Compute the scores of texts for a query: logits, or their sigmoid.
 
     Args:
         service: The models and settings.
         query: The query.
         texts: The texts.
-        record: What is logged.
+        record: The record of the request.
         raw: Whether to return logits.
+        **options: Those of `Service.logits`.
 
     Raises:
         RequestError: The server has no cross-encoder, or it has several labels.
     """
-    record.texts = len(texts)
-    if service.reranker is not None and service.reranker.num_labels != 1:
-        raise RequestError(
-            f"the model has {service.reranker.num_labels} labels, and reranking needs one; use /predict.",
-            424,
-            "Backend",
-        )
-    logits = np.stack(record.add(await service.logits([(query, text) for text in texts])))
+    record.texts, labels = len(texts), service.need_reranker().num_labels
+    if labels != 1:
+        raise RequestError(f"the model has {labels} labels, and reranking needs one; use /predict.", 424, "Backend")
+    logits = np.stack(record.add(await service.logits([(query, text) for text in texts], **options)))
     found = logits if raw else np.asarray(as_activation("sigmoid")(logits))
     if not np.isfinite(found).all():
         raise RequestError("the model returned scores that are not numbers.", 424, "Backend")
     return found[:, 0].tolist()
+
+
+def best_first(scores: list[float]) -> list[int]:
+    """Return the indices of scores, the largest first; equal scores stay in their order."""
+    return sorted(range(len(scores)), key=lambda index: -scores[index])
 
 
 async def _ranked(service: Service, body: RerankBody, record: Record, *, echo: bool) -> list[RerankResult]:
@@ -88,20 +92,20 @@ async def _ranked(service: Service, body: RerankBody, record: Record, *, echo: b
     if body.top_n is not None and body.top_n < 1:
         raise RequestError(f"top_n is {body.top_n}; it must be at least 1.", param="top_n")
     found = await scores(service, body.query, texts, record)
-    best = sorted(range(len(found)), key=lambda index: -found[index])[: body.top_n]
+    best = best_first(found)[: body.top_n]
     return [RerankResult(index, found[index], Document(texts[index]) if echo else None) for index in best]
 
 
 async def jina(service: Service, body: RerankBody, record: Record) -> JinaAnswer:
     """Sort documents, with the answer of Jina."""
-    name = check_model(service, body.model or service.settings.reranker)
+    name = check_model(service, body.model, service.need_reranker())
     results = await _ranked(service, body, record, echo=body.return_documents is not False)
     return JinaAnswer(name, Usage(record.tokens, record.tokens), results)
 
 
 async def cohere(service: Service, body: RerankBody, record: Record) -> CohereAnswer:
     """Sort documents, with the answer of Cohere."""
-    check_model(service, body.model or service.settings.reranker)
+    check_model(service, body.model, service.need_reranker())
     results = await _ranked(service, body, record, echo=bool(body.return_documents))
     meta = {
         "api_version": {"version": "2"},
@@ -123,7 +127,6 @@ OPERATIONS = (
         JinaAnswer,
         _EXAMPLE,
         "openai",
-        "reranker",
     ),
     Operation(
         "POST",
@@ -134,6 +137,5 @@ OPERATIONS = (
         CohereAnswer,
         _EXAMPLE,
         "cohere",
-        "reranker",
     ),
 )

@@ -1,124 +1,35 @@
-"""The routes of text-embeddings-inference, and two of our own: `/explain` and `/live` for the page."""
+"""The routes of text-embeddings-inference, and `/explain` for the page."""
 
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
 import minilm_jax
+from minilm_jax.prompts import chosen_prompt
 from minilm_jax.score_activations import as_activation
-from minilm_jax.serving.contracts.reranking import scores
-from minilm_jax.serving.contracts.vectors import output_vectors
+from minilm_jax.serving.contracts.reranking import best_first, scores
+from minilm_jax.serving.contracts.tei_messages import (
+    DecodeBody,
+    EmbedBody,
+    ExplainBody,
+    PredictBody,
+    Prediction,
+    Rank,
+    RerankBody,
+    SimilarityBody,
+    SparseValue,
+    TextsBody,
+    Token,
+    TokenizeBody,
+    Truncation,
+)
+from minilm_jax.serving.contracts.vectors import check_dimensions, output_vectors
 from minilm_jax.serving.operations import Operation, Record, checked_inputs
 from minilm_jax.serving.request_errors import RequestError
 from minilm_jax.serving.service import Service
-from minilm_jax.tokens.texts import as_texts
 
-
-class Truncation(msgspec.Struct, kw_only=True):
-    """What all bodies may contain."""
-
-    truncate: bool | None = None
-    truncation_direction: Literal["Left", "Right", "left", "right"] = "Right"
-    prompt_name: str | None = None
-
-
-class EmbedBody(Truncation):
-    """Texts to embed."""
-
-    inputs: str | list[str]
-    normalize: bool = True
-    dimensions: int | None = None
-
-
-class TextsBody(Truncation):
-    """Texts."""
-
-    inputs: str | list[str]
-
-
-class SimilarityInputs(msgspec.Struct):
-    """A text, and those that it is compared with."""
-
-    source_sentence: str
-    sentences: list[str]
-
-
-class SimilarityBody(msgspec.Struct):
-    """Texts to compare."""
-
-    inputs: SimilarityInputs
-    parameters: Truncation | None = None
-
-
-class TokenizeBody(msgspec.Struct):
-    """Texts to tokenize."""
-
-    inputs: str | list[str]
-    add_special_tokens: bool = True
-    prompt_name: str | None = None
-
-
-class DecodeBody(msgspec.Struct):
-    """Token ids."""
-
-    ids: list[int | list[int]]
-    skip_special_tokens: bool = True
-
-
-class RerankBody(Truncation):
-    """A query, and texts to sort."""
-
-    query: str
-    texts: list[str]
-    raw_scores: bool = False
-    return_text: bool = False
-
-
-class PredictBody(Truncation):
-    """Texts or pairs to classify."""
-
-    inputs: str | list[str | list[str]]
-    raw_scores: bool = False
-
-
-class ExplainBody(msgspec.Struct):
-    """Two texts whose similarity is explained."""
-
-    first: str
-    second: str
-
-
-class Token(msgspec.Struct):
-    """A token and its position in the text."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
-
-
-class Rank(msgspec.Struct, omit_defaults=True):
-    """A text in the result of `/rerank`."""
-
-    index: int
-    score: float
-    text: str | None = None
-
-
-class Prediction(msgspec.Struct):
-    """A label and its score."""
-
-    score: float
-    label: str
-
-
-class SparseValue(msgspec.Struct):
-    """A weight of a sparse vector."""
-
-    index: int
-    value: float
+# No tokenizer returns more tokens.
+_NO_LIMIT = 2**31 - 1
 
 
 def _texts(service: Service, inputs: str | list[str], record: Record) -> list[str]:
@@ -129,71 +40,55 @@ def _texts(service: Service, inputs: str | list[str], record: Record) -> list[st
     return texts
 
 
-def _check_truncation(body: Truncation | None) -> None:
-    if body is not None and body.truncation_direction.lower() == "left":
+def _options(body: Truncation | None) -> dict[str, Any]:
+    """Return the prompt and the truncation of a body; raises RequestError if texts should lose their beginning."""
+    body = body or Truncation()
+    if body.truncation_direction.lower() == "left":
         raise RequestError("truncation_direction is Left; this server truncates at the end (Right).")
-
-
-async def _vectors(service: Service, texts: list[str], body: Truncation | None, record: Record) -> list[Any]:
-    _check_truncation(body)
-    name = None if body is None else body.prompt_name
-    if body is not None and body.truncate is False:
-        await _check_lengths(service, texts, name)
-    return record.add(await service.embed(texts, name))
-
-
-async def _check_lengths(service: Service, texts: list[str], prompt_name: str | None) -> None:
-    if service.encoder is None:
-        return
-    most = service.encoder.max_seq_length
-    lengths = service.encoder.tokenizer(texts, most + 1).tokens.lengths
-    if lengths.max() > most:
-        raise RequestError(f"inputs must have at most {most} tokens if truncate is false.", 422, "Validation", "inputs")
+    return {"prompt_name": body.prompt_name, "truncate": body.truncate is not False}
 
 
 async def embed(service: Service, body: EmbedBody, record: Record) -> list[list[float]]:
     """Compute vectors."""
-    rows = await _vectors(service, _texts(service, body.inputs, record), body, record)
+    check_dimensions(service, body.dimensions)
+    rows = record.add(await service.embed(_texts(service, body.inputs, record), **_options(body)))
     return output_vectors(service, rows, normalize=body.normalize, dimensions=body.dimensions).tolist()
 
 
 async def embed_all(service: Service, body: TextsBody, record: Record) -> list[list[list[float]]]:
     """Compute the vector of every token."""
-    _check_truncation(body)
-    texts = _texts(service, body.inputs, record)
-    return [each.tolist() for each in record.add(await service.embed_tokens(texts, body.prompt_name))]
+    rows = record.add(await service.embed_tokens(_texts(service, body.inputs, record), **_options(body)))
+    return [each.tolist() for each in rows]
 
 
 async def embed_sparse(service: Service, body: TextsBody, record: Record) -> list[list[SparseValue]]:
     """Compute sparse vectors."""
-    _check_truncation(body)
-    rows = record.add(await service.embed_sparse(_texts(service, body.inputs, record), body.prompt_name))
+    rows = record.add(await service.embed_sparse(_texts(service, body.inputs, record), **_options(body)))
     return [[SparseValue(*each) for each in zip(ids.tolist(), values.tolist(), strict=True)] for ids, values in rows]
 
 
 async def similarity(service: Service, body: SimilarityBody, record: Record) -> list[float]:
     """Compare a text with others."""
     texts = [body.inputs.source_sentence, *checked_inputs(service, body.inputs.sentences, "sentences")]
-    rows = await _vectors(service, _texts(service, texts, record), body.parameters, record)
+    rows = record.add(await service.embed(_texts(service, texts, record), **_options(body.parameters)))
     vectors = output_vectors(service, rows, normalize=True)
     return (vectors[1:] @ vectors[0]).tolist()
 
 
 async def tokenize(service: Service, body: TokenizeBody, record: Record) -> list[list[Token]]:
     """Tokenize texts, without truncation."""
-    texts = _texts(service, body.inputs, record)
-    tokenizer = service.models[0].tokenizer
-    as_texts(texts)
-    prompt = service.models[0].prompts.get(body.prompt_name or "", "")
-    found = []
-    for text in texts:
-        pieces = tokenizer.pieces(prompt + text, 2**31 - 1)
-        tokens = [
-            Token(p.id, p.token, p.word is None, *((None, None) if p.word is None else (p.start, p.end)))
-            for p in pieces
-        ]
-        found.append([t for t in tokens if body.add_special_tokens or not t.special])
-    return found
+    texts, model = _texts(service, body.inputs, record), service.models[0]
+    prompt = chosen_prompt(model.prompts, None, body.prompt_name or model.default_prompt_name)
+
+    def tokens(text: str) -> list[Token]:
+        pieces = model.tokenizer.pieces(prompt + text, _NO_LIMIT)
+        found = [Token(p.id, p.token, p.word is None, p.start, p.end) for p in pieces]
+        for token in found:
+            if token.special:
+                token.start = token.stop = None
+        return [token for token in found if body.add_special_tokens or not token.special]
+
+    return await service.on_thread(lambda: [tokens(text) for text in texts])
 
 
 async def decode(service: Service, body: DecodeBody, record: Record) -> list[str]:
@@ -202,36 +97,31 @@ async def decode(service: Service, body: DecodeBody, record: Record) -> list[str
     lists = [given] if all(isinstance(each, int) for each in given) else given
     if not given or any(isinstance(each, int) for each in lists):
         raise RequestError("ids must be one list of token ids, or several.", param="ids")
-    tokenizer, found = service.models[0].tokenizer, []
-    for ids in lists:
-        wrong = [each for each in ids if not 0 <= each < tokenizer.vocab_size]
-        if wrong:
-            raise RequestError(f"ids has {wrong[0]}, outside of the vocabulary of {tokenizer.vocab_size}.", param="ids")
-        found.append(tokenizer.decode(ids, skip_special_tokens=body.skip_special_tokens))
-    return found
+    tokenizer = service.models[0].tokenizer
+    wrong = [each for ids in lists for each in ids if not 0 <= each < tokenizer.vocab_size]
+    if wrong:
+        raise RequestError(f"ids has {wrong[0]}, outside of the vocabulary of {tokenizer.vocab_size}.", param="ids")
+    return [tokenizer.decode(ids, skip_special_tokens=body.skip_special_tokens) for ids in lists]
 
 
 async def rerank(service: Service, body: RerankBody, record: Record) -> list[Rank]:
     """Sort texts by their scores for a query."""
-    _check_truncation(body)
     texts = checked_inputs(service, body.texts, "texts")
-    found = await scores(service, body.query, texts, record, raw=body.raw_scores)
-    best = sorted(range(len(found)), key=lambda index: -found[index])
-    return [Rank(index, found[index], texts[index] if body.return_text else None) for index in best]
+    found = await scores(service, body.query, texts, record, raw=body.raw_scores, **_options(body))
+    return [Rank(index, found[index], texts[index] if body.return_text else None) for index in best_first(found)]
 
 
 async def predict(service: Service, body: PredictBody, record: Record) -> list[Any]:
     """Classify texts or pairs."""
-    _check_truncation(body)
+    reranker = service.need_reranker()
     is_one = isinstance(body.inputs, str) or (len(body.inputs) == 2 and all(isinstance(x, str) for x in body.inputs))
     inputs = [body.inputs] if is_one else checked_inputs(service, body.inputs)
     pairs = [_pair(each) for each in inputs]
     record.texts = len(pairs)
-    logits = np.stack(record.add(await service.logits(pairs)))
-    assert service.reranker is not None
-    name = "identity" if body.raw_scores else "sigmoid" if service.reranker.num_labels == 1 else "softmax"
+    logits = np.stack(record.add(await service.logits(pairs, **_options(body))))
+    name = "identity" if body.raw_scores else "sigmoid" if reranker.num_labels == 1 else "softmax"
     values = np.asarray(as_activation(name)(logits))
-    labels = [service.reranker.id2label[index] for index in range(values.shape[1])]
+    labels = [*reranker.id2label.values()]
     found = [
         sorted((Prediction(*each) for each in zip(row, labels, strict=True)), key=lambda p: -p.score)
         for row in values.tolist()
@@ -281,8 +171,8 @@ async def info(service: Service, body: None, record: Record) -> dict[str, Any]:
         "sha": None,
         "docker_label": None,
         "dimensions": service.encoder.get_embedding_dimension() if service.encoder else None,
-        "reranker": None if service.reranker is None else settings.reranker or settings.model,
-        "sparse": None if service.sparse is None else settings.sparse or settings.model,
+        "reranker": service.reranker and service.name_of(service.reranker),
+        "sparse": service.sparse and service.name_of(service.sparse),
     }
 
 
@@ -301,7 +191,6 @@ OPERATIONS = (
         TextsBody,
         list[list[SparseValue]],
         _TEXTS,
-        needs="sparse",
     ),
     Operation(
         "POST",
@@ -312,8 +201,8 @@ OPERATIONS = (
         list[float],
         {"inputs": {"source_sentence": "a pet", "sentences": ["A cat sleeps.", "A car stops."]}},
     ),
-    Operation("POST", "/tokenize", "Tokens of texts", tokenize, TokenizeBody, list[list[Token]], _TEXTS, needs=""),
-    Operation("POST", "/decode", "Texts of token ids", decode, DecodeBody, list[str], {"ids": [[7, 8, 9]]}, needs=""),
+    Operation("POST", "/tokenize", "Tokens of texts", tokenize, TokenizeBody, list[list[Token]], _TEXTS),
+    Operation("POST", "/decode", "Texts of token ids", decode, DecodeBody, list[str], {"ids": [[7, 8, 9]]}),
     Operation(
         "POST",
         "/rerank",
@@ -322,7 +211,6 @@ OPERATIONS = (
         RerankBody,
         list[Rank],
         {"query": "a pet", "texts": ["A car stops.", "A cat sleeps."]},
-        needs="reranker",
     ),
     Operation(
         "POST",
@@ -332,7 +220,6 @@ OPERATIONS = (
         PredictBody,
         list[Any],
         {"inputs": [["a pet", "A cat sleeps."]]},
-        needs="reranker",
     ),
     Operation(
         "POST",
@@ -343,5 +230,5 @@ OPERATIONS = (
         dict[str, Any],
         {"first": "A cat sleeps.", "second": "A kitten naps."},
     ),
-    Operation("GET", "/info", "The models and limits of the server", info, None, dict[str, Any], needs=""),
+    Operation("GET", "/info", "The models and limits of the server", info, None, dict[str, Any]),
 )

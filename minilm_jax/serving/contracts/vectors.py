@@ -18,27 +18,19 @@ def output_vectors(
     Args:
         service: The models and settings.
         rows: float32[D] each.
-        normalize: Whether to scale them; truncated ones always are.
-        dimensions: Number of dimensions to keep, or None for all.
-
-    Raises:
-        RequestError: dimensions is not between 1 and D.
+        normalize: Whether to scale them; those with the client's number of dimensions always are.
+        dimensions: Number of dimensions to keep, see `check_dimensions`; None for those of the encoder.
     """
-    check_dimensions(service, dimensions)
     options = OutputOptions(
-        value="sentence_embedding",
-        precision="float32",
-        convert_to_numpy=True,
-        convert_to_tensor=False,
         normalize=normalize or dimensions is not None,
-        truncate_dim=dimensions,
+        truncate_dim=dimensions or service.need_encoder().truncate_dim,
     )
     return options.sentences(np.stack(rows))
 
 
 def check_dimensions(service: Service, dimensions: int | None) -> None:
     """Raise RequestError if the model does not have this many dimensions."""
-    most = service.encoder.get_embedding_dimension() if service.encoder else 1
+    most = service.need_encoder().get_embedding_dimension()
     if dimensions is not None and not 1 <= dimensions <= most:
         raise RequestError(
             f"dimensions is {dimensions}; it must be between 1 and {most}, the model's number.", param="dimensions"
