@@ -87,4 +87,5 @@ class ShapeRules:
         lengths = [length for length in self.row_lengths if length <= self.row_length(longest)]
         # A single text is followed by others of different lengths, so that its row should not fit too closely.
         single = (self.devices, 1 << (longest - 1).bit_length())
-        return [shape for length in lengths for shape in self.list_shapes(length)] + [single]
+        singles = [single] if single[1] > self.query_lengths[-1] else []  # The shapes for queries fit shorter texts.
+        return [shape for length in lengths for shape in self.list_shapes(length)] + singles

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from minilm_jax.runtime import devices
 from minilm_jax.tokens.batch_plan import BatchPlanner
@@ -67,6 +67,7 @@ def test_equal_lengths_between_two_row_lengths_get_their_own_shape() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(jobs=JOBS, warm=st.booleans())
+@example(jobs=[(97, 128, None), (3, 54, 1)], warm=True)
 def test_query_gets_the_shortest_row_whatever_came_before(jobs: list[tuple[int, int, int | None]], warm: bool) -> None:
     planner = BatchPlanner(RULES["cpu"])
     for seed, (longest, count, batch_size) in enumerate(jobs):
