@@ -47,7 +47,7 @@ def client(small_models: tuple[Path, Path]) -> Iterator[httpx.Client]:
 def locked() -> Iterator[httpx.Client]:
     """A client of a server that needs a key."""
     with (
-        serving("--api-key", "other", "--api-key", KEY, "--request-timeout", "0.001") as address,
+        serving("--api-key", "other", "--api-key", KEY, "--request-timeout", "1") as address,
         httpx.Client(base_url=address, timeout=60) as client,
     ):
         yield client

@@ -38,7 +38,7 @@ def start(log: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def test_sigterm_finishes_requests_and_exits_with_zero(tmp_path: Path) -> None:
-    process, url = start(tmp_path / "log", "--drain-delay", "1", "--log-json", "--max-inputs", "5000")
+    process, url = start(tmp_path / "log", "--drain-delay", "5", "--log-json", "--max-inputs", "5000")
     found: list[Any] = []
 
     def request() -> None:
