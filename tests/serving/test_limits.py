@@ -1,8 +1,10 @@
 """Bad requests get a status and a body in the form of their contract, and harm nobody else."""
 
+import contextlib
 import json
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -136,19 +138,25 @@ def test_only_configured_origins_are_allowed(client: httpx.Client) -> None:
 
 def test_client_that_leaves_harms_nobody(client: httpx.Client) -> None:
     url, body = client.base_url, json.dumps({"inputs": ["some words " * 150] * 100}).encode()
-    before = _cancelled(client)
-    for _ in range(3):
-        with socket.create_connection((url.host, url.port), 30) as connection:
-            head = f"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    before = _metric(client, "minilm_jax_cancelled_requests_total")
+    with contextlib.ExitStack() as connections:
+        for _ in range(3):
+            connection = connections.enter_context(socket.create_connection((url.host, url.port), 30))
             connection.sendall(head + body)
-            time.sleep(0.02)
+        _wait_until(lambda: _metric(client, "te_queue_size") > 0)
     assert client.post("/embed", json={"inputs": "a"}).status_code == 200
+    _wait_until(lambda: _metric(client, "minilm_jax_cancelled_requests_total") > before)
+    _wait_until(lambda: _metric(client, "te_queue_size") == 0)
+
+
+def _wait_until(is_true: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
-    while _cancelled(client) == before and time.monotonic() < end:
-        time.sleep(0.1)
-    assert _cancelled(client) > before
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
-def _cancelled(client: httpx.Client) -> float:
+def _metric(client: httpx.Client, name: str) -> float:
     lines = client.get("/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("minilm_jax_cancelled_requests_total"))
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
