@@ -35,3 +35,14 @@ Shell = Literal["bash", "zsh", "fish"]
 PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 SearchBackend = Literal["exact", "usearch"]
+
+# These are the losses of minilm_jax/training, and the options of the first one.
+LossName = Literal[
+    "multiple_negatives_ranking",
+    "multiple_negatives_symmetric_ranking",
+    "cosent",
+    "angle",
+    "cosine_similarity",
+]
+RankingDirection = Literal["query_to_doc", "doc_to_query", "query_to_query", "doc_to_doc"]
+PartitionMode = Literal["joint", "per_direction"]

@@ -81,6 +81,8 @@ TORCH_SCORES = 1e-5
 TORCH_DISTANCES = 1e-3
 # Manhattan distances of about 20, each a sum of 384 differences.
 TORCH_MANHATTAN = 2e-5
+# Losses of vectors of length 5, and their gradients, float32 sums in another order than in torch.
+TORCH_LOSSES = 1e-5
 # Fraction of int8 levels that can be off by one, because the float32 vectors differ by 1e-7.
 INT8_LEVELS_OFF_BY_ONE = 1e-3
 

@@ -20,6 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("minilm_jax.sentence_encoder", "minilm_jax.cross_encoder", "minilm_jax.sparse_encoder"),
     ("minilm_jax.fingerprint", "minilm_jax.model_kinds", "minilm_jax.shared_encoders"),
     ("minilm_jax.search", "minilm_jax.explain", "minilm_jax.export"),
+    ("minilm_jax.evaluation",),
+    ("minilm_jax.training",),
     ("minilm_jax.integrations", "minilm_jax.plot", "minilm_jax.scale", "minilm_jax.serving"),
     ("minilm_jax.cli",),
     ("minilm_jax.__main__",),

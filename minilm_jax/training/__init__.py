@@ -1,0 +1,1 @@
+"""Fine-tuning: losses, data, optimizers and the training loop."""

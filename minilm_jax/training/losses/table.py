@@ -1,0 +1,117 @@
+"""The losses by name, and the data that each one needs."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from jax import Array
+
+from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.training.losses.ranking import multiple_negatives_ranking
+from minilm_jax.training.losses.scored_pairs import angle, cosent, cosine_similarity
+
+LossFunction: TypeAlias = Callable[..., Array]
+# "scores": float[B]. "classes": int[B]. "teacher_scores": float[B, N]. "any": whatever the function takes.
+Labels: TypeAlias = Literal["none", "scores", "classes", "teacher_scores", "any"]
+# What a model computes for one text or pair.
+Outputs: TypeAlias = Literal["vectors", "logits"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss function and the data that it needs.
+
+    Attributes:
+        function: The function, see the package's docstring.
+        columns: Names of the columns of texts, in order.
+        minimum_columns: Minimum number of columns.
+        maximum_columns: Maximum number of columns, or None.
+        labels: The kind of labels.
+        labels_required: Whether the data must have labels.
+        outputs: What the columns hold: vectors of texts, or logits of pairs.
+        scale_invariant: Whether the lengths of the vectors have no influence, with the default options.
+    """
+
+    function: LossFunction
+    columns: str
+    minimum_columns: int
+    maximum_columns: int | None
+    labels: Labels = "none"
+    labels_required: bool = True
+    outputs: Outputs = "vectors"
+    scale_invariant: bool = True
+
+    @functools.cached_property
+    def keywords(self) -> frozenset[str]:
+        """Those of `valid` and `ids` that the function takes."""
+        parameters = inspect.signature(self.function).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return frozenset(name for name in ("valid", "ids") if takes_all or name in parameters)
+
+    def __call__(
+        self, vectors: Sequence[Array], labels: Any = None, *, valid: Array | None = None, ids: Array | None = None
+    ) -> Array:
+        """Compute the loss; `ids` is left out if the function does not take it.
+
+        Raises:
+            InputError: `valid` is given, and the function does not take it.
+        """
+        if valid is not None and "valid" not in self.keywords:
+            raise InputError("the loss function has no argument `valid`, so the batch cannot have padding rows.")
+        given = {"valid": valid, "ids": ids}
+        return self.function(vectors, labels, **{name: given[name] for name in self.keywords})
+
+    def check(self, columns: int, has_labels: bool) -> None:
+        """Raise InputError unless data with a number of columns of texts, and with or without labels, fits the loss."""
+        fits = self.minimum_columns <= columns and (self.maximum_columns is None or columns <= self.maximum_columns)
+        if not fits:
+            raise InputError(f"the data has {columns} columns of texts; the loss needs {self.columns}.")
+        if self.labels == "none" and has_labels:
+            raise InputError("the data has labels, which the loss does not use; remove them, or choose another loss.")
+        if self.labels not in ("none", "any") and self.labels_required and not has_labels:
+            raise InputError(f"the data has no labels; the loss needs {self.labels} in a column label or score.")
+
+
+LOSSES: Mapping[str, Loss] = {
+    "multiple_negatives_ranking": Loss(multiple_negatives_ranking, "anchor, positive[, negative …]", 2, None),
+    "multiple_negatives_symmetric_ranking": Loss(
+        functools.partial(
+            multiple_negatives_ranking, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+        ),
+        "anchor, positive[, negative …]",
+        2,
+        None,
+    ),
+    "cosent": Loss(cosent, "text 1, text 2", 2, 2, "scores"),
+    "angle": Loss(angle, "text 1, text 2, or anchor, positive, negative …", 2, None, "scores", labels_required=False),
+    "cosine_similarity": Loss(cosine_similarity, "text 1, text 2", 2, 2, "scores"),
+}
+
+
+def as_loss(loss: str | LossFunction | Loss) -> Loss:
+    """Return a loss with the data that it needs.
+
+    Args:
+        loss: A name in LOSSES; a function of this package, also in `functools.partial` or `matryoshka`; or any function
+            of `(vectors, labels)`, with any number of columns and any labels.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise InputError(f"no loss {loss!r}; it must be one of {', '.join(LOSSES)}.{did_you_mean(loss, LOSSES)}")
+        return LOSSES[loss]
+    known = next((entry for entry in LOSSES.values() if entry.function is _innermost(loss)), None)
+    own = Loss(loss, "any columns", 1, None, "any", scale_invariant=False)
+    return dataclasses.replace(known, function=loss) if known else own
+
+
+def _innermost(function: Any) -> Any:
+    while inner := getattr(function, "func", None) or getattr(function, "__wrapped__", None):
+        function = inner
+    return function
