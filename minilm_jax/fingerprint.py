@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from minilm_jax.config.encoder_config import DROPOUT_FIELDS
 from minilm_jax.nn.params import flatten
 from minilm_jax.text_model import TextModel
 
@@ -36,7 +37,7 @@ def fingerprint(model: TextModel) -> str:
 
 def _settings(model: TextModel) -> str:
     settings = {
-        "config": model.config.to_dict(),
+        "config": {name: value for name, value in model.config.to_dict().items() if name not in DROPOUT_FIELDS},
         "max_seq_length": model.max_seq_length,
         **{name: getattr(model, name) for name in _OF_VECTORS if hasattr(model, name)},
         "prompts": model.prompts,

@@ -16,6 +16,9 @@ _DISTILBERT_NAMES = {
     "num_attention_heads": "n_heads",
     "intermediate_size": "hidden_dim",
     "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "classifier_dropout": "seq_classif_dropout",
 }
 # DistilBERT has these values, which its config.json does not state.
 _DISTILBERT_VALUES = {"type_vocab_size": 1, "layer_norm_eps": 1e-12, "padding_idx": None}

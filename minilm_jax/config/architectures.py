@@ -31,6 +31,9 @@ _DISTILBERT_NAMES = {
     "n_heads": "num_attention_heads",
     "hidden_dim": "intermediate_size",
     "activation": "hidden_act",
+    "dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "seq_classif_dropout": "classifier_dropout",
 }
 # transformers has several names for the same function.
 _ACTIVATIONS = {

@@ -14,6 +14,12 @@ def check_size(name: str, value: Any, limit: int = MAX_SIZE) -> None:
         raise ModelFileError(f"config: {name} is {short_repr(value)}; it must be a positive integer up to {limit:,}.")
 
 
+def check_probability(name: str, value: Any) -> None:
+    """Raise ModelFileError if a value is not a number from 0 up to, but not including, 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ModelFileError(f"config: {name} is {short_repr(value)}; it must be a number from 0 to 1.")
+
+
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise ModelFileError if a value is not one of the allowed ones."""
     if value not in allowed:

@@ -7,13 +7,15 @@ from typing import Any, cast, get_args
 import jax
 
 from minilm_jax.config.architectures import encoder_fields
-from minilm_jax.config.checks import MAX_SIZE, check_choice, check_size, short_repr
+from minilm_jax.config.checks import MAX_SIZE, check_choice, check_probability, check_size, short_repr
 from minilm_jax.config.choices import Activation, AttentionImplementation, PoolingMode
 from minilm_jax.config.heads import HEAD_FIELDS, Classifier, Projection, SparseHead, heads_of
 from minilm_jax.errors import ModelFileError
 
 # This limit is far above any real model; a larger value indicates a damaged file.
 _MAX_LAYERS = 1_000
+# These fields affect training only.
+DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
 @jax.tree_util.register_static
@@ -41,6 +43,9 @@ class EncoderConfig:
         normalize: Whether `embed` returns unit vectors.
         classifier: The head of a cross-encoder, or None.
         sparse_head: The head of a sparse encoder, or None.
+        hidden_dropout_prob: Probability of dropout after the embeddings and after each block, if `embed` gets a key.
+        attention_probs_dropout_prob: The same for the attention weights.
+        classifier_dropout: The same before a classifier; by default hidden_dropout_prob.
         attention_implementation: "xla", or "cudnn" for 16-bit computation on NVIDIA GPUs. It is not a property of the
             model and not part of `config.json`; `SentenceEncoder` chooses the faster one.
     """
@@ -60,6 +65,9 @@ class EncoderConfig:
     normalize: bool = True
     classifier: Classifier | None = None
     sparse_head: SparseHead | None = None
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None
     attention_implementation: AttentionImplementation = "xla"
 
     def __post_init__(self) -> None:
@@ -68,9 +76,10 @@ class EncoderConfig:
                 limit = _MAX_LAYERS if field.name == "num_hidden_layers" else MAX_SIZE
                 check_size(field.name, getattr(self, field.name), limit)
         self._check_padding_idx()
-        epsilon = self.layer_norm_eps
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
-            raise ModelFileError(f"config: layer_norm_eps is {short_repr(epsilon)}; it must be a number from 0 to 1.")
+        check_probability("layer_norm_eps", self.layer_norm_eps)
+        for name in DROPOUT_FIELDS:
+            if name != "classifier_dropout" or self.classifier_dropout is not None:
+                check_probability(name, getattr(self, name))
         if not isinstance(self.normalize, bool):
             raise ModelFileError(f"config: normalize is {short_repr(self.normalize)}; it must be true or false.")
         if self.hidden_size % self.num_attention_heads:

@@ -10,6 +10,7 @@ from jax import Array
 from minilm_jax.config import EncoderConfig
 from minilm_jax.errors import InputError
 from minilm_jax.nn.dense import dense
+from minilm_jax.nn.dropout import dropout, split_key
 from minilm_jax.nn.encoder import encode
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.inputs import as_batch, text_mask
@@ -22,7 +23,13 @@ _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 @device_use()
-def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
+def classify(
+    params: Any,
+    batch: AnyBatch | Mapping[str, Any],
+    config: EncoderConfig | None = None,
+    *,
+    dropout_key: Array | None = None,
+) -> Array:
     """Map the token ids of texts, or of pairs of texts, to the logits of a classifier.
 
     It computes `classifier(activation(pooler(first token)))`, as BertForSequenceClassification,
@@ -32,6 +39,8 @@ def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderCo
         params: Nested dict of float32 arrays with a pooler and a classifier.
         batch: Token ids int[B, T] with their mask and token types, as for `embed`; or packed rows.
         config: The config that params belong to, with a classifier; by default the one that they carry.
+        dropout_key: A `jax.random.key` for dropout with the probabilities of the config, as in training; None computes
+            without dropout.
 
     Returns:
         float32[B, L] for L labels, or [B, S, L] for S texts per packed row.
@@ -50,13 +59,18 @@ def classify(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderCo
     batch, config = as_batch(batch), config_of(params, config)
     if config.classifier is None:
         raise InputError("the config has no classifier; pass the params of a cross-encoder, or use mj.embed.")
-    return logits(params, encode(params, batch, config).last_hidden_state, batch, config)
+    key, head_key = split_key(dropout_key, 2)
+    hidden_state = encode(params, batch, config, dropout_key=key).last_hidden_state
+    return logits(params, hidden_state, batch, config, head_key)
 
 
 @partitioned
-def logits(params: Any, hidden_state: Array, batch: AnyBatch, config: EncoderConfig) -> Array:
+def logits(
+    params: Any, hidden_state: Array, batch: AnyBatch, config: EncoderConfig, dropout_key: Array | None = None
+) -> Array:
     """Compute the result of `classify` from the last hidden state, float32[B, T, D]."""
     assert config.classifier is not None
     first = pool(hidden_state, text_mask(batch), "cls")
     pooled = _ACTIVATIONS[config.classifier.activation](dense(params["pooler"]["dense"], first))
-    return dense(params["classifier"], pooled)
+    rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    return dense(params["classifier"], dropout(pooled, rate, dropout_key))

@@ -16,7 +16,13 @@ from minilm_jax.tokens.packed_rows import AnyBatch
 
 
 @device_use()
-def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
+def embed(
+    params: Any,
+    batch: AnyBatch | Mapping[str, Any],
+    config: EncoderConfig | None = None,
+    *,
+    dropout_key: Array | None = None,
+) -> Array:
     """Map token ids to sentence embeddings.
 
     A row's vector does not depend on the other rows or on its padding; a row with only padding gives zeros.
@@ -28,6 +34,8 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
             `Batch`.
         config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
             plain dict with its sizes.
+        dropout_key: A `jax.random.key` for dropout with the probabilities of the config, as in training; None computes
+            without dropout.
 
     Returns:
         float32[B, E], or [B, S, E] for S texts per packed row, where E is `config.embedding_size`; of unit length if
@@ -48,9 +56,10 @@ def embed(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfi
         >>> [f"{cosine:.2f}" for cosine in vectors @ vectors[0]]
         ['1.00', '0.71', '-0.02']
     """
-    return _embed(params, as_batch(batch), config_of(params, config))
+    return _embed(params, as_batch(batch), config_of(params, config), dropout_key)
 
 
 @partitioned
-def _embed(params: Any, batch: AnyBatch, config: EncoderConfig) -> Array:
-    return sentence_vectors(params, encode(params, batch, config).last_hidden_state, text_mask(batch), config)
+def _embed(params: Any, batch: AnyBatch, config: EncoderConfig, key: Array | None) -> Array:
+    hidden_state = encode(params, batch, config, dropout_key=key).last_hidden_state
+    return sentence_vectors(params, hidden_state, text_mask(batch), config)

@@ -14,6 +14,7 @@ from jax import Array, lax
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.attention import attention
 from minilm_jax.nn.dense import HALF_TYPES, Quantized, dense, quantize, shared_input
+from minilm_jax.nn.dropout import dropout, split_key
 from minilm_jax.nn.encoder_params import config_of
 from minilm_jax.nn.inputs import Inputs, as_batch, encoder_inputs
 from minilm_jax.nn.partitioning import partitioned
@@ -46,6 +47,7 @@ def encode(
     config: EncoderConfig | None = None,
     *,
     output_hidden_states: bool = False,
+    dropout_key: Array | None = None,
 ) -> EncoderOutput:
     """Run the encoder, which maps token ids to one vector per token.
 
@@ -57,6 +59,8 @@ def encode(
         config: The config that params belong to; by default the one that they carry, or that of all-MiniLM-L6-v2 for a
             plain dict with its sizes.
         output_hidden_states: Whether to return every layer's output as well (static under jit).
+        dropout_key: A `jax.random.key` for dropout with the probabilities of the config, as in training; None computes
+            without dropout.
 
     Returns:
         The token vectors, and the pooler's output if params have a pooler.
@@ -73,29 +77,35 @@ def encode(
         ((1, 8, 384), (1, 384))
     """
     config, batch = config_of(params, config), as_batch(batch)
-    output = _encode(params, batch, config)
+    output = _encode(params, batch, config, dropout_key)
     return output if output_hidden_states else output._replace(hidden_states=None)
 
 
 @partitioned
-def _encode(params: Any, batch: AnyBatch, config: EncoderConfig) -> EncoderOutput:
-    states = _hidden_states(params, encoder_inputs(batch, config), config)
+def _encode(params: Any, batch: AnyBatch, config: EncoderConfig, key: Array | None) -> EncoderOutput:
+    states = _hidden_states(params, encoder_inputs(batch, config), config, key)
     has_pooler = "pooler" in params and not isinstance(batch, PackedBatch)
     pooled = _apply(Pooler(config), params["pooler"], states[-1]) if has_pooler else None
     return EncoderOutput(states[-1], pooled, states)
 
 
-def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig) -> tuple[Array, ...]:
-    states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3])]
+def _hidden_states(params: Any, inputs: Inputs, config: EncoderConfig, key: Array | None) -> tuple[Array, ...]:
+    first_key, *keys = split_key(key, 1 + config.num_hidden_layers)
+    states = [_apply(Embeddings(config), params["embeddings"], *inputs[:3], key=first_key)]
     for index in range(config.num_hidden_layers):
         layer = params["encoder"]["layer"][str(index)]
-        states.append(_apply(Layer(config), layer, states[-1], inputs.mask))
+        states.append(_apply(Layer(config), layer, states[-1], inputs.mask, key=keys[index]))
     return tuple(states)
 
 
-def _apply(module: nn.Module, params: Any, *inputs: Any) -> Array:
-    output: Any = module.apply({"params": params}, *inputs)
+def _apply(module: nn.Module, params: Any, *inputs: Any, key: Array | None = None) -> Array:
+    output: Any = module.apply({"params": params}, *inputs, rngs=None if key is None else {"dropout": key})
     return output
+
+
+def _dropout_key(module: nn.Module) -> Array | None:
+    """Return a new key for dropout, or None if the module is applied without one."""
+    return module.make_rng("dropout") if module.has_rng("dropout") else None
 
 
 def gelu(x: Array) -> Array:
@@ -152,7 +162,8 @@ class Embeddings(nn.Module):
         words = self._table("word_embeddings", self.config.vocab_size)(input_ids)
         token_types = self._table("token_type_embeddings", self.config.type_vocab_size)(token_type_ids)
         positions = self._table("position_embeddings", self.config.max_position_embeddings)(position_ids)
-        return _layer_norm(self.config)(words + token_types + positions)
+        normalized = _layer_norm(self.config)(words + token_types + positions)
+        return dropout(normalized, self.config.hidden_dropout_prob, _dropout_key(self))
 
     def _table(self, name: str, rows: int) -> Table:
         return Table(rows, self.config.hidden_size, name=name)
@@ -197,8 +208,16 @@ class SelfAttention(nn.Module):
             query, key, value = jnp.split(Dense(3 * width, name="query_key_value")(x), 3, axis=-1)
         else:
             query, key, value = (Dense(width, name=name)(x) for name in ("query", "key", "value"))
-        heads, implementation = self.config.num_attention_heads, self.config.attention_implementation
-        return attention(query, key, value, mask, num_heads=heads, implementation=implementation)
+        return attention(
+            query,
+            key,
+            value,
+            mask,
+            num_heads=self.config.num_attention_heads,
+            implementation=self.config.attention_implementation,
+            dropout_rate=self.config.attention_probs_dropout_prob,
+            dropout_key=_dropout_key(self),
+        )
 
 
 class Intermediate(nn.Module):
@@ -222,7 +241,9 @@ class ResidualDense(nn.Module):
     @nn.compact
     def __call__(self, update: Array | Quantized, residual: Array) -> Array:
         """Map [B, T, D or F] and the residual [B, T, D] to [B, T, D]."""
-        return _layer_norm(self.config)(Dense(self.config.hidden_size, name="dense")(update) + residual)
+        projected = Dense(self.config.hidden_size, name="dense")(update)
+        kept = dropout(projected, self.config.hidden_dropout_prob, _dropout_key(self))
+        return _layer_norm(self.config)(kept + residual)
 
 
 class Pooler(nn.Module):

@@ -23,7 +23,13 @@ _CHUNK = 256
 
 
 @device_use()
-def embed_sparse(params: Any, batch: AnyBatch | Mapping[str, Any], config: EncoderConfig | None = None) -> Array:
+def embed_sparse(
+    params: Any,
+    batch: AnyBatch | Mapping[str, Any],
+    config: EncoderConfig | None = None,
+    *,
+    dropout_key: Array | None = None,
+) -> Array:
     """Map token ids to one weight per token of the vocabulary, most of which are 0.
 
     It computes max or sum over the tokens of log(1 + relu(logits)), as SPLADE does (Formal et al., 2021). The logits
@@ -33,6 +39,8 @@ def embed_sparse(params: Any, batch: AnyBatch | Mapping[str, Any], config: Encod
         params: Nested dict of float32 arrays with the head `predictions`.
         batch: Token ids int[B, T] with their mask, as for `embed`; or packed rows.
         config: The config that params belong to, with a sparse head; by default the one that they carry.
+        dropout_key: A `jax.random.key` for dropout with the probabilities of the config, as in training; None computes
+            without dropout.
 
     Returns:
         float32[B, V] for a vocabulary of V tokens, or [B, S, V] for S texts per packed row.
@@ -50,7 +58,8 @@ def embed_sparse(params: Any, batch: AnyBatch | Mapping[str, Any], config: Encod
     batch, config = as_batch(batch), config_of(params, config)
     if config.sparse_head is None:
         raise InputError("the config has no sparse head; pass the params of a sparse encoder, or use mj.embed.")
-    return sparse_vectors(params, encode(params, batch, config).last_hidden_state, batch, config)
+    hidden_state = encode(params, batch, config, dropout_key=dropout_key).last_hidden_state
+    return sparse_vectors(params, hidden_state, batch, config)
 
 
 @partitioned

@@ -47,6 +47,7 @@ SOURCES = (
     "nn/classification.py",
     "nn/cpu_params.py",
     "nn/dense.py",
+    "nn/dropout.py",
     "nn/encoder.py",
     "nn/encoder_params.py",
     "nn/heads.py",
