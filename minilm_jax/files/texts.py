@@ -48,12 +48,12 @@ def read_texts(file: BinaryIO, format: TextFormat, field: str = "text", delimite
     if format == "parquet":
         texts = _column_texts(file, field)
     elif format == "txt":
-        texts = (line.removesuffix("\n") for line in _valid_lines(file))
+        texts = (line.removesuffix("\n") for line in valid_lines(file))
     elif format == "jsonl":
-        texts = _json_texts(json_rows(_valid_lines(file)), field)
+        texts = _json_texts(json_rows(valid_lines(file)), field)
     else:
         delimiter = delimiter or ("\t" if format == "tsv" else ",")
-        rows = csv_rows(_valid_lines(file, universal_newlines=False), delimiter=delimiter)
+        rows = csv_rows(valid_lines(file, universal_newlines=False), delimiter=delimiter)
         texts = _csv_texts(rows, field, delimiter)
     try:
         yield from texts
@@ -81,7 +81,8 @@ def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
     yield chunk
 
 
-def _valid_lines(file: BinaryIO, *, universal_newlines: bool = True) -> Iterator[str]:
+def valid_lines(file: BinaryIO, *, universal_newlines: bool = True) -> Iterator[str]:
+    """Decode the lines of a file, see `read_lines`; raises InputError at a byte that is not UTF-8."""
     for number, line in enumerate(read_lines(file, universal_newlines=universal_newlines), 1):
         try:
             line.encode()
@@ -91,7 +92,8 @@ def _valid_lines(file: BinaryIO, *, universal_newlines: bool = True) -> Iterator
         yield line
 
 
-def _without_problems(rows: Iterator[Row[_Values]]) -> Iterator[Row[_Values]]:
+def without_problems(rows: Iterator[Row[_Values]]) -> Iterator[Row[_Values]]:
+    """Yield rows; raises InputError at the first one that could not be parsed."""
     for row in rows:
         if row.problem:
             raise InputError(f"line {row.line}: {row.problem}.")
@@ -99,14 +101,14 @@ def _without_problems(rows: Iterator[Row[_Values]]) -> Iterator[Row[_Values]]:
 
 
 def _json_texts(rows: Iterator[Row[dict[str, Any]]], field: str) -> Iterator[str]:
-    for row in _without_problems(rows):
+    for row in without_problems(rows):
         if field not in row.values:
             raise InputError(f"line {row.line}: {column_problem(field, list(row.values), 'field')}")
         yield _checked_text(row.values[field], field, f"line {row.line}")
 
 
 def _csv_texts(rows: Iterator[Row[list[str]]], field: str, delimiter: str) -> Iterator[str]:
-    rows = _without_problems(rows)
+    rows = without_problems(rows)
     header = next(rows, None)
     if header is None:
         return

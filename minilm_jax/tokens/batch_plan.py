@@ -246,6 +246,22 @@ def one_text_per_row(shape: Shape) -> NDArray[np.intp]:
     return texts
 
 
+def rows_of(lengths: NDArray[np.int32], row_length: int) -> NDArray[np.intp]:
+    """Arrange texts in as few rows as possible.
+
+    Args:
+        lengths: int32[n], tokens of each text, at least one and at most row_length.
+        row_length: Tokens per row, T.
+
+    Returns:
+        int[R, S], the index of the text in each place, or NO_TEXT after a row's last text.
+    """
+    places = max(1, row_length // _TOKENS_PER_PLACE)
+    left = {length: np.flatnonzero(lengths == length) for length in np.unique(lengths).tolist()}
+    rows = Lengths(lengths).fill_rows(row_length, places)
+    return np.vstack([_take(each, left, places) for each in rows])
+
+
 def _count(rows: Iterable[Rows]) -> int:
     return sum(row.count for row in rows)
 
