@@ -14,8 +14,8 @@ Every loss has the signature
 - `ids`: int[B, C], equal for equal texts, see `text_ids`. Losses that compare each text with all others take it.
 
 A loss computes in float32 (float64 vectors stay float64), covers all rows of the given batch, and has no state. It can
-be jitted, differentiated, and given arrays that are split over a mesh. Options such as `scale` are Python values: set
-them with `functools.partial`. `matryoshka` and `splade` return losses with the same signature.
+be jitted, differentiated, and given arrays that are split over a mesh with axes of type Auto. Options such as `scale`
+are Python values: set them with `functools.partial`. `matryoshka` and `splade` return losses with the same signature.
 
 `LOSSES` maps names to the losses and to the data that each needs. `as_loss` returns such an entry for a name, a
 function of this package, or any function of `(vectors, labels)`: its `check` compares the data with the loss, and a

@@ -1,4 +1,4 @@
-"""Losses of `minilm_jax.training.losses` compared with sentence-transformers: values and gradients of the same vectors."""
+"""Losses of `minilm_jax.training.losses` compared with sentence-transformers: values and gradients."""
 
 from functools import partial
 
