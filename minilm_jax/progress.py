@@ -70,16 +70,17 @@ class HiddenBar:
         """Show nothing."""
 
 
-def progress_bar(total: int | None, show: bool | None) -> "tqdm[NoReturn] | HiddenBar":
-    """Return a progress bar over texts.
+def progress_bar(total: int | None, show: bool | None, unit: str = "text") -> "tqdm[NoReturn] | HiddenBar":
+    """Return a progress bar.
 
     Args:
-        total: Number of texts, or None if it is not known.
+        total: Number of texts or other units, or None if it is not known.
         show: Whether to show the bar; None shows it on a terminal only. A bar appears after one second.
+        unit: Name of what is counted.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     if not (on_terminal if show is None else show):
         return HiddenBar()
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="text", delay=_PROGRESS_DELAY)
+    return tqdm(total=total, unit=unit, delay=_PROGRESS_DELAY)

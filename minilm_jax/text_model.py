@@ -149,6 +149,10 @@ class TextModel(abc.ABC):
             store_programs=store_programs,
         )
 
+    @abc.abstractmethod
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the model to a folder that sentence-transformers, transformers and this class load."""
+
     @functools.cached_property
     @device_use()
     def _engine(self) -> Engine:
@@ -171,6 +175,21 @@ class TextModel(abc.ABC):
         """Return a copy that shares the params, the tokenizer and the compiled programs, which never change."""
         return self._copy(lambda value: copy.deepcopy(value, memo))
 
+    def with_params(self, params: Params) -> Self:
+        """Return this model with other params of the same shapes, such as trained ones.
+
+        Args:
+            params: Nested dict of float32 arrays.
+
+        Returns:
+            A model with its own programs and counts.
+        """
+        config_of(params, self.config)
+        other = object.__new__(type(self))
+        kept = {name: value for name, value in vars(self).items() if name != "_engine"}
+        vars(other).update({**kept, "_params": params})
+        return other
+
     def _copy(self, copied: Callable[[Any], Any]) -> Self:
         engine = copy.copy(self._engine)
         shared = {"_engine", "tokenizer"}
@@ -183,6 +202,16 @@ class TextModel(abc.ABC):
     def params(self) -> EncoderParams:
         """The parameter tree, which carries the config."""
         return EncoderParams(self._engine.params, self.config)
+
+    @property
+    def name(self) -> str:
+        """The name or folder that the model was loaded from, or "params"."""
+        return self._name
+
+    @property
+    def mesh(self) -> Mesh | None:
+        """The devices that compute, on one axis; None for jax's default device."""
+        return self._engine.devices.mesh
 
     @property
     def stats(self) -> Stats:

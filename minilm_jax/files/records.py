@@ -1,5 +1,6 @@
 """Rows with several columns from JSON lines, CSV or Parquet; every error names its row."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -42,13 +43,17 @@ def read_records(path: str | Path) -> Iterator[Record]:
         raise InputError(f"{path}: the suffix is not one of {known}.{did_you_mean(Path(path).suffix, FORMATS)}")
     try:
         with Path(path).open("rb") as file:
-            yield from (
-                _jsonl(file) if format == "jsonl" else _parquet(file) if format == "parquet" else _csv(file, format)
-            )
+            yield from _records(file, format)
     except InputError as error:
         raise InputError(f"{path}, {error}") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}.") from None
+
+
+def _records(file: BinaryIO, format: str) -> Iterator[Record]:
+    if format == "parquet":
+        return _parquet(file)
+    return _jsonl(file) if format == "jsonl" else _csv(file, format)
 
 
 def _jsonl(file: BinaryIO) -> Iterator[Record]:
@@ -74,9 +79,8 @@ def _parquet(file: BinaryIO) -> Iterator[Record]:
     except ImportError:
         raise MissingPackageError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
     try:
-        number = 0
-        for batch in parquet.ParquetFile(file).iter_batches(_ROWS):
-            for number, values in enumerate(batch.to_pylist(), number + 1):
-                yield Record(f"row {number}", values)
+        batches = parquet.ParquetFile(file).iter_batches(_ROWS)
+        for number, values in enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches), 1):
+            yield Record(f"row {number}", values)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"the file cannot be read: {(str(error) or 'unknown reason').splitlines()[0]}") from None

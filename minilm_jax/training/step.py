@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array
 
 from minilm_jax.config import EncoderConfig
 from minilm_jax.nn.casting import cast
 from minilm_jax.nn.heads import results_and_hidden_state
 from minilm_jax.tokens.packed_rows import PackedBatch
 from minilm_jax.training.batches import TrainingBatch
+from minilm_jax.training.grad_cache import in_chunks
 from minilm_jax.training.losses import Loss
 from minilm_jax.training.options import TrainingOptions
 from minilm_jax.training.parts import Parts
@@ -85,8 +86,6 @@ def packed_results(
 ) -> Array:
     """Compute the results of the texts in packed rows, all at once or in chunks.
 
-    In chunks, the gradient computes each chunk again instead of keeping its intermediate results (GradCache).
-
     Args:
         params: The parameter tree.
         batch: Packed rows, R of T tokens.
@@ -98,18 +97,15 @@ def packed_results(
         float32[R, S, E].
     """
     rows, row_length = batch.input_ids.shape
-    size = chunk_rows(chunk_tokens, row_length)
-    if size is None or size >= rows:
-        return results_and_hidden_state(params, batch, config, key)[0]
 
-    @jax.checkpoint
-    def compute(chunk: PackedBatch, own_key: Array | None) -> Array:
+    def compute(params: Any, chunk: PackedBatch, own_key: Array | None) -> Array:
         return results_and_hidden_state(params, chunk, config, own_key)[0]
 
-    chunks = jax.tree.map(lambda x: jnp.asarray(x).reshape(-1, size, *x.shape[1:]), batch)
-    keys = None if key is None else jax.random.split(key, rows // size)
-    _, results = lax.scan(lambda _, inputs: (None, compute(*inputs)), None, (chunks, keys))
-    return results.reshape(rows, *results.shape[2:])
+    size = chunk_rows(chunk_tokens, row_length)
+    if size is None or size >= rows:
+        return compute(params, batch, key)
+    results = in_chunks(compute, size)(params, jax.tree.map(jnp.asarray, batch), key)
+    return results.reshape(rows, batch.lengths.shape[1], -1)
 
 
 def chunk_rows(chunk_tokens: int | None, row_length: int) -> int | None:
