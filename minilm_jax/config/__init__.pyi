@@ -26,6 +26,7 @@ from .choices import (
     SparseActivation as SparseActivation,
     SparsePooling as SparsePooling,
     TextFormat as TextFormat,
+    TripletDistance as TripletDistance,
     VectorFormat as VectorFormat,
     VectorType as VectorType,
     WeightsPlace as WeightsPlace,

@@ -36,13 +36,19 @@ PictureFormat = Literal["png", "svg", "pdf"]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 SearchBackend = Literal["exact", "usearch"]
 
-# These are the losses of minilm_jax/training, and the options of the first one.
+# These are the losses of minilm_jax/training, and options of some of them.
 LossName = Literal[
     "multiple_negatives_ranking",
     "multiple_negatives_symmetric_ranking",
     "cosent",
     "angle",
     "cosine_similarity",
+    "triplet",
+    "margin_mse",
+    "distill_kl",
+    "cross_entropy",
+    "binary_cross_entropy",
 ]
 RankingDirection = Literal["query_to_doc", "doc_to_query", "query_to_query", "doc_to_doc"]
+TripletDistance = Literal["euclidean", "cosine", "manhattan"]
 PartitionMode = Literal["joint", "per_direction"]

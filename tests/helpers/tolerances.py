@@ -18,6 +18,8 @@ ATTENTION_FORMULA = 2e-6
 UNIT_NORM = 1e-6
 # Losses near 1 and their gradients, reordered, also over the devices of a mesh.
 REORDERED_LOSSES = 1e-6
+# Losses in float32 compared with float64 (relative).
+FLOAT32_LOSSES = 2e-6
 # Gradients in float64: central differences with steps of 1e-5 leave an error of about 1e-9.
 FINITE_DIFFERENCES = 1e-6
 

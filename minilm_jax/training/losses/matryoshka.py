@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from jax import Array
+from jax.typing import ArrayLike
 
 from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.nn.pooling import l2_normalize
-from minilm_jax.training.losses.rows import floating
+from minilm_jax.training.losses.rows import floating, masked
 from minilm_jax.training.losses.table import LossFunction
 
 
@@ -35,9 +36,11 @@ def matryoshka(loss: LossFunction, dims: Sequence[int], weights: Sequence[float]
         raise InputError(f"dims has {len(sizes)} sizes and weights has {len(factors)}; pass one weight per size.")
 
     @functools.wraps(loss)
-    def weighted_sum(vectors: Sequence[Array], labels: Any = None, **options: Any) -> Array:
+    def weighted_sum(vectors: Sequence[ArrayLike], labels: Any = None, **options: Any) -> Array:
+        # Zeros, because the derivative of a normalized NaN is NaN, also where the loss does not use the row.
+        rows = [masked(floating(column), options.get("valid")) for column in vectors]
         parts = [
-            factor * loss([_truncated(column, size) for column in vectors], labels, **options)
+            factor * loss([_truncated(column, size) for column in rows], labels, **options)
             for size, factor in zip(sizes, factors, strict=True)
         ]
         return sum(parts[1:], parts[0])
@@ -48,4 +51,4 @@ def matryoshka(loss: LossFunction, dims: Sequence[int], weights: Sequence[float]
 def _truncated(vectors: Array, size: int) -> Array:
     if size > vectors.shape[-1]:
         raise InputError(f"dims contains {size}, but the vectors have {vectors.shape[-1]} components; remove it.")
-    return l2_normalize(floating(vectors)[..., :size])
+    return l2_normalize(vectors[..., :size])

@@ -1,10 +1,12 @@
 """The contrastive loss with in-batch negatives (InfoNCE)."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from minilm_jax.config import PartitionMode, RankingDirection
 from minilm_jax.errors import InputError
@@ -14,15 +16,15 @@ from minilm_jax.vectors.similarity import similarity_functions
 
 
 def multiple_negatives_ranking(
-    vectors: Sequence[Array],
-    labels: None = None,
+    vectors: Sequence[ArrayLike],
+    labels: ArrayLike | None = None,
     *,
     scale: float = 20.0,
     similarity: str = "cosine",
     directions: Sequence[RankingDirection] = ("query_to_doc",),
     partition_mode: PartitionMode = "joint",
-    ids: Array | None = None,
-    valid: Array | None = None,
+    ids: ArrayLike | None = None,
+    valid: ArrayLike | None = None,
 ) -> Array:
     """Compute the cross-entropy of finding the positive of each query among all documents of the batch.
 
@@ -72,6 +74,8 @@ def multiple_negatives_ranking(
 
 
 def _check(directions: Sequence[RankingDirection], partition_mode: PartitionMode) -> None:
+    if unknown := set(directions) - set(get_args(RankingDirection)):
+        raise InputError(f"no direction {min(unknown)!r}; it must be one of {', '.join(get_args(RankingDirection))}.")
     same_side = {"query_to_query", "doc_to_doc"} & set(directions)
     if "query_to_doc" not in directions:
         raise InputError(f"directions is {directions!r}; it must contain 'query_to_doc', which has the positives.")
@@ -83,21 +87,21 @@ def _check(directions: Sequence[RankingDirection], partition_mode: PartitionMode
 
 
 def _candidates(
-    direction: RankingDirection, rows: int, candidates: Array, ids: Array | None, valid: Array | None
+    direction: RankingDirection, rows: int, candidates: Array, ids: ArrayLike | None, valid: ArrayLike | None
 ) -> Array:
     """Return which candidates of a direction are in the softmax of which row, bool[B, N]."""
     row, column = jnp.arange(rows)[:, None], jnp.arange(len(candidates))[None]
     is_own_row = row == column % rows
     allowed = jnp.ones((rows, len(candidates)), bool)
     if valid is not None:
-        allowed &= jnp.tile(valid, len(candidates) // rows)[None]
+        allowed &= jnp.tile(jnp.asarray(valid, bool), len(candidates) // rows)[None]
     if ids is not None:
-        allowed &= ~_true_matches(direction, len(candidates) // rows, ids)
+        allowed &= ~_true_matches(direction, jnp.asarray(ids))
     is_positive = row == column
     return allowed & ~is_own_row if direction in ("query_to_query", "doc_to_doc") else allowed | is_positive
 
 
-def _true_matches(direction: RankingDirection, column_count: int, ids: Array) -> Array:
+def _true_matches(direction: RankingDirection, ids: Array) -> Array:
     if direction == "doc_to_query":
         return positives_of(ids, ids[:, 1]).T
     if direction == "query_to_query":

@@ -1,5 +1,6 @@
 """The rows of a batch: columns and labels in float32, and means over the rows that are not padding."""
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -9,7 +10,9 @@ from jax.typing import ArrayLike
 from minilm_jax.errors import InputError
 
 
-def columns(vectors: Sequence[Array], valid: Array | None, minimum: int, maximum: int | None = None) -> list[Array]:
+def columns(
+    vectors: Sequence[ArrayLike], valid: ArrayLike | None, minimum: int, maximum: int | None = None
+) -> list[Array]:
     """Return the columns of a batch in float32, with zeros in padding rows.
 
     Args:
@@ -43,7 +46,7 @@ def columns(vectors: Sequence[Array], valid: Array | None, minimum: int, maximum
     return [masked(floating(column), valid) for column in vectors]
 
 
-def targets(labels: ArrayLike | None, valid: Array | None, shape: tuple[int, ...]) -> Array:
+def targets(labels: ArrayLike | None, valid: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """Return labels in float32, without gradient, with zeros in padding rows.
 
     Args:
@@ -57,20 +60,23 @@ def targets(labels: ArrayLike | None, valid: Array | None, shape: tuple[int, ...
     if labels is None:
         raise InputError("the loss needs labels; add a column named label, labels, score or scores to the data.")
     array = jnp.asarray(labels)
-    if array.size != _size(shape):
+    if array.size != math.prod(shape):
         raise InputError(f"the labels have the shape {array.shape}; the loss needs {shape}.")
     return masked(floating(array.reshape(shape)), valid)
 
 
-def mean(values: Array, valid: Array | None) -> Array:
+def mean(values: Array, valid: ArrayLike | None) -> Array:
     """Return the mean of values, float[B] or float[B, K], over the rows that are not padding; 0 if there are none."""
-    if valid is None:
-        return jnp.mean(values)
-    count = jnp.sum(valid).astype(values.dtype) * (values.size // max(len(values), 1))
-    return jnp.sum(masked(values, valid)) / jnp.maximum(count, 1)
+    return jnp.mean(mean_row(values, valid))
 
 
-def masked(values: Array, valid: Array | None) -> Array:
+def mean_row(values: Array, valid: ArrayLike | None) -> Array:
+    """Return the mean row of float[B, V], float[V], over the rows that are not padding."""
+    count = len(values) if valid is None else jnp.maximum(jnp.sum(valid).astype(values.dtype), 1)
+    return jnp.sum(masked(values, valid), axis=0) / count
+
+
+def masked(values: Array, valid: ArrayLike | None) -> Array:
     """Return values, [B, …], with zeros in padding rows; these rows get no gradient, even if they hold NaN."""
     if valid is None:
         return values
@@ -82,10 +88,3 @@ def floating(x: ArrayLike) -> Array:
     """Return an array in float32, or in float64 if it has that dtype."""
     array = jnp.asarray(x)
     return array if array.dtype == jnp.float64 else array.astype(jnp.float32)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from minilm_jax.errors import InputError
 from minilm_jax.nn.pooling import l2_normalize
@@ -13,7 +14,9 @@ from minilm_jax.training.losses.rows import columns, mean, targets
 from minilm_jax.vectors.similarity import pairwise_cos_sim, similarity_functions
 
 
-def cosine_similarity(vectors: Sequence[Array], labels: Array | None = None, *, valid: Array | None = None) -> Array:
+def cosine_similarity(
+    vectors: Sequence[ArrayLike], labels: ArrayLike | None = None, *, valid: ArrayLike | None = None
+) -> Array:
     """Compute the mean squared difference between the cosine of each pair and its score.
 
     Args:
@@ -32,12 +35,12 @@ def cosine_similarity(vectors: Sequence[Array], labels: Array | None = None, *, 
 
 
 def cosent(
-    vectors: Sequence[Array],
-    labels: Array | None = None,
+    vectors: Sequence[ArrayLike],
+    labels: ArrayLike | None = None,
     *,
     scale: float = 20.0,
     similarity: str = "cosine",
-    valid: Array | None = None,
+    valid: ArrayLike | None = None,
 ) -> Array:
     """Penalize each pair that is more similar than a pair with a higher score (CoSENT).
 
@@ -63,7 +66,11 @@ def cosent(
 
 
 def angle(
-    vectors: Sequence[Array], labels: Array | None = None, *, scale: float = 20.0, valid: Array | None = None
+    vectors: Sequence[ArrayLike],
+    labels: ArrayLike | None = None,
+    *,
+    scale: float = 20.0,
+    valid: ArrayLike | None = None,
 ) -> Array:
     """Compute `cosent` with the angle of complex vectors as the similarity (AnglE, arXiv 2309.12871).
 
@@ -87,13 +94,14 @@ def angle(
     scores = targets(jnp.ones(len(anchors)) if labels is None else labels, None, (len(anchors),))
     similarities = jnp.concatenate([_angle_similarity(anchors, other) for other in others])
     scores = jnp.concatenate([scores] + [1 - scores] * (len(others) - 1))
-    return _ordered(similarities, scores, scale, None if valid is None else jnp.tile(valid, len(others)))
+    return _ordered(similarities, scores, scale, None if valid is None else jnp.tile(jnp.asarray(valid), len(others)))
 
 
-def _ordered(similarities: Array, scores: Array, scale: float, valid: Array | None) -> Array:
+def _ordered(similarities: Array, scores: Array, scale: float, valid: ArrayLike | None) -> Array:
     counts = scores[:, None] < scores[None]
     if valid is not None:
-        counts &= valid[:, None] & valid[None]
+        rows = jnp.asarray(valid, bool)
+        counts &= rows[:, None] & rows[None]
     excess = jnp.where(counts, scale * (similarities[:, None] - similarities[None]), -jnp.inf)
     # The additional zero is the 1 in the logarithm; it also keeps the gradient finite if no two scores differ.
     return jax.nn.logsumexp(jnp.append(excess.reshape(-1), jnp.zeros((), excess.dtype)))

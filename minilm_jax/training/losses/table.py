@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from jax import Array
+from jax.typing import ArrayLike
 
 from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.training.losses.distillation import distill_kl, margin_mse
+from minilm_jax.training.losses.logits import binary_cross_entropy, cross_entropy
 from minilm_jax.training.losses.ranking import multiple_negatives_ranking
 from minilm_jax.training.losses.scored_pairs import angle, cosent, cosine_similarity
+from minilm_jax.training.losses.triplets import triplet
 
 LossFunction: TypeAlias = Callable[..., Array]
 # "scores": float[B]. "classes": int[B]. "teacher_scores": float[B, N]. "any": whatever the function takes.
@@ -29,7 +33,7 @@ class Loss:
         minimum_columns: Minimum number of columns.
         maximum_columns: Maximum number of columns, or None.
         labels: The kind of labels.
-        labels_required: Whether the data must have labels.
+        labels_required: Whether data with more than the minimum of columns must have labels.
         outputs: What the columns hold: vectors of texts, or logits of pairs.
         scale_invariant: Whether the lengths of the vectors have no influence, with the default options.
     """
@@ -51,7 +55,12 @@ class Loss:
         return frozenset(name for name in ("valid", "ids") if takes_all or name in parameters)
 
     def __call__(
-        self, vectors: Sequence[Array], labels: Any = None, *, valid: Array | None = None, ids: Array | None = None
+        self,
+        vectors: Sequence[ArrayLike],
+        labels: Any = None,
+        *,
+        valid: ArrayLike | None = None,
+        ids: ArrayLike | None = None,
     ) -> Array:
         """Compute the loss; `ids` is left out if the function does not take it.
 
@@ -70,7 +79,8 @@ class Loss:
             raise InputError(f"the data has {columns} columns of texts; the loss needs {self.columns}.")
         if self.labels == "none" and has_labels:
             raise InputError("the data has labels, which the loss does not use; remove them, or choose another loss.")
-        if self.labels not in ("none", "any") and self.labels_required and not has_labels:
+        is_free = not self.labels_required and columns > self.minimum_columns
+        if self.labels not in ("none", "any") and not is_free and not has_labels:
             raise InputError(f"the data has no labels; the loss needs {self.labels} in a column label or score.")
 
 
@@ -87,6 +97,17 @@ LOSSES: Mapping[str, Loss] = {
     "cosent": Loss(cosent, "text 1, text 2", 2, 2, "scores"),
     "angle": Loss(angle, "text 1, text 2, or anchor, positive, negative …", 2, None, "scores", labels_required=False),
     "cosine_similarity": Loss(cosine_similarity, "text 1, text 2", 2, 2, "scores"),
+    "triplet": Loss(triplet, "anchor, positive, negative", 3, 3, scale_invariant=False),
+    "margin_mse": Loss(
+        margin_mse, "query, positive, negative[, negative …]", 3, None, "teacher_scores", scale_invariant=False
+    ),
+    "distill_kl": Loss(
+        distill_kl, "query, document, document[, document …]", 3, None, "teacher_scores", scale_invariant=False
+    ),
+    "cross_entropy": Loss(cross_entropy, "text 1, text 2", 2, 2, "classes", outputs="logits", scale_invariant=False),
+    "binary_cross_entropy": Loss(
+        binary_cross_entropy, "text 1, text 2", 2, 2, "scores", outputs="logits", scale_invariant=False
+    ),
 }
 
 
