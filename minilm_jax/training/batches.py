@@ -72,9 +72,7 @@ class Batches:
             InputError: There are fewer than batch_size rows.
         """
         if len(ids) < batch_size:
-            raise InputError(
-                f"the data has {len(ids)} rows, fewer than the batch_size of {batch_size}; use a smaller one."
-            )
+            raise InputError(f"the data has {len(ids)} rows, but batch_size is {batch_size}; use a smaller one.")
         self._tokens, self._ids, self._labels = tokens, ids, labels
         self._batch_size, self._seed, self._row_multiple = batch_size, seed, row_multiple
         longest = int(tokens.lengths.max())

@@ -97,10 +97,15 @@ def _collect(records: Iterable[Record], columns: Sequence[str] | None, label: st
     collected: list[list[str]] = []
     labels: list[Any] = []
     names: list[str] = []
+    expected: list[str] = []
     for place, values in records:
         if not names:
+            # Named columns may be among others, which rows need not share.
+            expected = [] if columns else [*values]
             columns, label = _chosen(place, values, columns, label)
         assert columns is not None
+        if expected and values.keys() != {*expected}:
+            raise InputError(f"{place} has {', '.join(values)}; the first row has {', '.join(expected)}.")
         row = dict(pair for name in columns for pair in _texts(place, name, _value(place, values, name)))
         names = names or [*row]
         if [*row] != names:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
@@ -103,7 +104,7 @@ class Run:
                 self._state = self._checkpoints.restore(self._state, latest)
         self.log = TrainingLog(folder, self.done if self.done else -1)
         self._best: Any = None
-        if self._checkpoints and (best := self._best_entry) and best["step"] != self.done:
+        if self._checkpoints and (best := self._best_entry):
             self._best = self._checkpoints.restore(self._state, best["step"]).trained
 
     @property
@@ -170,7 +171,7 @@ class Run:
 
     def _logged(self, steps: Iterator[tuple[Measured, float]]) -> Iterator[float]:
         """Write the mean loss, the rates and the norm of the gradient of every few steps to the log."""
-        rate, losses, seconds = schedule(self._options, self._updates), [], 0.0
+        rate, losses, seconds = _rate(schedule(self._options, self._updates)), [], 0.0
         for measured, duration in steps:
             losses.append(float(measured.loss))
             seconds += duration
@@ -179,7 +180,7 @@ class Run:
                     self.done,
                     epoch=self._batches.epoch(self.done),
                     loss=sum(losses) / len(losses),
-                    learning_rate=float(jnp.asarray(rate((self.done - 1) // self._options.accumulation))),
+                    learning_rate=rate((self.done - 1) // self._options.accumulation),
                     grad_norm=float(measured.grad_norm),
                     steps_per_second=len(losses) / seconds,
                 )
@@ -219,6 +220,16 @@ class Run:
             return batch
         rows = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
         return self._placed(batch._replace(packed=None))._replace(packed=jax.device_put(batch.packed, rows))
+
+
+def _rate(schedule: optax.Schedule) -> Callable[[int], float]:
+    """Return a schedule as a function of Python numbers."""
+
+    def rate(update: int) -> float:
+        with jax.numpy_dtype_promotion("standard"):
+            return float(jnp.asarray(schedule(update)))
+
+    return rate
 
 
 def _identity(

@@ -74,9 +74,11 @@ def training_step(
 
     def step(state: TrainingState, fixed: Any, batch: TrainingBatch) -> tuple[TrainingState, Measured]:
         value, gradient = jax.value_and_grad(loss_of)(state.trained, fixed, batch, state.step)
-        updates, inner = optimizer.update(gradient, state.optimizer, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
-        return TrainingState(state.step + 1, trained, inner), Measured(value, optax.tree.norm(gradient))
+        with jax.numpy_dtype_promotion("standard"):  # optax does not run with strict promotion.
+            updates, inner = optimizer.update(gradient, state.optimizer, state.trained)
+            trained = optax.apply_updates(state.trained, updates)
+            norm = optax.tree.norm(gradient)
+        return TrainingState(state.step + 1, trained, inner), Measured(value, norm)
 
     return step
 

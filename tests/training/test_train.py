@@ -1,0 +1,203 @@
+"""`train`: it lowers the loss, keeps the best model, and resumes with identical results."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minilm_jax as mj
+from minilm_jax.nn.params import flatten
+from minilm_jax.training import train
+from minilm_jax.training.log import read_log
+from tests.helpers.paths import ROOT
+from tests.helpers.small_heads import NLI, cross_encoder, sparse_encoder
+from tests.helpers.training import PAIRS, SCORED, quick, small_encoder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> mj.SentenceEncoder:
+    return small_encoder(folder)
+
+
+def losses(result) -> list[float]:
+    return [entry["loss"] for entry in result.log if "loss" in entry]
+
+
+def leaves(model) -> dict[str, np.ndarray]:
+    return {path: np.asarray(leaf) for path, leaf in flatten(model.params).items()}
+
+
+def assert_identical(a, b) -> None:
+    for path, leaf in leaves(a).items():
+        np.testing.assert_array_equal(leaf, leaves(b)[path], err_msg=path)
+
+
+def test_training_lowers_the_loss_and_leaves_the_model_unchanged(model) -> None:
+    before = leaves(model)
+    result = train(model, PAIRS, options=quick(max_steps=20))
+    assert losses(result)[-1] < 0.7 * losses(result)[0]
+    assert result.steps == 20
+    assert_identical(model, model.with_params(mj.EncoderParams({**model.params}, model.config)))
+    for path, leaf in before.items():
+        np.testing.assert_array_equal(leaf, leaves(model)[path])
+    assert result.model.encode(["a cat"]).shape == (1, 24)
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_two_runs_are_identical_and_seeds_differ(model, dropout: bool) -> None:
+    first, second = (train(model, PAIRS, options=quick(dropout=dropout)) for _ in range(2))
+    assert_identical(first.model, second.model)
+    assert losses(train(model, PAIRS, options=quick(dropout=dropout, seed=1))) != losses(first)
+
+
+def test_dropout_changes_the_loss(model) -> None:
+    assert (
+        losses(train(model, PAIRS, options=quick(dropout=True)))[0] != losses(train(model, PAIRS, options=quick()))[0]
+    )
+
+
+def test_chunks_give_the_same_result(model) -> None:
+    whole, chunked = (train(model, PAIRS, options=quick(batch_size=8, chunk_tokens=tokens)) for tokens in (None, 64))
+    np.testing.assert_allclose(losses(whole), losses(chunked), rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_devices_give_the_same_result(folder: Path, model, count: int) -> None:
+    one = train(model, PAIRS, options=quick(batch_size=8))
+    several = train(small_encoder(folder, devices=jax.devices()[:count]), PAIRS, options=quick(batch_size=8))
+    np.testing.assert_allclose(losses(one), losses(several), rtol=1e-5)
+
+
+def test_own_loss_gets_the_vectors_and_the_labels(model) -> None:
+    def distance(vectors, labels):
+        return jnp.mean((jnp.sum(vectors[0] * vectors[1], axis=1) - labels) ** 2)
+
+    own = train(model, SCORED, distance, options=quick())
+    known = train(model, SCORED, "cosine_similarity", options=quick())
+    np.testing.assert_allclose(losses(own), losses(known), rtol=1e-4)
+
+
+def test_frozen_params_and_the_unused_pooler_do_not_change(model) -> None:
+    result = train(model, PAIRS, options=quick(freeze=("embeddings.*", "encoder.layer.0.*")))
+    before, after = leaves(model), leaves(result.model)
+    changed = {path for path in before if not np.array_equal(before[path], after[path])}
+    assert changed
+    assert all(path.startswith("encoder.layer.1.") for path in changed)
+
+
+def test_low_rank_updates_are_merged_at_the_end(model) -> None:
+    result = train(model, PAIRS, options=quick(lora_rank=2, learning_rate=1e-2))
+    before, after = leaves(model), leaves(result.model)
+    update = after["encoder.layer.0.intermediate.dense.kernel"] - before["encoder.layer.0.intermediate.dense.kernel"]
+    assert np.linalg.matrix_rank(update, tol=1e-5) == 2
+    np.testing.assert_array_equal(
+        before["encoder.layer.0.intermediate.dense.bias"], after["encoder.layer.0.intermediate.dense.bias"]
+    )
+    assert losses(result)[-1] < losses(result)[0]
+
+
+def test_accumulation_updates_after_several_batches(model) -> None:
+    once = train(model, PAIRS, options=quick(max_steps=1, accumulation=2, warmup=0, schedule="constant"))
+    assert_identical(once.model, model)
+    twice = train(model, PAIRS, options=quick(max_steps=2, accumulation=2, warmup=0, schedule="constant"))
+    assert not np.array_equal(
+        leaves(twice.model)["embeddings.LayerNorm.bias"], leaves(model)["embeddings.LayerNorm.bias"]
+    )
+
+
+def test_bfloat16_keeps_float32_weights(model) -> None:
+    result = train(model, PAIRS, options=quick(precision="bfloat16"))
+    assert {leaf.dtype for leaf in leaves(result.model).values()} == {np.dtype(np.float32)}
+    assert losses(result)[-1] < losses(result)[0]
+
+
+def test_cross_encoder_learns_its_labels(folder: Path) -> None:
+    rows = [(a, b, index % 3) for index, (a, b) in enumerate(PAIRS)]
+    result = train(cross_encoder(folder, NLI), rows, options=quick(max_steps=30))
+    assert losses(result)[-1] < losses(result)[0]
+    assert isinstance(result.model, mj.CrossEncoder)
+    assert result.model.predict(PAIRS[:2]).shape == (2, 3)
+
+
+def test_sparse_encoder_is_trained(folder: Path) -> None:
+    result = train(sparse_encoder(folder), PAIRS, "multiple_negatives_ranking", options=quick(batch_size=3))
+    assert losses(result)[-1] < losses(result)[0]
+
+
+def worse_later(model) -> float:
+    """Return scores that fall with the training, because the params move."""
+    return -float(np.abs(leaves(model)["encoder.layer.0.output.LayerNorm.bias"] - START).max())
+
+
+START = np.zeros(0)
+
+
+def test_best_model_is_returned(model, tmp_path: Path) -> None:
+    global START
+    START = leaves(model)["encoder.layer.0.output.LayerNorm.bias"]
+    options = quick(max_steps=9, evaluations=2, checkpoints=0)
+    result = train(model, PAIRS, options=options, evaluator=worse_later, output_dir=tmp_path / "run")
+    evaluations = [entry for entry in result.log if "scores" in entry]
+    assert [entry["step"] for entry in evaluations] == [0, 3, 6, 9]
+    assert result.before == {"score": 0.0}
+    assert result.after == evaluations[1]["scores"]
+    assert worse_later(result.model) == result.after["score"]
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "multiple_negatives_ranking" in card
+    assert "| score | -0.0000 | -0.00" in card
+
+
+def test_folder_is_a_model_and_continues_a_finished_run(model, tmp_path: Path) -> None:
+    result = train(model, PAIRS, options=quick(), output_dir=tmp_path)
+    assert_identical(mj.SentenceEncoder(tmp_path), result.model)
+    again = train(model, PAIRS, options=quick(), output_dir=tmp_path)
+    assert_identical(again.model, result.model)
+    assert again.log == result.log == [*read_log(tmp_path / "training.jsonl")]
+    with pytest.raises(mj.InputError, match="a run with other options"):
+        train(model, PAIRS, options=quick(seed=3), output_dir=tmp_path)
+    with pytest.raises(mj.InputError, match="a run with other data"):
+        train(model, PAIRS[1:], options=quick(), output_dir=tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+import tests.conftest
+from pathlib import Path
+from minilm_jax.training import batches, train
+from tests.helpers.training import PAIRS, quick, small_encoder
+score = lambda model: float(abs(model.encode(["a cat"])).sum())
+
+if {step} >= 0:
+    take = batches.Batches.__getitem__
+    def dying(self, step):
+        if step == {step}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(self, step)
+    batches.Batches.__getitem__ = dying
+train(small_encoder(Path({folder!r})), PAIRS, options=quick(max_steps=8, dropout=True, checkpoints=3, evaluations=1),
+      evaluator=score, output_dir={output!r})
+"""
+
+
+def run_in_process(folder: Path, output: Path, killed_at: int = -1) -> int:
+    code = KILLED.format(root=str(ROOT), step=killed_at, folder=str(folder), output=str(output))
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
+
+
+def test_killed_run_resumes_with_identical_weights(folder: Path, tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    # Before the first checkpoint, between two of them, and after the best one.
+    for step in (1, 3, 7):
+        assert run_in_process(folder, killed, step) == -signal.SIGKILL
+    assert run_in_process(folder, killed) == run_in_process(folder, whole) == 0
+    assert_identical(mj.SentenceEncoder(killed), mj.SentenceEncoder(whole))
+    logs = [
+        [{**entry, "steps_per_second": 0} for entry in read_log(output / "training.jsonl")] for output in (killed, whole)
+    ]
+    assert logs[0] == logs[1]
