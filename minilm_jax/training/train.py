@@ -110,7 +110,7 @@ def _check(model: TextModel, data: TrainingData, loss: Loss, options: TrainingOp
     if loss.labels != "any" and is_cross_encoder != (loss.outputs == "logits"):
         fitting = [name for name, known in LOSSES.items() if (known.outputs == "logits") == is_cross_encoder]
         raise InputError(f"the loss is not for a {type(model).__name__}; use one of {', '.join(fitting)}.")
-    loss.check(1 if is_cross_encoder else len(data.columns), data.labels is not None)
+    loss.check(len(data.columns), data.labels is not None)
     if options.batch_size == 1 and loss.labels == "none" and len(data.columns) == 2:
         raise InputError("a batch of one row has no negatives; raise batch_size to 32 or more.")
 
