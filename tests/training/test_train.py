@@ -144,7 +144,7 @@ def test_best_model_is_returned(model, tmp_path: Path) -> None:
     assert [entry["step"] for entry in evaluations] == [0, 3, 6, 9]
     assert result.before == {"score": 0.0}
     assert result.after == evaluations[1]["scores"]
-    assert worse_later(result.model) == result.after["score"]
+    assert {"score": worse_later(result.model)} == result.after
     card = (tmp_path / "run" / "README.md").read_text()
     assert "multiple_negatives_ranking" in card
     assert "| score | -0.0000 | -0.00" in card
