@@ -1,4 +1,4 @@
-from . import explain as explain, plot as plot, search as search
+from . import evaluation as evaluation, explain as explain, plot as plot, search as search, training as training
 from .checkpoints.folder_config import load_config as load_config
 from .checkpoints.model_tokenizer import tokenize as tokenize
 from .checkpoints.weights import load_params as load_params, save_params as save_params

@@ -19,6 +19,7 @@ from minilm_jax.cli.rerank import rerank
 from minilm_jax.cli.search import search
 from minilm_jax.cli.serve import serve
 from minilm_jax.cli.similarity import similarity
+from minilm_jax.cli.train import train
 from minilm_jax.config import Shell
 from minilm_jax.converter import import_converter
 
@@ -42,6 +43,7 @@ def main(**_: bool) -> None:
       minilm-jax search "a pet" --corpus lines.txt      the lines most similar to a query
       minilm-jax rerank "a pet" --file lines.txt        the same by a cross-encoder, for short files
       minilm-jax convert onnx_to_flax model.onnx        an ONNX file as Flax params
+      minilm-jax train pairs.jsonl --out my-model       fine-tune on your own pairs
       minilm-jax serve                                  an HTTP server with OpenAI's interface
       minilm-jax info                                   versions, devices, model files, problems
 
@@ -86,5 +88,18 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (bench, similarity, info, embed, embed_corpus, search, rerank, cluster, duplicates, export, serve):
+for _command in (
+    bench,
+    similarity,
+    info,
+    embed,
+    embed_corpus,
+    search,
+    rerank,
+    cluster,
+    duplicates,
+    export,
+    serve,
+    train,
+):
     main.add_command(_command)

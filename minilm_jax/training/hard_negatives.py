@@ -1,10 +1,11 @@
 """`mine_hard_negatives`: texts of a corpus that are similar to a query and are not its answer."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias, TypedDict, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.cross_encoder import CrossEncoder
@@ -142,10 +143,14 @@ def _scores(
         return []
     if cross_encoder is not None:
         return cross_encoder.predict(pairs).tolist()
-    queries, texts = ([*dict.fromkeys(side)] for side in zip(*pairs, strict=True))
-    rows = {text: row for row, text in enumerate(queries)}, {text: row for row, text in enumerate(texts)}
-    vectors = encoder.encode_query(queries), encoder.encode_document(texts)
-    a, b = (
-        own[[side[pair[index]] for pair in pairs]] for index, (own, side) in enumerate(zip(vectors, rows, strict=True))
+    queries, texts = zip(*pairs, strict=True)
+    similarities = encoder.similarity_pairwise(
+        _for_each(encoder.encode_query, queries), _for_each(encoder.encode_document, texts)
     )
-    return np.asarray(encoder.similarity_pairwise(a, b)).tolist()
+    return np.asarray(similarities).tolist()
+
+
+def _for_each(encode: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> NDArray[np.float32]:
+    """Encode texts, equal ones once; return float32[n, D]."""
+    rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    return encode([*rows])[[rows[text] for text in texts]]

@@ -5,7 +5,7 @@ import re
 from types import ModuleType
 
 import minilm_jax as mj
-from minilm_jax import explain, export, plot, search
+from minilm_jax import explain, export, plot, search, training
 from tests.helpers.paths import DOCS
 
 
@@ -23,6 +23,7 @@ def defined_names(module: ModuleType) -> list[str]:
 PUBLIC_NAMES = {
     *mj.__all__,
     *search.__all__,
+    *training.__all__,
     *(name for module in (plot, explain, export) for name in defined_names(module)),
 }
 
@@ -31,4 +32,4 @@ def test_api_reference_lists_every_public_name() -> None:
     reference = "\n".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
     directives = re.findall(r"^(?:\.\. (?:auto|py:)\w+:: |   :members: )(.*)", reference, re.MULTILINE)
     listed = {name for directive in directives for name in re.findall(r"\w+", directive)}
-    assert PUBLIC_NAMES - {"explain", "plot", "search", "__version__"} <= listed
+    assert PUBLIC_NAMES - {"explain", "plot", "search", "training", "evaluation", "losses", "__version__"} <= listed

@@ -1,0 +1,1 @@
+"""Fine-tuning on real data, compared with the trainer of sentence-transformers."""
