@@ -72,7 +72,8 @@ def sentence_transformers(task: Task, data: Path, folder: Path, seed: int) -> tu
     class Clock(TrainerCallback):
         """Records the time at the end of every step."""
 
-        times: list[float] = []
+        def __init__(self) -> None:
+            self.times: list[float] = []
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             self.times.append(time.perf_counter())

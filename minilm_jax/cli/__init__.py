@@ -88,18 +88,6 @@ def completion(shell: str) -> None:
     click.echo(script(main, {}, "minilm-jax", "_MINILM_JAX_COMPLETE").source())
 
 
-for _command in (
-    bench,
-    similarity,
-    info,
-    embed,
-    embed_corpus,
-    search,
-    rerank,
-    cluster,
-    duplicates,
-    export,
-    serve,
-    train,
-):
+_OF_TEXTS = (embed, embed_corpus, similarity, search, rerank, cluster, duplicates)
+for _command in (bench, info, *_OF_TEXTS, train, export, serve):
     main.add_command(_command)

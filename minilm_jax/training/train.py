@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError
 from minilm_jax.nn.encoder_params import EncoderParams
@@ -111,8 +113,21 @@ def _check(model: TextModel, data: TrainingData, loss: Loss, options: TrainingOp
         fitting = [name for name, known in LOSSES.items() if (known.outputs == "logits") == is_cross_encoder]
         raise InputError(f"the loss is not for a {type(model).__name__}; use one of {', '.join(fitting)}.")
     loss.check(len(data.columns), data.labels is not None)
+    limits = (0, model.config.output_size - 1) if loss.labels == "classes" else loss.label_range
+    if limits and data.labels is not None:
+        _check_labels(data.labels, *limits)
     if options.batch_size == 1 and loss.labels == "none" and len(data.columns) == 2:
         raise InputError("a batch of one row has no negatives; raise batch_size to 32 or more.")
+
+
+def _check_labels(labels: NDArray[Any], lowest: float, highest: float) -> None:
+    outside = np.argwhere((labels < lowest) | (labels > highest))
+    if len(outside):
+        row = int(outside[0, 0])
+        raise InputError(
+            f"the label of row {row + 1} is {labels[row]}, but this loss needs labels from {lowest:g} to {highest:g};"
+            " rescale them, for example scores from 0 to 5 by 5."
+        )
 
 
 def _evaluate(model: TextModel, evaluator: Evaluator) -> Evaluate:

@@ -162,6 +162,34 @@ def test_folder_is_a_model_and_continues_a_finished_run(model, tmp_path: Path) -
         train(model, PAIRS[1:], options=quick(), output_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "loss", "message"),
+    [
+        ([(*pair, 5) for pair in PAIRS], "cosine_similarity", "the label of row 1 is 5"),
+        ([(*pair, 0.5) for pair in PAIRS[:-1]] + [(*PAIRS[0], -2.0)], "cosine_similarity", "row 12 is -2.0"),
+        (PAIRS, "cross_entropy", "not for a SentenceEncoder"),
+        (PAIRS, "triplet", "needs anchor, positive, negative"),
+    ],
+)
+def test_data_that_does_not_fit_the_loss_is_an_error(rows, loss: str, message: str, model) -> None:
+    with pytest.raises(mj.InputError, match=message):
+        train(model, rows, loss, options=quick())
+
+
+def test_classes_of_a_cross_encoder_are_checked(folder: Path) -> None:
+    with pytest.raises(mj.InputError, match="row 2 is 3, but this loss needs labels from 0 to 2"):
+        train(cross_encoder(folder, NLI), [("a", "b", 0), ("a", "b", 3)], options=quick(batch_size=2))
+
+
+def test_loss_that_is_not_finite_stops_the_run_with_its_rows(model, tmp_path: Path) -> None:
+    def broken(vectors, labels):
+        return jnp.mean(vectors[0]) * jnp.where(jnp.max(labels) > 0.9, jnp.nan, 1.0)
+
+    with pytest.raises(mj.InputError, match=r"the loss is nan at step \d \(epoch \d.*rows are .*Lower learning_rate"):
+        train(model, SCORED, broken, options=quick(), output_dir=tmp_path)
+    assert all(np.isfinite(entry["loss"]) for entry in read_log(tmp_path / "training.jsonl"))
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})

@@ -36,6 +36,7 @@ class Loss:
         labels_required: Whether data with more than the minimum of columns must have labels.
         outputs: What the columns hold: vectors of texts, or logits of pairs.
         scale_invariant: Whether the lengths of the vectors have no influence, with the default options.
+        label_range: Lowest and highest valid label, or None.
     """
 
     function: LossFunction
@@ -46,6 +47,7 @@ class Loss:
     labels_required: bool = True
     outputs: Outputs = "vectors"
     scale_invariant: bool = True
+    label_range: tuple[float, float] | None = None
 
     @functools.cached_property
     def keywords(self) -> frozenset[str]:
@@ -96,7 +98,7 @@ LOSSES: Mapping[str, Loss] = {
     ),
     "cosent": Loss(cosent, "text 1, text 2", 2, 2, "scores"),
     "angle": Loss(angle, "text 1, text 2, or anchor, positive, negative …", 2, None, "scores", labels_required=False),
-    "cosine_similarity": Loss(cosine_similarity, "text 1, text 2", 2, 2, "scores"),
+    "cosine_similarity": Loss(cosine_similarity, "text 1, text 2", 2, 2, "scores", label_range=(-1, 1)),
     "triplet": Loss(triplet, "anchor, positive, negative", 3, 3, scale_invariant=False),
     "margin_mse": Loss(
         margin_mse, "query, positive, negative[, negative …]", 3, None, "teacher_scores", scale_invariant=False
@@ -106,7 +108,14 @@ LOSSES: Mapping[str, Loss] = {
     ),
     "cross_entropy": Loss(cross_entropy, "text 1, text 2", 2, 2, "classes", outputs="logits", scale_invariant=False),
     "binary_cross_entropy": Loss(
-        binary_cross_entropy, "text 1, text 2", 2, 2, "scores", outputs="logits", scale_invariant=False
+        binary_cross_entropy,
+        "text 1, text 2",
+        2,
+        2,
+        "scores",
+        outputs="logits",
+        scale_invariant=False,
+        label_range=(0, 1),
     ),
 }
 
