@@ -11,10 +11,10 @@ from benchmarks.training.tasks import TASKS, Task
 _PAGE = """\
 # Results of fine-tuning
 
-Written by `python -m benchmarks.training DATA`; do not edit. all-MiniLM-L6-v2 is trained by minilm-jax and by the trainer of
-sentence-transformers with the same data, loss, batch size, learning rate, number of epochs and cores; the two take turns, each training in a
-process of its own. Scores are on development sets that the training does not see, times 100: the mean of the seeds, and
-in brackets the range.
+Written by `python -m benchmarks.training DATA`; do not edit. all-MiniLM-L6-v2 is trained by minilm-jax and by the
+trainer of sentence-transformers with the same data, loss, batch size, learning rate, number of epochs and cores. The
+two take turns, each training in a process of its own. Scores are on development sets that the training does not see,
+times 100: the mean of the seeds, and in brackets the range.
 
 ## Quality
 
@@ -22,9 +22,9 @@ in brackets the range.
 
 ## Speed
 
-Rates are medians over the steps of a run; the first step includes tokenization and compilation. Values are medians of the
-seeds. minilm-jax puts the texts of a batch into packed rows without padding; sentence-transformers pads each column of a batch to its longest
-text.
+Rates are medians over the steps of a run; the first step includes tokenization and compilation. Values are medians of
+the seeds. minilm-jax puts the texts of a batch into packed rows, almost without padding; sentence-transformers pads each
+column of a batch to its longest text.
 
 {speed}
 
