@@ -23,7 +23,7 @@ times 100: the mean of the seeds, and in brackets the range.
 ## Speed
 
 Rates are medians over the steps of a run; the first step includes tokenization and compilation. Values are medians of
-the seeds. minilm-jax puts the texts of a batch into packed rows, almost without padding; sentence-transformers pads each
+the seeds. minilm-jax packs the texts of a batch into rows, almost without padding; sentence-transformers pads each
 column of a batch to its longest text.
 
 {speed}

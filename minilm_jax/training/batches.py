@@ -1,6 +1,7 @@
 """Batches of training data: a shuffle that depends on the epoch only, and packed rows of few shapes."""
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ class Batches:
     Attributes:
         row_length: Tokens per row, T.
         row_counts: The numbers of rows that batches may have.
+        chunk_rows: Rows per chunk, or None without chunks.
     """
 
     def __init__(
@@ -55,7 +57,8 @@ class Batches:
         *,
         seed: int,
         steps: int,
-        row_multiple: int = 1,
+        chunk_tokens: int | None = None,
+        devices: int = 1,
     ) -> None:
         """Choose the shapes.
 
@@ -66,7 +69,8 @@ class Batches:
             batch_size: Rows of the data per batch, B.
             seed: Number that determines the order.
             steps: Number of batches.
-            row_multiple: The number of rows of a batch is a multiple of this.
+            chunk_tokens: Maximum tokens that are computed at a time, or None. Larger batches are whole chunks.
+            devices: The number of rows of a batch is a multiple of this.
 
         Raises:
             InputError: There are fewer than batch_size rows.
@@ -74,9 +78,10 @@ class Batches:
         if len(ids) < batch_size:
             raise InputError(f"the data has {len(ids)} rows, but batch_size is {batch_size}; use a smaller one.")
         self._tokens, self._ids, self._labels = tokens, ids, labels
-        self._batch_size, self._seed, self._row_multiple = batch_size, seed, row_multiple
+        self._batch_size, self._seed, self._devices = batch_size, seed, devices
         longest = int(tokens.lengths.max())
         self.row_length = max(_SHORTEST_ROW, -(-longest // _ROW_MULTIPLE) * _ROW_MULTIPLE)
+        self.chunk_rows = None if chunk_tokens is None else max(1, chunk_tokens // self.row_length)
         needed = [self._rounded(len(self._rows(step)[1])) for step in range(min(steps, _SAMPLE))]
         self.row_counts = _row_counts(np.array(needed), steps, self.row_length)
 
@@ -119,14 +124,17 @@ class Batches:
         return chosen, rows_of(lengths, self.row_length)
 
     def _rounded(self, count: int) -> int:
-        return -(-count // self._row_multiple) * self._row_multiple
+        """Return a number of rows that divides evenly into chunks and among devices."""
+        is_chunked = self.chunk_rows is not None and count > self.chunk_rows
+        multiple = math.lcm(self.chunk_rows or 1, self._devices) if is_chunked else self._devices
+        return -(-count // multiple) * multiple
 
     def _larger(self, count: int) -> int:
         """Return a number of rows above the largest expected one: that one doubled until it fits."""
         largest = self.row_counts[-1]
         while largest < count:
             largest *= 2
-        return largest
+        return self._rounded(largest)
 
 
 def _row_counts(needed: NDArray[np.intp], steps: int, row_length: int) -> list[int]:

@@ -28,7 +28,7 @@ from minilm_jax.training.optimizer import optimizer, schedule
 from minilm_jax.training.options import TrainingOptions
 from minilm_jax.training.parts import divide
 from minilm_jax.training.progress import TrainingProgress
-from minilm_jax.training.step import Measured, TrainingState, chunk_rows, training_step
+from minilm_jax.training.step import Measured, TrainingState, training_step
 
 _IDENTITY_FILE = "run.json"
 _CHECKPOINTS = "checkpoints"
@@ -55,6 +55,7 @@ class Run:
         loss: Loss,
         options: TrainingOptions,
         *,
+        loss_name: str = "",
         mesh: Mesh | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -67,18 +68,16 @@ class Run:
             labels: The labels of the n rows, or None.
             loss: The loss.
             options: The settings.
+            loss_name: Name of the loss; a run with another one does not continue this one.
             mesh: Devices that split the rows of every batch, or None.
             folder: Where checkpoints and the log are kept, or None for neither.
 
         Raises:
             InputError: The data does not fit the batch size, or the folder belongs to a run with other settings.
         """
-        self.steps, self._options, self._folder = options.steps(len(ids)), options, folder
+        self.steps, self._options = options.steps(len(ids)), options
         self._updates = max(1, self.steps // options.accumulation)
         self._mesh = mesh
-        shortest = Batches(tokens, ids, labels, options.batch_size, seed=options.seed, steps=1).row_length
-        per_chunk = chunk_rows(options.chunk_tokens, shortest) or 1
-        devices = 1 if mesh is None else mesh.size
         self._batches = Batches(
             tokens,
             ids,
@@ -86,11 +85,12 @@ class Run:
             options.batch_size,
             seed=options.seed,
             steps=self.steps,
-            row_multiple=math.lcm(per_chunk, devices),
+            chunk_tokens=options.chunk_tokens,
+            devices=1 if mesh is None else mesh.size,
         )
         self._parts = divide(params, options)
         update = optimizer(options, self._updates, params.config.num_hidden_layers)
-        step = training_step(loss, self._parts, params.config, update, options)
+        step = training_step(loss, self._parts, params.config, update, options, self._batches.chunk_rows)
         self._step = jax.jit(step, donate_argnums=0)
         self._fixed = self._placed(dict(self._parts.fixed))
         # The first step gives its arrays to the compiled program, so they must not be those of the model.
@@ -98,7 +98,7 @@ class Run:
         self._state = TrainingState(self._placed(jnp.zeros((), jnp.int32)), trained, self._placed(update.init(trained)))
         self._checkpoints = None
         if folder is not None:
-            _check_identity(folder, _identity(params, tokens, labels, options))
+            _check_identity(folder, {**_identity(params, tokens, labels, options), "loss": loss_name})
             self._checkpoints = Checkpoints(folder / _CHECKPOINTS)
             if (latest := self._checkpoints.latest) is not None:
                 self._state = self._checkpoints.restore(self._state, latest)

@@ -49,7 +49,12 @@ Step = Callable[[TrainingState, Mapping[str, Array], TrainingBatch], tuple[Train
 
 
 def training_step(
-    loss: Loss, parts: Parts, config: EncoderConfig, optimizer: optax.GradientTransformation, options: TrainingOptions
+    loss: Loss,
+    parts: Parts,
+    config: EncoderConfig,
+    optimizer: optax.GradientTransformation,
+    options: TrainingOptions,
+    chunk_rows: int | None = None,
 ) -> Step:
     """Return the function of one step: state, fixed params and batch to the next state and the loss.
 
@@ -59,6 +64,7 @@ def training_step(
         config: The config of the model.
         optimizer: The optimizer.
         options: The settings of the run.
+        chunk_rows: Rows that are computed at a time, or None.
     """
     root = jax.random.key(options.seed)
 
@@ -67,7 +73,7 @@ def training_step(
         if options.precision != "float32":
             params = cast(params, options.precision)
         key = jax.random.fold_in(root, step) if options.dropout else None
-        results = packed_results(params, batch.packed, config, key, options.chunk_tokens)
+        results = packed_results(params, batch.packed, config, key, chunk_rows)
         # [R, S, E] at the places of the texts: one [B, E] per column.
         columns = results.reshape(-1, results.shape[-1])[batch.places]
         return loss([*columns], batch.labels, ids=batch.ids)
@@ -84,7 +90,7 @@ def training_step(
 
 
 def packed_results(
-    params: Any, batch: PackedBatch, config: EncoderConfig, key: Array | None, chunk_tokens: int | None
+    params: Any, batch: PackedBatch, config: EncoderConfig, key: Array | None, chunk_rows: int | None
 ) -> Array:
     """Compute the results of the texts in packed rows, all at once or in chunks.
 
@@ -93,23 +99,17 @@ def packed_results(
         batch: Packed rows, R of T tokens.
         config: The config of the params.
         key: Key of dropout, or None.
-        chunk_tokens: Maximum tokens per chunk, or None; R is a multiple of the rows of a chunk, see `chunk_rows`.
+        chunk_rows: Rows per chunk, or None. R is a multiple of it, or smaller.
 
     Returns:
         float32[R, S, E].
     """
-    rows, row_length = batch.input_ids.shape
+    rows = len(batch.input_ids)
 
     def compute(params: Any, chunk: PackedBatch, own_key: Array | None) -> Array:
         return results_and_hidden_state(params, chunk, config, own_key)[0]
 
-    size = chunk_rows(chunk_tokens, row_length)
-    if size is None or size >= rows:
+    if chunk_rows is None or chunk_rows >= rows:
         return compute(params, batch, key)
-    results = in_chunks(compute, size)(params, jax.tree.map(jnp.asarray, batch), key)
+    results = in_chunks(compute, chunk_rows)(params, jax.tree.map(jnp.asarray, batch), key)
     return results.reshape(rows, batch.lengths.shape[1], -1)
-
-
-def chunk_rows(chunk_tokens: int | None, row_length: int) -> int | None:
-    """Return the rows per chunk, at least one, or None without chunks."""
-    return None if chunk_tokens is None else max(1, chunk_tokens // row_length)

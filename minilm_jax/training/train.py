@@ -87,13 +87,14 @@ def train(
     _check(model, rows, chosen, options)
     tokens, ids = tokenized(model, rows)
     folder = None if output_dir is None else Path(output_dir)
-    run = Run(model.params, tokens, ids, rows.labels, chosen, options, mesh=model.mesh, folder=folder)
+    name = _name(loss, chosen)
+    run = Run(model.params, tokens, ids, rows.labels, chosen, options, loss_name=name, mesh=model.mesh, folder=folder)
     run.train(_evaluate(model, evaluator) if evaluator else None, show_progress_bar)
     trained = model.with_params(jax.tree.map(jnp.asarray, run.params))
     result = TrainingResult(trained, run.steps, run.log.scores(0), run.best_scores, run.log.entries)
     if folder is not None:
         trained.save_pretrained(folder)
-        card = _card(model, rows, _name(loss, chosen), result, options)
+        card = _card(model, rows, name, result, options)
         (folder / _CARD).write_text(card, "utf-8")
     return result
 

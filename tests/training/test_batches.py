@@ -53,8 +53,13 @@ def test_batches_have_few_shapes() -> None:
     assert len(found.row_counts) <= 3
 
 
-def test_number_of_rows_is_a_multiple() -> None:
-    assert len(batches(row_multiple=4)[0].packed.input_ids) % 4 == 0
+def test_rows_divide_among_devices_and_into_chunks() -> None:
+    assert len(batches(devices=4)[0].packed.input_ids) % 4 == 0
+    chunked = batches(chunk_tokens=200)
+    assert chunked.chunk_rows == 3
+    assert len(chunked[0].packed.input_ids) % 3 == 0
+    # A chunk that is larger than any batch adds no padding.
+    assert batches(chunk_tokens=100_000).row_counts == batches().row_counts
 
 
 def test_step_with_more_rows_than_expected_gets_a_larger_batch() -> None:

@@ -1,5 +1,7 @@
 """The optimizer: schedules, decay and rates per layer; compared with formulas."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +48,7 @@ def updates(**settings) -> dict[str, float]:
     options = TrainingOptions(learning_rate=1.0, warmup=0, schedule="constant", **settings)
     found = optimizer(options, 10, layers=2)
     gradient = {path: jnp.full(3, 0.01) for path in PARAMS}
-    update, _ = found.update(gradient, found.init(PARAMS), PARAMS)
+    update: Any = found.update(gradient, found.init(PARAMS), PARAMS)[0]
     return {path: float(leaf[0]) for path, leaf in update.items()}
 
 

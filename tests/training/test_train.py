@@ -158,6 +158,8 @@ def test_folder_is_a_model_and_continues_a_finished_run(model, tmp_path: Path) -
     assert again.log == result.log == [*read_log(tmp_path / "training.jsonl")]
     with pytest.raises(mj.InputError, match="a run with other options"):
         train(model, PAIRS, options=quick(seed=3), output_dir=tmp_path)
+    with pytest.raises(mj.InputError, match="a run with other loss"):
+        train(model, PAIRS, "multiple_negatives_symmetric_ranking", options=quick(), output_dir=tmp_path)
     with pytest.raises(mj.InputError, match="a run with other data"):
         train(model, PAIRS[1:], options=quick(), output_dir=tmp_path)
 
