@@ -7,7 +7,7 @@ FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --tab
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines \
 	test-tpu test-serving test-page coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu \
-	bench-scale quality notebooks refresh-notebooks clean
+	bench-scale bench-serving quality soak notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
@@ -98,6 +98,12 @@ bench-gpu: .venv-gpu/.installed ## compare with sentence-transformers on a GPU; 
 bench-scale: .venv-engines/.installed ## measure embed-corpus and Ray on 10,000 to 1,000,000 rows; writes docs/scale-measured.md
 	@.venv-engines/bin/python -m benchmarks.scale
 
+soak: .venv/.tested ## ten minutes of mixed requests and 10,000 malformed ones to the server; memory must stay flat
+	@.venv/bin/python -m tests.serving.soak
+
+bench-serving: .venv-serving-speed/.installed .venv-infinity/.installed ## compare servers under load with wrk (20 minutes); writes docs/serving-speed.md
+	@.venv-serving-speed/bin/python -m benchmarks.serving
+
 notebooks: .venv-notebooks/.installed ## run the notebooks, which assert their claims
 	@.venv-notebooks/bin/python notebooks/refresh.py --check
 	@.venv-notebooks/bin/python -m pytest -c /dev/null --rootdir . -p no:cacheprovider -n 2 --nbmake --nbmake-timeout=600 notebooks
@@ -129,6 +135,8 @@ clean: ## remove the environments and caches in this folder (not the cache of do
 .venv-notebooks/.installed: notebooks/requirements.txt
 .venv-bench/.installed: benchmarks/requirements.txt
 .venv-gpu/.installed: benchmarks/gpu/requirements.txt
+.venv-serving-speed/.installed: benchmarks/serving/requirements.txt
+.venv-infinity/.installed: benchmarks/serving/infinity-requirements.txt
 .venv/.tested: .venv/.installed
 .venv/.linted: .venv/.tested
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from minilm_jax.serving.operations import Record
@@ -38,6 +38,7 @@ class Metrics:
         self._length = Histogram(
             "te_request_input_length", "Tokens of a request", buckets=[2**n for n in range(16)], registry=self._registry
         )
+        ProcessCollector(registry=self._registry)
         self._registry.register(self)  # pyright: ignore[reportArgumentType] only `collect` is needed.
 
     def observe(self, handler: str, method: str, status: int, seconds: float, record: Record) -> None:

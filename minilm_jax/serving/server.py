@@ -15,6 +15,7 @@ import uvicorn
 from minilm_jax.errors import InputError
 from minilm_jax.serving.access_log import set_up_logging
 from minilm_jax.serving.app import create_app
+from minilm_jax.serving.request_head import limited_protocol
 from minilm_jax.serving.service import Service
 from minilm_jax.serving.settings import ServerSettings
 
@@ -70,12 +71,16 @@ def serve(settings: ServerSettings) -> None:
         service = Service(settings)
         if not settings.api_keys and settings.uds is None and settings.host not in _LOOPBACK:
             _log.warning("anyone who reaches %s can use this server; --api-key restricts it.", settings.host)
-        where = f"unix:{settings.uds}" if settings.uds else "http://{}:{}".format(*listening.getsockname()[:2])
+        where = f"unix:{settings.uds}" if settings.uds else _url(*listening.getsockname()[:2])
         _log.info("serving %s at %s", ", ".join(service.names), where)
         try:
             _create_server(service).run(sockets=[listening])
         finally:
             service.close()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _create_server(service: Service) -> _Server:
@@ -84,7 +89,7 @@ def _create_server(service: Service) -> _Server:
         factory=True,
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=limited_protocol(service.settings.read_timeout),
         ws="none",
         lifespan="off",
         server_header=False,
@@ -104,7 +109,7 @@ def _listen(settings: ServerSettings) -> Iterator[socket.socket]:
         listening.bind(settings.uds or (settings.host, settings.port))
     except OSError as error:
         listening.close()
-        where = settings.uds or f"{settings.host}:{settings.port}"
+        where = settings.uds or _url(settings.host, settings.port)
         raise InputError(f"cannot listen at {where} ({error.strerror}); choose another --port or --uds.") from None
     try:
         with listening:

@@ -1,0 +1,1 @@
+"""Servers under load, over loopback: `python -m benchmarks.serving`."""
