@@ -7,7 +7,7 @@ FORM_TESTS := tests/convert/test_forms.py tests/convert/test_real_forms.py --tab
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-peers test-models test-converters test-integrations test-scale test-engines \
 	test-tpu test-serving test-page coverage lint docs fuzz table bench bench-peers bench-scripts bench-convert bench-search bench-gpu \
-	bench-scale bench-serving quality soak notebooks refresh-notebooks clean
+	bench-scale bench-serving bench-training quality soak notebooks refresh-notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s%s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ bench-convert: .venv/.tested ## compare the time of a conversion with the time t
 
 bench-search: .venv-bench/.installed ## compare exact search with numpy, faiss and usearch; writes docs/search-speed.md
 	@.venv-bench/bin/python -m benchmarks.search
+
+bench-training: .venv-bench/.installed ## compare fine-tuning with sentence-transformers (hours); DATA is the folder of the data; writes docs/training.md
+	@.venv-bench/bin/python -m benchmarks.training $(DATA)
 
 bench-gpu: .venv-gpu/.installed ## compare with sentence-transformers on a GPU; writes docs/gpu.md
 	@.venv-gpu/bin/python -m benchmarks.gpu

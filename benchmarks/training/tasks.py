@@ -60,7 +60,8 @@ def _similarity(data: Path) -> Evaluator:
 
 def _triplets(data: Path) -> Evaluator:
     rows = _read(data / "nli-dev.jsonl")
-    return TripletEvaluator(*([row[name] for row in rows] for name in ("anchor", "positive", "negative")))
+    anchors, positives, negatives = ([row[name] for row in rows] for name in ("anchor", "positive", "negative"))
+    return TripletEvaluator(anchors, positives, negatives)
 
 
 def _answers(data: Path) -> Evaluator:

@@ -12,6 +12,7 @@ from minilm_jax.cli.command_group import CONTEXT_SETTINGS, CommandGroup
 from minilm_jax.cli.duplicates import duplicates
 from minilm_jax.cli.embed import embed
 from minilm_jax.cli.embed_corpus import embed_corpus
+from minilm_jax.cli.evaluate import evaluate
 from minilm_jax.cli.export import export
 from minilm_jax.cli.info import info
 from minilm_jax.cli.parameter_types import Choice
@@ -89,5 +90,5 @@ def completion(shell: str) -> None:
 
 
 _OF_TEXTS = (embed, embed_corpus, similarity, search, rerank, cluster, duplicates)
-for _command in (bench, info, *_OF_TEXTS, train, export, serve):
+for _command in (bench, info, *_OF_TEXTS, train, evaluate, export, serve):
     main.add_command(_command)

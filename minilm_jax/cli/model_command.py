@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from minilm_jax.cross_encoder import CrossEncoder
     from minilm_jax.sentence_encoder import SentenceEncoder
+    from minilm_jax.text_model import TextModel
 
 
 def model_options(command: Callable[..., Any], default: str = DEFAULT_MODEL) -> Callable[..., Any]:
@@ -106,7 +107,7 @@ def warnings_as_notes() -> Iterator[None]:
         yield
 
 
-def report_truncation(model: "SentenceEncoder | CrossEncoder", inputs: str = "texts") -> None:
+def report_truncation(model: "TextModel", inputs: str = "texts") -> None:
     """Print to stderr how many inputs were truncated, if any were and --quiet is not given."""
     stats = model.stats
     if stats.truncated and not progress.silenced():

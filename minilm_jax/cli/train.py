@@ -1,25 +1,18 @@
 """The `minilm-jax train` command."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import get_args
 
 import click
 
 from minilm_jax import progress
 from minilm_jax.cli import model_command
 from minilm_jax.cli.command_group import quiet_option
+from minilm_jax.cli.evaluators import evaluator_for
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.cli.streams import print_result
 from minilm_jax.training.options import Schedule
-
-if TYPE_CHECKING:
-    from minilm_jax.text_model import TextModel
-    from minilm_jax.training import TrainingData
-
-# Documents with a higher label are relevant.
-_RELEVANT = 0.5
 
 
 @click.command()
@@ -114,51 +107,10 @@ def train(
     )
     encoder = model_command.load_encoder(model, revision, "float32", max_seq_length)
     start = new_cross_encoder(encoder, seed=seed) if cross_encoder else encoder
-    evaluator = None if dev is None else _evaluator(TrainingData.from_file(dev, names, label), start)
+    evaluator = None if dev is None else evaluator_for(TrainingData.from_file(dev, names, label), start)
     show = False if progress.silenced() else None
     with model_command.warnings_as_notes():
         result = train_model(
             start, rows, loss, options=options, evaluator=evaluator, output_dir=out, show_progress_bar=show
         )
     print_result(json.dumps({"model": str(out), "steps": result.steps, "before": result.before, "after": result.after}))
-
-
-def _evaluator(data: "TrainingData", model: "TextModel") -> Any:
-    """Return the evaluator for rows like those of the training."""
-    from minilm_jax.evaluation import (
-        CrossEncoderRerankingEvaluator,
-        EmbeddingSimilarityEvaluator,
-        InformationRetrievalEvaluator,
-        TripletEvaluator,
-    )
-
-    columns = [*data.columns.values()]
-    if model.config.classifier is not None:
-        return CrossEncoderRerankingEvaluator(_samples(data))
-    if data.labels is not None:
-        return EmbeddingSimilarityEvaluator(columns[0], columns[1], data.labels)
-    if len(columns) > 2:
-        return TripletEvaluator(*columns[:3])
-    return InformationRetrievalEvaluator(*_retrieval(columns[0], columns[1]))
-
-
-def _samples(data: "TrainingData") -> list[dict[str, Any]]:
-    """Return the documents of each query, those with a label above one half as positives."""
-    if data.labels is None:
-        raise click.UsageError("--dev needs labels for a cross-encoder; name their column with --label.")
-    queries, documents = data.columns.values()
-    samples: dict[str, dict[str, Any]] = {}
-    for query, document, label in zip(queries, documents, data.labels.tolist(), strict=True):
-        sample = samples.setdefault(query, {"query": query, "positive": [], "negative": []})
-        sample["positive" if label > _RELEVANT else "negative"].append(document)
-    return [*samples.values()]
-
-
-def _retrieval(
-    queries: Sequence[str], documents: Sequence[str]
-) -> tuple[dict[str, str], dict[str, str], dict[str, set[str]]]:
-    """Return queries, corpus and answers for the search of each query's document among all documents."""
-    relevant: dict[str, set[str]] = {}
-    for query, document in zip(queries, documents, strict=True):
-        relevant.setdefault(query, set()).add(document)
-    return {query: query for query in relevant}, {document: document for document in documents}, relevant

@@ -57,7 +57,7 @@ def test_cross_encoder_is_trained_from_an_encoder(start: Path, tmp_path: Path) -
         (PAIRS, ("--batch-size", 100), "batch_size is 100"),
         (PAIRS, ("--batch-size", 1), "no negatives"),
         (PAIRS, ("--columns", "query,anser"), "Did you mean 'answer'?"),
-        (PAIRS, ("--freeze", "embedings.*"), "no params match 'embedings.*'"),
+        (PAIRS, ("--freeze", "embedings.*", "--batch-size", 4), "no params match 'embedings.*'"),
     ],
 )
 def test_mistakes_end_with_a_message(rows: list, options: tuple, message: str, start: Path, tmp_path: Path) -> None:
