@@ -9,6 +9,7 @@ import pytest
 
 import minilm_jax as mj
 from minilm_jax.config import ALL_MINILM_L6_V2, Classifier, EncoderConfig, Projection, SparseHead
+from minilm_jax.config.encoder_config import DROPOUT_FIELDS
 from minilm_jax.fingerprint import fingerprint
 
 # A valid value other than the default for every field that changes vectors.
@@ -29,6 +30,8 @@ OTHER_VALUES: dict[str, Any] = {
     "classifier": Classifier(("relevance",)),
     "sparse_head": SparseHead(),
 }
+# These fields do not change vectors.
+NOT_OF_VECTORS = {"attention_implementation", *DROPOUT_FIELDS}
 
 
 def model(**changes: Any) -> Any:
@@ -49,6 +52,11 @@ def test_fingerprint_ignores_the_source_and_the_pooler_of_a_model(encoder: mj.Se
     assert fingerprint(encoder) == fingerprint(mj.SentenceEncoder.from_pretrained())
     without_pooler = {name: leaf for name, leaf in encoder.params.items() if name != "pooler"}
     assert fingerprint(encoder) == fingerprint(mj.SentenceEncoder(without_pooler, encoder.config, encoder.tokenizer))
+
+
+def test_fingerprint_ignores_dropout() -> None:
+    config = dataclasses.replace(ALL_MINILM_L6_V2, **dict.fromkeys(DROPOUT_FIELDS, 0.3))
+    assert fingerprint(model(config=config)) == fingerprint(model())
 
 
 def test_fingerprint_ignores_the_order_of_fields_and_the_repr_of_the_config() -> None:
@@ -76,7 +84,7 @@ def test_fingerprint_accepts_numpy_integers() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [field.name for field in dataclasses.fields(EncoderConfig) if field.name != "attention_implementation"]
+    "name", [field.name for field in dataclasses.fields(EncoderConfig) if field.name not in NOT_OF_VECTORS]
 )
 def test_fingerprint_changes_with_every_config_field_that_changes_vectors(name: str) -> None:
     assert fingerprint(

@@ -60,7 +60,14 @@ def attention(
 
 
 def _batched(
-    query: Array, key: Array, value: Array, bias: Array, drop: Array | None, *, num_heads: int, dropout_rate: float
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    drop: Array | None = None,
+    *,
+    num_heads: int,
+    dropout_rate: float = 0.0,
 ) -> Array:
     rows, length, width = query.shape
     size = width // num_heads
@@ -75,7 +82,14 @@ def _batched(
 
 
 def _per_head(
-    query: Array, key: Array, value: Array, bias: Array, drop: Array | None, *, num_heads: int, dropout_rate: float
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    drop: Array | None = None,
+    *,
+    num_heads: int,
+    dropout_rate: float = 0.0,
 ) -> Array:
     heads = zip(*(jnp.split(x, num_heads, axis=-1) for x in (query, key, value)), strict=True)
     keys = split_key(drop, num_heads)
@@ -93,7 +107,14 @@ def _cudnn(
 
 
 def _by_einsum(
-    query: Array, key: Array, value: Array, bias: Array, drop: Array | None, *, num_heads: int, dropout_rate: float
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    drop: Array | None = None,
+    *,
+    num_heads: int,
+    dropout_rate: float = 0.0,
 ) -> Array:
     # For heads of size 32, the TPU compiler moves fewer bytes with this form than with `_batched`.
     q, k, v = (x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads) for x in (query, key, value))

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_saved_params_compute_the_same_model_without_a_config(
 
 def test_config_in_a_file_that_differs_from_its_folder_raises_error(params: mj.EncoderParams, tmp_path: Path) -> None:
     mj.save_params(params, tmp_path / "params.safetensors")
-    (tmp_path / "config.json").write_text(str(TINY.to_dict()).replace("'", '"').replace("True", "true"), "utf-8")
+    (tmp_path / "config.json").write_text(json.dumps(TINY.to_dict()), "utf-8")
     with pytest.raises(mj.ModelFileError, match="another config"):
         mj.load_params(tmp_path / "params.safetensors")
     assert mj.load_params(tmp_path / "params.safetensors", TINY).config == TINY
