@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.training.tasks import Task
 
-# The first steps include compilation, and later ones the garbage collection of what it left.
+# The first steps include compilation.
 _WARM_UP_STEPS = 20
 
 

@@ -1,4 +1,4 @@
-"""`Evaluator`: what all evaluators have in common."""
+"""`Evaluator`: the common part of all evaluators."""
 
 import abc
 from collections.abc import Collection, Mapping, Sequence

@@ -5,7 +5,8 @@ import re
 from types import ModuleType
 
 import minilm_jax as mj
-from minilm_jax import explain, export, plot, search, training
+from minilm_jax import evaluation, explain, export, plot, search, training
+from minilm_jax.training import losses
 from tests.helpers.paths import DOCS
 
 
@@ -24,6 +25,8 @@ PUBLIC_NAMES = {
     *mj.__all__,
     *search.__all__,
     *training.__all__,
+    *losses.__all__,
+    *evaluation.__all__,
     *(name for module in (plot, explain, export) for name in defined_names(module)),
 }
 

@@ -192,40 +192,37 @@ def test_loss_that_is_not_finite_stops_the_run_with_its_rows(model, tmp_path: Pa
     assert all(np.isfinite(entry["loss"]) for entry in read_log(tmp_path / "training.jsonl"))
 
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-import tests.conftest
-from pathlib import Path
-from minilm_jax.training import batches, train
-from tests.helpers.training import PAIRS, quick, small_encoder
-score = lambda model: float(abs(model.encode(["a cat"])).sum())
-
-if {step} >= 0:
-    take = batches.Batches.__getitem__
-    def dying(self, step):
-        if step == {step}:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return take(self, step)
-    batches.Batches.__getitem__ = dying
-train(small_encoder(Path({folder!r})), PAIRS, options=quick(max_steps=8, dropout=True, checkpoints=3, evaluations=1),
-      evaluator=score, output_dir={output!r})
-"""
+def run(folder: Path, output: Path, *events: str) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own."""
+    command = [sys.executable, "-m", "tests.helpers.training_run", str(folder), str(output), *events]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
 
-def run_in_process(folder: Path, output: Path, killed_at: int = -1) -> int:
-    code = KILLED.format(root=str(ROOT), step=killed_at, folder=str(folder), output=str(output))
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was not interrupted."""
+    output = tmp_path_factory.mktemp("whole")
+    found = run(folder, output)
+    assert found.returncode == 0, found.stderr
+    return output
 
 
-def test_killed_run_resumes_with_identical_weights(folder: Path, tmp_path: Path) -> None:
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+def test_killed_run_resumes_with_identical_weights(folder: Path, whole: Path, tmp_path: Path) -> None:
     # Before the first checkpoint, between two of them, and after the best one.
     for step in (1, 3, 7):
-        assert run_in_process(folder, killed, step) == -signal.SIGKILL
-    assert run_in_process(folder, killed) == run_in_process(folder, whole) == 0
-    assert_identical(mj.SentenceEncoder(killed), mj.SentenceEncoder(whole))
-    assert without_rates(killed) == without_rates(whole)
+        assert run(folder, tmp_path, "--kill", str(step)).returncode == -signal.SIGKILL
+    assert run(folder, tmp_path).returncode == 0
+    assert_identical(mj.SentenceEncoder(tmp_path), mj.SentenceEncoder(whole))
+    assert without_rates(tmp_path) == without_rates(whole)
+
+
+def test_full_disk_stops_the_run_and_keeps_earlier_checkpoints(folder: Path, whole: Path, tmp_path: Path) -> None:
+    found = run(folder, tmp_path, "--fill-disk", "5")
+    assert found.returncode == 1
+    assert "the checkpoint could not be written" in found.stderr
+    assert "Traceback" not in found.stderr.splitlines()[-1]
+    assert run(folder, tmp_path).returncode == 0
+    assert_identical(mj.SentenceEncoder(tmp_path), mj.SentenceEncoder(whole))
 
 
 def without_rates(output: Path) -> list[dict]:
