@@ -23,9 +23,9 @@ def quick(**changes: Any) -> TrainingOptions:
     return dataclasses.replace(QUICK, **changes)
 
 
-def small_encoder(folder: Path, **settings: Any) -> mj.SentenceEncoder:
+def small_encoder(folder: Path, layers: int = 1, **settings: Any) -> mj.SentenceEncoder:
     """Return an encoder with random params and the tokenizer of a model folder."""
-    config = dataclasses.replace(SMALL, normalize=True)
+    config = dataclasses.replace(SMALL, normalize=True, num_hidden_layers=layers)
     tokenizer = TextTokenizer(folder / "tokenizer.json")
     params = random_params(config, seed=7)
     return mj.SentenceEncoder(params, tokenizer=tokenizer, **{"max_seq_length": 40, **settings})

@@ -94,7 +94,7 @@ def test_address_in_use_is_reported_before_the_model_is_loaded() -> None:
         used.listen()
         result = CliRunner().invoke(main, ["serve", "--port", str(used.getsockname()[1])])
     assert result.exit_code == 1
-    assert "cannot listen at 127.0.0.1" in result.output
+    assert "cannot listen at http://127.0.0.1" in result.output
 
 
 def test_every_setting_is_an_option_and_a_variable() -> None:

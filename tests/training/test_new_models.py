@@ -26,7 +26,7 @@ def test_cross_encoder_has_the_weights_of_the_encoder_and_a_random_classifier(fo
 
 
 def test_student_has_the_chosen_layers(folder: Path) -> None:
-    encoder = small_encoder(folder)
+    encoder = small_encoder(folder, layers=2)
     student = with_layers(encoder, [1])
     assert student.config.num_hidden_layers == 1
     kernel = student.params["encoder"]["layer"]["0"]["output"]["dense"]["kernel"]
