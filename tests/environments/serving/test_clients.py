@@ -14,6 +14,7 @@ import openai
 import pytest
 import schemathesis
 import yaml
+from chromadb.utils.embedding_functions import HuggingFaceEmbeddingServer
 from huggingface_hub import InferenceClient
 from kubernetes_validate import validate
 from langchain_openai import OpenAIEmbeddings
@@ -56,6 +57,12 @@ def test_openai(url: str, expected: np.ndarray, encoding: str) -> None:
     equal([entry.embedding for entry in found.data], expected)
     assert found.usage.prompt_tokens == int(mj.SentenceEncoder().token_ids(TEXTS).lengths.sum())
     assert [model.id for model in client.models.list()] == ["all-minilm-l6-v2", client.models.list().data[1].id]
+
+
+def test_chroma(url: str, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_SERVER_KEY", KEY)
+    embed = HuggingFaceEmbeddingServer(url=f"{url}/embed", api_key_env_var="TEST_SERVER_KEY")
+    equal(embed(TEXTS), expected)
 
 
 def test_openai_errors(url: str) -> None:
