@@ -51,7 +51,7 @@ class _Rules:
         if self.absolute_margin is not None:
             highest.append(positive - self.absolute_margin)
         if self.relative_margin is not None:
-            # As in sentence-transformers, a share of the size of the score, so that negative scores work too.
+            # A share of the size of the score, so that negative scores work too.
             highest.append(positive - abs(positive) * self.relative_margin)
         return all(score <= limit for limit in highest) and (self.min_score is None or score >= self.min_score)
 
