@@ -46,18 +46,18 @@ folder = Path(tempfile.mkdtemp())
 
 # %%
 PRODUCTS = {
-    "Otter": ("a waterproof jacket for hiking in the rain", "rain jacket"),
-    "Lantern": ("a lamp for the desk with warm light", "desk lamp"),
-    "Basil": ("a knife for cutting vegetables", "kitchen knife"),
-    "Comet": ("a light bicycle for commuting", "city bike"),
-    "Willow": ("a blanket of soft wool", "wool blanket"),
-    "Anchor": ("a heavy pan of cast iron", "iron pan"),
-    "Pebble": ("a small speaker for music in the bathroom", "shower speaker"),
+    "Otter": ("waterproof jacket for hiking in the rain", "rain jacket"),
+    "Lantern": ("lamp for the desk with warm light", "desk lamp"),
+    "Basil": ("knife for cutting vegetables", "kitchen knife"),
+    "Comet": ("light bicycle for commuting", "city bike"),
+    "Willow": ("blanket of soft wool", "wool blanket"),
+    "Anchor": ("heavy pan of cast iron", "iron pan"),
+    "Pebble": ("small speaker for music in the bathroom", "shower speaker"),
     "Falcon": ("headphones that block noise on a plane", "noise-cancelling headphones"),
-    "Maple": ("a wooden chair for the dining table", "dining chair"),
-    "Ember": ("an electric heater for cold rooms", "room heater"),
-    "Harbor": ("a large backpack for long trips", "travel backpack"),
-    "Quartz": ("a watch with a steel strap", "wristwatch"),
+    "Maple": ("wooden chair for the dining table", "dining chair"),
+    "Ember": ("electric heater for cold rooms", "room heater"),
+    "Harbor": ("large backpack for long trips", "travel backpack"),
+    "Quartz": ("watch with a steel strap", "wristwatch"),
 }
 TRAIN = ("My {} arrived broken.", "How do I clean the {}?", "Is the {} available in blue?", "I want to return my {}.")
 TEST = ("Where can I buy the {}?", "The {} was a present.")
