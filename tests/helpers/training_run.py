@@ -21,7 +21,6 @@ def kill() -> None:
 
 def fill_disk() -> None:
     """Let writes beyond the first kilobytes of a file fail, as on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
 
 

@@ -41,9 +41,9 @@ def assert_identical(a, b) -> None:
 
 def test_training_lowers_the_loss_and_leaves_the_model_unchanged(model) -> None:
     before = leaves(model)
-    result = train(model, PAIRS, options=quick(max_steps=20))
-    assert losses(result)[-1] < 0.7 * losses(result)[0]
-    assert result.steps == 20
+    result = train(model, PAIRS, options=quick(max_steps=40))
+    assert losses(result)[-1] < 0.8 * losses(result)[0]
+    assert result.steps == 40
     assert_identical(model, model.with_params(mj.EncoderParams({**model.params}, model.config)))
     for path, leaf in before.items():
         np.testing.assert_array_equal(leaf, leaves(model)[path])

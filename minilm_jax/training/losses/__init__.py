@@ -1,6 +1,6 @@
 """Losses of fine-tuning, as pure functions of a batch of vectors.
 
-Every loss has the signature
+Every loss has the signature::
 
     loss(vectors, labels=None, *, valid=None, **options) -> scalar
 
