@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tests.conftest  # noqa: F401 it sets the number of devices and the strict modes
 from minilm_jax.errors import InputError
 from minilm_jax.training import train
 from minilm_jax.training.batches import Batches
