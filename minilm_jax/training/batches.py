@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +78,8 @@ class Batches:
             raise InputError(f"the data has {len(ids)} rows, but batch_size is {batch_size}; use a smaller one.")
         self._tokens, self._ids, self._labels = tokens, ids, labels
         self._batch_size, self._seed, self._devices = batch_size, seed, devices
+        # A batch has rows of at most two epochs, unless the data is tiny. The cache ends with the instance.
+        self._order = functools.lru_cache(maxsize=2)(self._permutation)
         longest = int(tokens.lengths.max())
         self.row_length = max(_SHORTEST_ROW, -(-longest // _ROW_MULTIPLE) * _ROW_MULTIPLE)
         self.chunk_rows = None if chunk_tokens is None else max(1, chunk_tokens // self.row_length)
@@ -114,8 +115,7 @@ class Batches:
         epochs, places = np.divmod(positions, len(self._ids))
         return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 an instance lives as long as its run
-    def _order(self, epoch: int) -> NDArray[np.intp]:
+    def _permutation(self, epoch: int) -> NDArray[np.intp]:
         return np.random.Generator(np.random.Philox([self._seed, epoch])).permutation(len(self._ids))
 
     def _rows(self, step: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -153,10 +153,3 @@ def _row_counts(needed: NDArray[np.intp], steps: int, row_length: int) -> list[i
 
 def _rows_in_all(needed: NDArray[np.intp], counts: list[int]) -> int:
     return int(np.array(counts)[np.searchsorted(counts, needed)].sum())
-
-
-def prefetched(batches: Batches, steps: range) -> Iterator[TrainingBatch]:
-    """Prepare batches on another thread while the device computes."""
-    from minilm_jax.runtime.workers import prefetch
-
-    yield from prefetch(batches[step] for step in steps)

@@ -21,9 +21,10 @@ class TrainingLog:
             last_step: Later entries are removed: a resumed run writes them again.
         """
         self._path = None if folder is None else folder / LOG_FILE
-        is_new = self._path is None or not self._path.exists()
-        self.entries = [] if is_new else [entry for entry in read_log(self._path) if entry["step"] <= last_step]
+        self.entries: list[dict[str, Any]] = []
         if self._path is not None:
+            earlier = read_log(self._path) if self._path.exists() else ()
+            self.entries += [entry for entry in earlier if entry["step"] <= last_step]
             self._path.write_text("".join(map(_line, self.entries)), "utf-8")
 
     def add(self, step: int, **values: Any) -> None:
@@ -38,7 +39,7 @@ class TrainingLog:
         return next((entry["scores"] for entry in self.entries if entry["step"] == step and "scores" in entry), None)
 
 
-def read_log(path: Path | str | None) -> Iterator[dict[str, Any]]:
+def read_log(path: Path | str) -> Iterator[dict[str, Any]]:
     """Read the entries of a log; a line that a killed process left incomplete ends it.
 
     Args:
@@ -48,7 +49,7 @@ def read_log(path: Path | str | None) -> Iterator[dict[str, Any]]:
         InputError: The file does not exist.
     """
     try:
-        lines = Path(path or LOG_FILE).read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8").splitlines()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; pass the {LOG_FILE} of a run.") from None
     for line in lines:

@@ -43,15 +43,12 @@ def optimizer(options: TrainingOptions, updates: int, layers: int) -> optax.Grad
         optax.clip_by_global_norm(options.max_grad_norm),
         optax.scale_by_adam(*_BETAS, eps=_EPSILON),
         optax.add_decayed_weights(options.weight_decay, mask=_decays),
-        optax.stateless_with_tree_map(lambda update, _: update)
-        if options.layer_decay == 1
-        else _layer_rates(options.layer_decay, layers),
+        optax.identity() if options.layer_decay == 1 else _layer_rates(options.layer_decay, layers),
         optax.scale_by_learning_rate(schedule(options, updates)),
     )
     if options.accumulation == 1:
         return chain
-    steps = optax.MultiSteps(chain, options.accumulation)
-    return optax.GradientTransformation(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+    return optax.MultiSteps(chain, options.accumulation).gradient_transformation()
 
 
 def _decays(params: Mapping[str, Any]) -> Any:

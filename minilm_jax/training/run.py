@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from minilm_jax.errors import InputError
 from minilm_jax.nn.encoder_params import EncoderParams
 from minilm_jax.nn.params import flatten
+from minilm_jax.runtime.workers import prefetch
 from minilm_jax.tokens.batching import RaggedIds
-from minilm_jax.training.batches import Batches, TrainingBatch, prefetched
+from minilm_jax.training.batches import Batches, TrainingBatch
 from minilm_jax.training.checkpoints import Checkpoints
 from minilm_jax.training.log import TrainingLog
 from minilm_jax.training.losses import Loss
@@ -161,7 +162,7 @@ class Run:
     def _losses(self) -> Iterator[tuple[Measured, float]]:
         """Take one step after the other; yield its figures and its seconds."""
         started = time.perf_counter()
-        for batch in prefetched(self._batches, range(self.done, self.steps)):
+        for batch in prefetch(self._batches[step] for step in range(self.done, self.steps)):
             state, measured = self._step(self._state, self._fixed, self._on_devices(batch))
             self._state = state
             if not math.isfinite(float(measured.loss)):
