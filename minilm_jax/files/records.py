@@ -17,7 +17,7 @@ class Record(NamedTuple):
     """One row of a file.
 
     Attributes:
-        place: Where it is, such as "line 3" or "row 3", for messages.
+        place: Where it is, such as "pairs.csv, line 3", for messages.
         values: Its values by column; those of CSV are strings.
     """
 
@@ -43,7 +43,8 @@ def read_records(path: str | Path) -> Iterator[Record]:
         raise InputError(f"{path}: the suffix is not one of {known}.{did_you_mean(Path(path).suffix, FORMATS)}")
     try:
         with Path(path).open("rb") as file:
-            yield from _records(file, format)
+            for place, values in _records(file, format):
+                yield Record(f"{path}, {place}", values)
     except InputError as error:
         raise InputError(f"{path}, {error}") from None
     except OSError as error:

@@ -78,7 +78,7 @@ class Batches:
             raise InputError(f"the data has {len(ids)} rows, but batch_size is {batch_size}; use a smaller one.")
         self._tokens, self._ids, self._labels = tokens, ids, labels
         self._batch_size, self._seed, self._devices = batch_size, seed, devices
-        # A batch has rows of at most two epochs, unless the data is tiny. The cache ends with the instance.
+        # A batch has rows of at most two epochs.
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
         longest = int(tokens.lengths.max())
         self.row_length = max(_SHORTEST_ROW, -(-longest // _ROW_MULTIPLE) * _ROW_MULTIPLE)

@@ -48,10 +48,7 @@ class TrainingData:
         Raises:
             InputError: The file cannot be read, or a row does not fit; the message names the row.
         """
-        try:
-            return _collect(read_records(path), columns, label, Path(path).name)
-        except InputError as error:
-            raise error if str(error).startswith(str(path)) else InputError(f"{path}, {error}") from None
+        return _collect(read_records(path), columns, label, Path(path).name)
 
     @classmethod
     def from_rows(
@@ -66,8 +63,8 @@ class TrainingData:
             rows: Dicts with equal keys; or tuples of texts, of which the last value may be a number, the label. A list
                 of texts, such as negatives, is one column per text.
             columns: Names of the columns of texts, in the order that the loss needs; by default all but the label.
-            label: Name of the column of labels; by default a column named label, labels, score or scores, if there is
-                one among the columns.
+            label: Name of the column of labels. If neither is given, a column named label, labels, score or scores;
+                if only columns are given, there are no labels.
 
         Raises:
             InputError: There are no rows, or a row does not fit the first one; the message names the row.
@@ -155,12 +152,20 @@ def _text(place: str, name: str, value: Any) -> str:
 def _label(place: str, name: str, value: Any) -> Any:
     values = value if isinstance(value, list | tuple) else [value]
     try:
-        numbers = [each if isinstance(each, int | float) else float(each) for each in values]
+        numbers = [each if isinstance(each, int | float) else _number(each) for each in values]
     except (TypeError, ValueError):
         numbers = [float("nan")]
     if not numbers or not np.isfinite(numbers).all():
         raise InputError(f"{place}: {name!r} is {value!r:.60}; a label must be a finite number, or a list of them.")
     return numbers if isinstance(value, list | tuple) else numbers[0]
+
+
+def _number(value: Any) -> float:
+    """Return the number that a value of CSV, or of NumPy, has; integers stay integers, as classes are."""
+    try:
+        return int(value) if isinstance(value, str | np.integer) else float(value)
+    except ValueError:
+        return float(value)
 
 
 def _as_array(labels: list[Any]) -> NDArray[Any]:

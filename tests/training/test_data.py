@@ -57,6 +57,7 @@ def test_every_format_gives_the_same_data(suffix: str, tmp_path: Path) -> None:
     assert [*data.columns["query"]] == ["what?", "who?"]
     assert data.labels is not None
     assert data.labels.tolist() == [1, 0]
+    assert data.labels.dtype == np.int32
     assert data.source == f"rows{suffix}"
 
 
