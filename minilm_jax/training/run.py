@@ -207,9 +207,15 @@ class Run:
         try:
             yield
         except KeyboardInterrupt:
-            if self._checkpoints and self._checkpoints.latest != self.done:
+            if self._checkpoints and self._is_intact() and self._checkpoints.latest != self.done:
                 self._checkpoints.save(self._state, None)
             raise
+
+    def _is_intact(self) -> bool:
+        """Return whether the state can be saved: a step may have taken its arrays, or its loss was not checked yet."""
+        if any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state)):
+            return False
+        return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(self._state.trained))
 
     def _placed(self, tree: Any) -> Any:
         """Copy arrays to every device."""

@@ -192,6 +192,26 @@ def test_loss_that_is_not_finite_stops_the_run_with_its_rows(model, tmp_path: Pa
     assert all(np.isfinite(entry["loss"]) for entry in read_log(tmp_path / "training.jsonl"))
 
 
+def interrupted_run(model, output: Path) -> None:
+    """Train until the first evaluation after the start, which Ctrl-C interrupts."""
+    calls = iter([0.0])
+
+    def evaluator(_) -> float:
+        if (score := next(calls, None)) is None:
+            raise KeyboardInterrupt
+        return score
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, PAIRS, options=quick(checkpoints=0), evaluator=evaluator, output_dir=output)
+
+
+def test_interrupted_run_continues_at_the_same_step(model, tmp_path: Path) -> None:
+    interrupted_run(model, tmp_path)
+    assert (tmp_path / "checkpoints" / "3").is_dir()
+    resumed = train(model, PAIRS, options=quick(checkpoints=0), output_dir=tmp_path)
+    assert_identical(resumed.model, train(model, PAIRS, options=quick()).model)
+
+
 def run(folder: Path, output: Path, *events: str) -> subprocess.CompletedProcess[str]:
     """Train in a process of its own."""
     command = [sys.executable, "-m", "tests.helpers.training_run", str(folder), str(output), *events]
