@@ -17,7 +17,7 @@ from minilm_jax.nn.settings import device_use, enable_jit
 from minilm_jax.text_model import TextModel
 from minilm_jax.training.data import TrainingData, as_data
 from minilm_jax.training.inputs import tokenized
-from minilm_jax.training.losses import LOSSES, Loss, LossFunction, as_loss
+from minilm_jax.training.losses import LOSSES, Loss, LossFunction, as_loss, name_of
 from minilm_jax.training.model_card import RunDescription, model_card
 from minilm_jax.training.options import TrainingOptions
 from minilm_jax.training.run import Evaluate, Run, Scores
@@ -83,11 +83,11 @@ def train(
         InputError: The data does not fit the loss or the model, the loss becomes NaN, or a file cannot be written.
     """
     rows, options = as_data(data), options or TrainingOptions()
-    chosen = as_loss(loss if loss is not None else _default_loss(model, rows))
+    loss = _default_loss(model, rows) if loss is None else loss
+    chosen, name = as_loss(loss), name_of(loss)
     _check(model, rows, chosen, options)
     tokens, ids = tokenized(model, rows)
     folder = None if output_dir is None else Path(output_dir)
-    name = _name(loss, chosen)
     run = Run(model.params, tokens, ids, rows.labels, chosen, options, loss_name=name, mesh=model.mesh, folder=folder)
     run.train(_evaluate(model, evaluator) if evaluator else None, show_progress_bar)
     trained = model.with_params(jax.tree.map(jnp.asarray, run.params))
@@ -139,11 +139,6 @@ def _evaluate(model: TextModel, evaluator: Evaluator) -> Evaluate:
         return {name: float(score) for name, score in scores.items()}, float(scores[primary])
 
     return evaluate
-
-
-def _name(loss: Any, chosen: Loss) -> str:
-    known = next((name for name, entry in LOSSES.items() if entry is chosen), None)
-    return known or getattr(loss, "__name__", "a function")
 
 
 def _card(

@@ -210,3 +210,12 @@ def test_own_function_gets_only_the_keywords_that_it_takes(columns):
     assert entry(columns, jnp.ones(4), ids=jnp.zeros((4, 3), int)) == columns[0].sum() + 4
     with pytest.raises(InputError, match="no argument `valid`"):
         entry(columns, jnp.ones(4), valid=jnp.ones(4, bool))
+
+
+def test_names_state_the_options() -> None:
+    ranking = partial(losses.multiple_negatives_ranking, scale=10.0)
+    assert losses.name_of("cosent") == losses.name_of(losses.cosent) == "cosent"
+    assert losses.name_of(ranking) == "multiple_negatives_ranking(scale=10.0)"
+    assert losses.name_of(losses.matryoshka(losses.cosent, [8, 4])) == "matryoshka(cosent, [8, 4], [1.0, 1.0])"
+    assert losses.name_of(losses.splade(ranking, 0.1)) == f"splade({losses.name_of(ranking)}, 0.1, None)"
+    assert losses.name_of(losses.LOSSES["triplet"]) == "triplet"

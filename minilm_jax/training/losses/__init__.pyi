@@ -5,7 +5,7 @@ from .matryoshka import matryoshka as matryoshka
 from .ranking import multiple_negatives_ranking as multiple_negatives_ranking
 from .scored_pairs import angle as angle, cosent as cosent, cosine_similarity as cosine_similarity
 from .sparse import flops as flops, splade as splade
-from .table import LOSSES as LOSSES, Loss as Loss, LossFunction as LossFunction, as_loss as as_loss
+from .table import LOSSES as LOSSES, Loss as Loss, LossFunction as LossFunction, as_loss as as_loss, name_of as name_of
 from .triplets import triplet as triplet
 
 __all__: list[str]

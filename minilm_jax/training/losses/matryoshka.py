@@ -11,7 +11,7 @@ from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.nn.pooling import l2_normalize
 from minilm_jax.training.losses.rows import floating, masked
-from minilm_jax.training.losses.table import LossFunction
+from minilm_jax.training.losses.table import LossFunction, name_of
 
 
 def matryoshka(loss: LossFunction, dims: Sequence[int], weights: Sequence[float] | None = None) -> LossFunction:
@@ -45,6 +45,7 @@ def matryoshka(loss: LossFunction, dims: Sequence[int], weights: Sequence[float]
         ]
         return sum(parts[1:], parts[0])
 
+    weighted_sum.__name__ = f"matryoshka({name_of(loss)}, {sizes}, {factors})"
     return weighted_sum
 
 

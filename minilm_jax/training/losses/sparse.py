@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from minilm_jax.training.losses.rows import columns, mean_row
-from minilm_jax.training.losses.table import LossFunction
+from minilm_jax.training.losses.table import LossFunction, name_of
 
 
 def flops(vectors: Sequence[ArrayLike], labels: ArrayLike | None = None, *, valid: ArrayLike | None = None) -> Array:
@@ -52,4 +52,5 @@ def splade(loss: LossFunction, document_weight: float, query_weight: float | Non
         total = loss(vectors, labels, **options) + document_weight * flops(vectors[1:], valid=valid)
         return total if query_weight is None else total + query_weight * flops(vectors[:1], valid=valid)
 
+    regularized.__name__ = f"splade({name_of(loss)}, {document_weight}, {query_weight})"
     return regularized

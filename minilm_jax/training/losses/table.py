@@ -141,6 +141,18 @@ def as_loss(loss: str | LossFunction | Loss) -> Loss:
     return dataclasses.replace(known, function=loss) if known else own
 
 
+def name_of(loss: str | LossFunction | Loss) -> str:
+    """Return a name of a loss with its options, as far as they are known, such as "cosent(scale=10.0)"."""
+    if isinstance(loss, str):
+        return loss
+    if isinstance(loss, Loss):
+        return name_of(loss.function)
+    if isinstance(loss, functools.partial):
+        options = [repr(value) for value in loss.args] + [f"{name}={value!r}" for name, value in loss.keywords.items()]
+        return f"{name_of(loss.func)}({', '.join(options)})"
+    return getattr(loss, "__name__", type(loss).__name__)
+
+
 def _innermost(function: Any) -> Any:
     while inner := getattr(function, "func", None) or getattr(function, "__wrapped__", None):
         function = inner
