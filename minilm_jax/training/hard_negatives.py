@@ -1,11 +1,10 @@
 """`mine_hard_negatives`: texts of a corpus that are similar to a query and are not its answer."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minilm_jax.arguments import integer
 from minilm_jax.cross_encoder import CrossEncoder
@@ -104,12 +103,18 @@ def mine_hard_negatives(
     if sampling_strategy not in get_args(Sampling):
         raise InputError(f"sampling_strategy is {sampling_strategy!r}; it must be 'top' or 'random'.")
     texts = [*dict.fromkeys(answer for _, answer in rows)] if corpus is None else [*dict.fromkeys(corpus)]
-    candidates = _candidates(rows, encoder, texts, rules)
-    positives = _scores(encoder, cross_encoder, rows)
-    pairs_of_candidates = [(query, text) for (query, _), own in zip(rows, candidates, strict=True) for text in own]
-    scores = iter(_scores(encoder, cross_encoder, pairs_of_candidates))
+    vectors = _Vectors(encoder, rows, texts)
+    candidates = _candidates(rows, vectors, texts, rules)
+    # Each pair with its answer, followed by its candidates.
+    scored_pairs = [
+        (query, text) for (query, answer), own in zip(rows, candidates, strict=True) for text in (answer, *own)
+    ]
+    scores = iter(
+        vectors.scores(scored_pairs) if cross_encoder is None else cross_encoder.predict(scored_pairs).tolist()
+    )
     random, count, mined = np.random.default_rng(seed), integer("num_negatives", num_negatives), []
-    for (query, answer), own, positive in zip(rows, candidates, positives, strict=True):
+    for (query, answer), own in zip(rows, candidates, strict=True):
+        positive = next(scores)
         scored = sorted(((next(scores), text) for text in own), key=lambda pair: -pair[0])
         allowed = [text for score, text in scored if rules.allow(score, positive)]
         if len(allowed) >= count:
@@ -119,38 +124,39 @@ def mine_hard_negatives(
     return mined
 
 
+class _Vectors:
+    """Vectors of all queries, answers and texts, each computed once.
+
+    Attributes:
+        queries: float32[q, D], one per query, in the order of their first pairs.
+        texts: float32[n, D], the texts of the corpus, and then the answers that are not among them.
+    """
+
+    def __init__(self, encoder: SentenceEncoder, rows: Sequence[tuple[str, str]], texts: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._query_rows = {query: row for row, query in enumerate(dict.fromkeys(query for query, _ in rows))}
+        self._text_rows = {text: row for row, text in enumerate(dict.fromkeys([*texts, *(text for _, text in rows)]))}
+        self.queries = encoder.encode_query([*self._query_rows])
+        self.texts = encoder.encode_document([*self._text_rows])
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Return the similarity of each pair of a query and a text."""
+        queries = self.queries[[self._query_rows[query] for query, _ in pairs]]
+        texts = self.texts[[self._text_rows[text] for _, text in pairs]]
+        return np.asarray(self._encoder.similarity_pairwise(queries, texts)).tolist()
+
+
 def _candidates(
-    rows: Sequence[tuple[str, str]], encoder: SentenceEncoder, texts: Sequence[str], rules: _Rules
+    rows: Sequence[tuple[str, str]], vectors: _Vectors, texts: Sequence[str], rules: _Rules
 ) -> list[list[str]]:
     """Return the most similar texts for each pair, without the query and its answers."""
     answers: dict[str, set[str]] = {}
     for query, answer in rows:
         answers.setdefault(query, {query}).add(answer)
     top_k = rules.range_max + max(map(len, answers.values()))
-    hits = semantic_search(encoder.encode_query([*answers]), encoder.encode_document(texts), top_k=top_k)
+    hits = semantic_search(vectors.queries, vectors.texts[: len(texts)], top_k=top_k)
     found = {}
     for (query, excluded), own in zip(answers.items(), hits, strict=True):
         others = [texts[hit["corpus_id"]] for hit in own if texts[hit["corpus_id"]] not in excluded]
         found[query] = others[rules.range_min : rules.range_max]
     return [found[query] for query, _ in rows]
-
-
-def _scores(
-    encoder: SentenceEncoder, cross_encoder: CrossEncoder | None, pairs: Sequence[tuple[str, str]]
-) -> list[float]:
-    """Return the score of each pair of a query and a text."""
-    if not pairs:
-        return []
-    if cross_encoder is not None:
-        return cross_encoder.predict(pairs).tolist()
-    queries, texts = zip(*pairs, strict=True)
-    similarities = encoder.similarity_pairwise(
-        _for_each(encoder.encode_query, queries), _for_each(encoder.encode_document, texts)
-    )
-    return np.asarray(similarities).tolist()
-
-
-def _for_each(encode: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> NDArray[np.float32]:
-    """Encode texts, equal ones once; return float32[n, D]."""
-    rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    return encode([*rows])[[rows[text] for text in texts]]
