@@ -12,13 +12,16 @@ from minilm_jax.cli.command_group import quiet_option
 from minilm_jax.cli.evaluators import evaluator_for
 from minilm_jax.cli.parameter_types import Choice, ExistingPath
 from minilm_jax.cli.streams import print_result
+from minilm_jax.config import LossName
 from minilm_jax.training.options import Schedule
 
 
 @click.command()
 @click.argument("data", type=ExistingPath(dir_okay=False))
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
-@click.option("--loss", metavar="NAME", help="Loss.  [default: by the data, see above]")
+@click.option(
+    "--loss", metavar="NAME", help=f"Loss: {', '.join(get_args(LossName))}.  [default: by the data, see above]"
+)
 @click.option("--columns", metavar="A,B,…", help="Columns of texts, in the order of the loss.  [default: all others]")
 @click.option("--label", metavar="C", help="Column of labels.  [default: label, labels, score or scores]")
 @click.option("--dev", type=ExistingPath(dir_okay=False), help="Data for evaluation, with the same columns.")

@@ -41,12 +41,27 @@ class Evaluator(abc.ABC):
         """Return the metrics, and the name of the primary one."""
 
 
-def chosen_functions(names: Sequence[str] | None, model: Any) -> list[str]:
-    """Return the similarity functions to evaluate: the given ones, or that of the model."""
-    chosen = [*(names or [model.similarity_fn_name])]
-    for name in chosen:
-        similarity_functions(name)  # Raises InputError for an unknown one.
-    return chosen
+class VectorEvaluator(Evaluator):
+    """Evaluator of an encoder by similarity functions of its vectors."""
+
+    def __init__(
+        self,
+        name: str,
+        batch_size: int | None,
+        truncate_dim: int | None = None,
+        similarity_fn_names: Sequence[str] | None = None,
+    ) -> None:
+        """Remember the options, which the subclasses describe."""
+        super().__init__(name)
+        self._options = given(batch_size=batch_size, truncate_dim=truncate_dim)
+        self._names = similarity_fn_names
+
+    def _functions(self, model: Any) -> list[str]:
+        """Return the names of the similarity functions: the given ones, or that of the model."""
+        chosen = [*(self._names or [model.similarity_fn_name])]
+        for name in chosen:
+            similarity_functions(name)  # Raises InputError for an unknown one.
+        return chosen
 
 
 def check_lengths(**columns: Collection[Any]) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError
-from minilm_jax.evaluation.evaluator import Evaluator, check_lengths, chosen_functions, given
+from minilm_jax.evaluation.evaluator import VectorEvaluator, check_lengths
 from minilm_jax.evaluation.rankings import average_precision
 from minilm_jax.vectors.similarity import similarity_functions
 
 _DISTANCES = ("euclidean", "manhattan")
 
 
-class BinaryClassificationEvaluator(Evaluator):
+class BinaryClassificationEvaluator(VectorEvaluator):
     """Accuracy, F1, average precision and Matthews correlation of the best thresholds on the similarity of pairs.
 
     The metrics are `cosine_accuracy`, `cosine_accuracy_threshold`, `cosine_f1`, `cosine_f1_threshold`,
@@ -46,17 +46,15 @@ class BinaryClassificationEvaluator(Evaluator):
         Raises:
             InputError: The lengths differ, or a label is neither 0 nor 1.
         """
-        super().__init__(name)
+        super().__init__(name, batch_size, truncate_dim, similarity_fn_names)
         check_lengths(sentences1=sentences1, sentences2=sentences2, labels=labels)
         values = np.asarray(labels)
         if not np.isin(values, (0, 1)).all():
             raise InputError("labels must be 0 or 1.")
         self._texts, self._labels = (list(sentences1), list(sentences2)), values.astype(bool)
-        self._names = similarity_fn_names
-        self._options = given(batch_size=batch_size, truncate_dim=truncate_dim)
 
     def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        names = chosen_functions(self._names, model)
+        names = self._functions(model)
         vectors = [model.encode(texts, **self._options) for texts in self._texts]
         found = {name: pair_metrics(similarity_functions(name).pairwise(*vectors), self._labels) for name in names}
         for name in {*names} & {*_DISTANCES}:

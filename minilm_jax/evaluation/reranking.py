@@ -1,7 +1,8 @@
 """Reranking: the relevant documents of each query should come before the others."""
 
+import abc
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +11,17 @@ from minilm_jax.arguments import integer
 from minilm_jax.errors import InputError
 from minilm_jax.evaluation.evaluator import Evaluator, given
 from minilm_jax.evaluation.rankings import average_precision, ndcg, reciprocal_rank
-from minilm_jax.vectors.similarity import cos_sim
+from minilm_jax.vectors.similarity import pairwise_cos_sim
 
 Sample = Mapping[str, Any]
 # A query with its positive and negative documents.
 _Sample = tuple[str, list[str], list[str]]
 
 
-class RerankingEvaluator(Evaluator):
-    """Mean average precision, MRR and NDCG of an encoder that sorts the documents of each query by cosine similarity.
+class _Reranking(Evaluator):
+    """Mean average precision, MRR and NDCG of the documents of each query, sorted by a score."""
 
-    The metrics are `map`, `mrr@10` and `ndcg@10`.
-    """
+    _needs_negatives: ClassVar[bool]
 
     def __init__(
         self, samples: Sequence[Sample], at_k: int = 10, name: str = "", batch_size: int | None = None
@@ -29,68 +29,75 @@ class RerankingEvaluator(Evaluator):
         """Check the samples.
 
         Args:
-            samples: Dicts with "query", and the lists "positive" and "negative" of documents. Samples without positives
-                or without negatives are left out.
+            samples: Dicts with "query", and the lists "positive" and "negative" of documents.
             at_k: k of MRR and NDCG.
             name: Put before the names of the metrics.
-            batch_size: Maximum texts per batch, or None.
+            batch_size: Maximum texts or pairs per batch, or None.
 
         Raises:
-            InputError: A sample lacks a key, or none has positives and negatives.
+            InputError: A sample lacks a key, or there are no samples that count.
         """
         super().__init__(name)
         found = [_sample(number, sample) for number, sample in enumerate(samples, 1)]
-        self._samples = [each for each in found if each[1] and each[2]]
+        self._samples = [each for each in found if not self._needs_negatives or (each[1] and each[2])]
         if not self._samples:
-            raise InputError("no sample has both positive and negative documents; there must be at least one.")
+            raise InputError("no sample can be ranked; at least one must have positive and negative documents.")
         self._k, self._options = integer("at_k", at_k), given(batch_size=batch_size)
 
     def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        queries = model.encode_query([query for query, _, _ in self._samples], **self._options)
-        documents = model.encode_document(_documents(self._samples), **self._options)
-        ends = np.cumsum([len(positive) + len(negative) for _, positive, negative in self._samples])
-        parts = np.split(documents, ends[:-1])
-        scores = [np.asarray(cos_sim(query, part))[0] for query, part in zip(queries, parts, strict=True)]
-        # Among equal scores, sentence-transformers ranks the first document first, and for cross-encoders the last one.
-        orders = [np.argsort(-own, kind="stable") for own in scores]
-        return _means(self._samples, scores, orders, self._k), f"ndcg@{self._k}"
+        counts = [len(positive) + len(negative) for _, positive, negative in self._samples]
+        pairs = [(query, text) for query, *both in self._samples for documents in both for text in documents]
+        scores = np.split(self._scores(model, pairs), np.cumsum(counts)[:-1])
+        metrics = _means(self._samples, scores, [self._order(own) for own in scores], self._k)
+        return metrics, f"ndcg@{self._k}"
+
+    @abc.abstractmethod
+    def _scores(self, model: Any, pairs: Sequence[tuple[str, str]]) -> NDArray[Any]:
+        """Return the score of each pair of a query and a document, float[n]."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def _order(scores: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the documents of a query by rank; equal scores are ranked as in sentence-transformers."""
 
 
-class CrossEncoderRerankingEvaluator(Evaluator):
-    """Mean average precision, MRR and NDCG of a cross-encoder that sorts the documents of each query by its scores.
+class RerankingEvaluator(_Reranking):
+    """Mean average precision, MRR and NDCG of an encoder that sorts the documents of each query by cosine similarity.
 
-    The metrics are `map`, `mrr@10` and `ndcg@10`.
+    The metrics are `map`, `mrr@10` and `ndcg@10`. Samples without positives or without negatives are left out.
     """
 
-    def __init__(
-        self, samples: Sequence[Sample], at_k: int = 10, name: str = "", batch_size: int | None = None
-    ) -> None:
-        """Check the samples.
+    _needs_negatives = True
 
-        Args:
-            samples: Dicts with "query", and the lists "positive" and "negative" of documents. A sample without
-                positives counts as 0.
-            at_k: k of MRR and NDCG.
-            name: Put before the names of the metrics.
-            batch_size: Maximum pairs per batch, or None.
+    def _scores(self, model: Any, pairs: Sequence[tuple[str, str]]) -> NDArray[Any]:
+        queries = {query: row for row, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
+        vectors = model.encode_query([*queries], **self._options)[[queries[query] for query, _ in pairs]]
+        return np.asarray(
+            pairwise_cos_sim(vectors, model.encode_document([text for _, text in pairs], **self._options))
+        )
 
-        Raises:
-            InputError: A sample lacks a key, or there are no samples.
-        """
-        super().__init__(name)
-        self._samples = [_sample(number, sample) for number, sample in enumerate(samples, 1)]
-        if not self._samples:
-            raise InputError("there are no samples; there must be at least one.")
-        self._k, self._options = integer("at_k", at_k), given(batch_size=batch_size)
+    @staticmethod
+    def _order(scores: NDArray[Any]) -> NDArray[np.intp]:
+        return np.argsort(-scores, kind="stable")
 
-    def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        pairs = [(query, text) for query, *both in self._samples for documents in both for text in documents]
+
+class CrossEncoderRerankingEvaluator(_Reranking):
+    """Mean average precision, MRR and NDCG of a cross-encoder that sorts the documents of each query by its scores.
+
+    The metrics are `map`, `mrr@10` and `ndcg@10`. A sample without positives counts as 0.
+    """
+
+    _needs_negatives = False
+
+    def _scores(self, model: Any, pairs: Sequence[tuple[str, str]]) -> NDArray[Any]:
         scores = np.asarray(model.predict(pairs, **self._options))
         if scores.ndim != 1:
             raise InputError(f"the model has {scores.shape[-1]} labels; only a model with one label can rerank.")
-        ends = np.cumsum([len(positive) + len(negative) for _, positive, negative in self._samples])
-        parts = np.split(scores, ends[:-1])
-        return _means(self._samples, parts, [np.argsort(own)[::-1] for own in parts], self._k), f"ndcg@{self._k}"
+        return scores
+
+    @staticmethod
+    def _order(scores: NDArray[Any]) -> NDArray[np.intp]:
+        return np.argsort(scores)[::-1]
 
 
 def _sample(number: int, sample: Sample) -> _Sample:
@@ -99,10 +106,6 @@ def _sample(number: int, sample: Sample) -> _Sample:
     lists = (sample["positive"], sample["negative"])
     positive, negative = ([each] if isinstance(each, str) else list(each) for each in lists)
     return sample["query"], positive, negative
-
-
-def _documents(samples: Sequence[_Sample]) -> list[str]:
-    return [text for _, *both in samples for documents in both for text in documents]
 
 
 def _means(

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minilm_jax.errors import InputError
-from minilm_jax.evaluation.evaluator import Evaluator, chosen_functions, given
+from minilm_jax.evaluation.evaluator import VectorEvaluator
 from minilm_jax.search.exact import nearest
 from minilm_jax.vectors.similarity import similarity_functions
 
 
-class InformationRetrievalEvaluator(Evaluator):
+class InformationRetrievalEvaluator(VectorEvaluator):
     """Accuracy, precision, recall, MRR, NDCG and MAP of the search of queries in a corpus.
 
     The metrics are `cosine_ndcg@10` and the like. Documents with equal scores are ranked by their ids.
@@ -54,7 +54,7 @@ class InformationRetrievalEvaluator(Evaluator):
         Raises:
             InputError: No query has relevant documents, or one of them is not in the corpus.
         """
-        super().__init__(name)
+        super().__init__(name, batch_size, truncate_dim, similarity_fn_names)
         self._queries = {key: text for key, text in queries.items() if relevant_docs.get(key)}
         if not self._queries:
             raise InputError("no query has relevant documents; relevant_docs maps ids of queries to ids of documents.")
@@ -73,11 +73,10 @@ class InformationRetrievalEvaluator(Evaluator):
             "mrr": mrr_at_k,
             "map": map_at_k,
         }
-        self._chunk, self._names = corpus_chunk_size, similarity_fn_names
-        self._options = given(batch_size=batch_size, truncate_dim=truncate_dim)
+        self._chunk = corpus_chunk_size
 
     def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        names = chosen_functions(self._names, model)
+        names = self._functions(model)
         queries = model.encode_query([*self._queries.values()], **self._options)
         corpus = model.encode_document([*self._corpus.values()], **self._options)
         metrics: dict[str, float] = {}

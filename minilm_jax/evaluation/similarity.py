@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
-from minilm_jax.evaluation.evaluator import Evaluator, check_lengths, chosen_functions, given
+from minilm_jax.evaluation.evaluator import VectorEvaluator, check_lengths
 from minilm_jax.vectors.similarity import similarity_functions
 
 
-class EmbeddingSimilarityEvaluator(Evaluator):
+class EmbeddingSimilarityEvaluator(VectorEvaluator):
     """Pearson and Spearman correlation of the similarities of pairs with given scores.
 
     The metrics are `pearson_cosine`, `spearman_cosine` and the like; with several functions also `pearson_max` and
@@ -44,14 +44,13 @@ class EmbeddingSimilarityEvaluator(Evaluator):
         Raises:
             InputError: The lengths differ, or there are no pairs.
         """
-        super().__init__(name)
+        super().__init__(name, batch_size, truncate_dim, similarity_fn_names)
         check_lengths(sentences1=sentences1, sentences2=sentences2, scores=scores)
         self._texts, self._scores = (list(sentences1), list(sentences2)), np.asarray(scores, np.float64)
-        self._names, self._main = similarity_fn_names, main_similarity
-        self._options = given(batch_size=batch_size, truncate_dim=truncate_dim)
+        self._main = main_similarity
 
     def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        names = chosen_functions(self._names, model)
+        names = self._functions(model)
         vectors = [model.encode(texts, **self._options) for texts in self._texts]
         metrics: dict[str, float] = {}
         for name in names:

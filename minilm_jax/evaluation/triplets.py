@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minilm_jax.evaluation.evaluator import Evaluator, check_lengths, chosen_functions, given
+from minilm_jax.evaluation.evaluator import VectorEvaluator, check_lengths
 from minilm_jax.vectors.similarity import similarity_functions
 
 
-class TripletEvaluator(Evaluator):
+class TripletEvaluator(VectorEvaluator):
     """Share of triplets with similarity(anchor, positive) > similarity(anchor, negative) + margin.
 
     The metrics are `cosine_accuracy` and the like; with several functions also `max_accuracy`.
@@ -43,14 +43,13 @@ class TripletEvaluator(Evaluator):
         Raises:
             InputError: The lengths differ, or there are no triplets.
         """
-        super().__init__(name)
+        super().__init__(name, batch_size, truncate_dim, similarity_fn_names)
         check_lengths(anchors=anchors, positives=positives, negatives=negatives)
         self._anchors, self._others = list(anchors), (list(positives), list(negatives))
-        self._names, self._main, self._margin = similarity_fn_names, main_similarity_function, margin
-        self._options = given(batch_size=batch_size, truncate_dim=truncate_dim)
+        self._main, self._margin = main_similarity_function, margin
 
     def _evaluate(self, model: Any) -> tuple[Mapping[str, float], str]:
-        names = chosen_functions(self._names, model)
+        names = self._functions(model)
         anchors = model.encode_query(self._anchors, **self._options)
         others = [model.encode_document(texts, **self._options) for texts in self._others]
         metrics = {f"{name}_accuracy": self._accuracy(name, anchors, others) for name in names}
