@@ -76,7 +76,7 @@ def progress_bar(total: int | None, show: bool | None, unit: str = "text") -> "t
     Args:
         total: Number of texts or other units, or None if it is not known.
         show: Whether to show the bar; None shows it on a terminal only. A bar appears after one second.
-        unit: Name of what is counted.
+        unit: Name of the counted items.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     if not (on_terminal if show is None else show):

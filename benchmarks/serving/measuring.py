@@ -1,4 +1,4 @@
-"""The measurements: servers in turns under several loads, and `encode` in a process of its own."""
+"""The measurements: servers in turns under several loads, and `encode` in its own process."""
 
 import contextlib
 import dataclasses
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    """Running servers, and models in processes of their own, with their work."""
+    """Running servers, and models in their own processes, with their work."""
 
     servers: Mapping[_Key, Running]
     workers: Mapping[_Key, ModelWorker]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.training.one`: one training in a process of its own; prints the result as JSON."""
+"""`python -m benchmarks.training.one`: one training in its own process; prints the result as JSON."""
 
 import argparse
 import json

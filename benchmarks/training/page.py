@@ -13,7 +13,7 @@ _PAGE = """\
 
 Written by `python -m benchmarks.training DATA`; do not edit. all-MiniLM-L6-v2 is trained by minilm-jax and by the
 trainer of sentence-transformers with the same data, loss, batch size, learning rate, number of epochs and cores. The
-two take turns, each training in a process of its own. Scores are on development sets that the training does not see,
+two take turns, each training in its own process. Scores are on development sets that the training does not see,
 times 100: the mean of the seeds, and in brackets the range.
 
 ## Quality

@@ -36,9 +36,9 @@ def evaluate(
       minilm-jax evaluate triplets.csv --columns anchor,positive,negative --model my-model
       minilm-jax evaluate answers.jsonl --model my-reranker --json
 
-    The columns decide what is measured, with the metrics of sentence-transformers. Pairs with a score: the correlation
-    of the similarities with it. Triplets: how often the positive is nearer. Pairs: the search of each first text among
-    all second ones. For a cross-encoder, pairs with a label, 0 or 1: the ranking of the second texts of each first one.
+    The columns select the metrics, which are those of sentence-transformers. Pairs with a score: the correlation of the
+    similarities with it. Triplets: how often the positive is nearer. Pairs: the search of each first text among all
+    second ones. For a cross-encoder, pairs with a label, 0 or 1: the ranking of the second texts of each first one.
     """
     from minilm_jax.checkpoints.hub import HubOptions
     from minilm_jax.model_kinds import class_of
