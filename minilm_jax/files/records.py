@@ -1,16 +1,14 @@
 """Rows with several columns from JSON lines, CSV or Parquet; every error names its row."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from minilm_jax.errors import InputError, MissingPackageError, did_you_mean
+from minilm_jax.errors import InputError, did_you_mean
+from minilm_jax.files.columns import column_problem
+from minilm_jax.files.parquet import read_rows
 from minilm_jax.files.rows import csv_rows, json_rows
 from minilm_jax.files.texts import FORMATS, valid_lines, without_problems
-
-# This many rows of a Parquet file are decoded together.
-_ROWS = 1_024
 
 
 class Record(NamedTuple):
@@ -53,7 +51,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
 
 def _records(file: BinaryIO, format: str) -> Iterator[Record]:
     if format == "parquet":
-        return _parquet(file)
+        return (Record(f"row {number}", values) for number, values in enumerate(read_rows(file), 1))
     return _jsonl(file) if format == "jsonl" else _csv(file, format)
 
 
@@ -67,21 +65,7 @@ def _csv(file: BinaryIO, format: str) -> Iterator[Record]:
     rows = without_problems(csv_rows(lines, delimiter="\t" if format == "tsv" else ","))
     header = next(rows, None)
     names = [] if header is None else header.values
-    if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"line 1: {names.count(repeated)} columns are named {repeated!r}; rename all but one.")
+    if problem := next(filter(None, (column_problem(name, names) for name in names)), None):
+        raise InputError(f"line 1: {problem}")
     for row in rows:
         yield Record(f"line {row.line}", dict(zip(names, row.values, strict=True)))
-
-
-def _parquet(file: BinaryIO) -> Iterator[Record]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingPackageError("Parquet files need pyarrow: pip install 'minilm-jax[parquet]'") from None
-    try:
-        batches = parquet.ParquetFile(file).iter_batches(_ROWS)
-        for number, values in enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches), 1):
-            yield Record(f"row {number}", values)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the file cannot be read: {(str(error) or 'unknown reason').splitlines()[0]}") from None

@@ -88,3 +88,12 @@ def test_bad_row_of_a_file_is_named_with_the_file(tmp_path: Path) -> None:
         TrainingData.from_file(tmp_path / "rows.doc")
     with pytest.raises(InputError, match="No such file"):
         TrainingData.from_file(tmp_path / "missing.jsonl")
+
+
+def test_repeated_column_and_damaged_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("a,a\nx,y\n")
+    with pytest.raises(InputError, match=r"twice\.csv, line 1: 2 columns are named 'a'"):
+        TrainingData.from_file(tmp_path / "twice.csv")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match=r"damaged\.parquet, the file cannot be read"):
+        TrainingData.from_file(tmp_path / "damaged.parquet")
